@@ -1,0 +1,43 @@
+"""The way to Postgres: one engine, and transactions that either happen or do not."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+
+
+def make_engine(url: str) -> sa.Engine:
+    """An engine for `url`; ``postgres://`` and ``postgresql://`` both mean Postgres through psycopg2."""
+    address = sa.make_url(url.replace("postgres://", "postgresql://", 1) if url.startswith("postgres://") else url)
+    return sa.create_engine(
+        address.set(drivername="postgresql+psycopg2"),
+        pool_size=10,
+        max_overflow=20,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": 10, "options": "-c timezone=UTC"},
+    )
+
+
+class Database:
+    """An open database.  `read` and `write` each give one connection inside one transaction."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = make_engine(url)
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A read-only transaction that sees one moment of the data throughout."""
+        with self.engine.connect().execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        ) as conn:
+            yield conn
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """A transaction: kept whole when the block ends, gone without trace when it raises."""
+        with self.engine.begin() as conn:
+            yield conn
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
