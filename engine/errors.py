@@ -1,0 +1,32 @@
+"""What went wrong, in words for people: what happened, where, and what to do."""
+
+from dataclasses import dataclass
+from typing import Iterable, Tuple
+
+
+class QuotaPathError(Exception):
+    """A fault that the reader can act on; its text is a whole sentence, shown as it stands."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in what the user gave.
+
+    ``path`` says where, in the words of the document (``component[0].tiers[1].from``), ``message`` what
+    is wrong with the value found, ``remedy`` what to do about it.
+    """
+
+    path: str
+    message: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (f"{self.path}: {self.message}", self.remedy) if part)
+
+
+class ProblemsError(QuotaPathError):
+    """Everything that is wrong in what the user gave, found at once.  Nothing was done."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems: Tuple[Problem, ...] = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
