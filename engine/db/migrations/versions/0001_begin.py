@@ -436,4 +436,4 @@ INSERT INTO pipeline_stages (name, position, probability_ppm, outcome) VALUES
 
 
 def upgrade() -> None:
-    op.get_bind().exec_driver_sql(UP)
+    op.execute(UP)
