@@ -1,8 +1,29 @@
 """People and the dated team tree, as the database knows them."""
 
+from dataclasses import dataclass
 from datetime import date
 
 import sqlalchemy as sa
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a user is: what access decisions need."""
+
+    user_id: int
+    name: str
+    email: str
+    role: str
+    is_active: bool
+
+
+def identity(conn: sa.Connection, user_id: int) -> Identity | None:
+    """The user with that id; None when there is none."""
+    row = conn.execute(
+        sa.text("SELECT id, name, email, role, is_active FROM users WHERE id = :id"), {"id": user_id}
+    ).one_or_none()
+    return None if row is None else Identity(*row)
+
 
 # Everyone in the teams that a manager leads on a day, and in all teams under these; and the managers of those.
 _PEOPLE_BELOW = sa.text("""

@@ -32,6 +32,14 @@ class Actor:
     email: str = ""
 
 
+def actor_of(conn: sa.Connection, user_id: int) -> Actor:
+    """The active user with that id, as one who acts.  Raises Forbidden when there is none or it is disabled."""
+    found = people.identity(conn, user_id)
+    if found is None or not found.is_active:
+        raise Forbidden(f"User {user_id} is unknown or disabled.")
+    return Actor(user_id, found.role, found.name, found.email)
+
+
 class Forbidden(QuotaPathError):
     """The actor's role does not include the action, or the object is outside the actor's reach."""
 

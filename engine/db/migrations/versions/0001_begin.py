@@ -283,7 +283,7 @@ COMMENT ON COLUMN pay_periods.run_id IS 'the run shown for the period: the lates
 CREATE TABLE runs (
     id                 bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     period             text NOT NULL REFERENCES pay_periods,
-    job_id             uuid NOT NULL UNIQUE REFERENCES jobs,
+    job_id             uuid UNIQUE REFERENCES jobs,
     ledger_seen        bigint NOT NULL,
     inputs_hash        bytea NOT NULL,
     lines_hash         bytea NOT NULL,
