@@ -207,15 +207,16 @@ CREATE TABLE plans (
 CREATE TABLE plan_versions (
     id                 bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     plan_id            bigint NOT NULL REFERENCES plans,
-    effective_from     date NOT NULL,
+    effective_from     date,
     document           text NOT NULL,
-    hash               bytea NOT NULL,
+    hash               bytea,
     status             text NOT NULL CHECK (status IN ('draft', 'published')),
     created_by         bigint REFERENCES users,
     created_at         timestamptz NOT NULL DEFAULT now(),
     published_by       bigint REFERENCES users,
     published_at       timestamptz,
-    CHECK ((status = 'published') = (published_at IS NOT NULL))
+    CHECK ((status = 'published') = (published_at IS NOT NULL)),
+    CHECK (status = 'draft' OR (effective_from IS NOT NULL AND hash IS NOT NULL))
 );
 CREATE UNIQUE INDEX plan_versions_published ON plan_versions (plan_id, effective_from) WHERE status = 'published';
 CREATE UNIQUE INDEX plan_versions_one_draft ON plan_versions (plan_id) WHERE status = 'draft';
