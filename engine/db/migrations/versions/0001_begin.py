@@ -273,6 +273,7 @@ CREATE INDEX jobs_open ON jobs (created_at) WHERE status IN ('queued', 'running'
 -- ---------------------------------------------------------------- runs, lines
 CREATE TABLE pay_periods (
     period             text PRIMARY KEY,
+    kind               text NOT NULL CHECK (kind IN ('week', 'month', 'quarter', 'year')),
     start_date         date NOT NULL,
     end_date           date NOT NULL CHECK (end_date > start_date),
     status             text NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'approved', 'paid')),
@@ -299,14 +300,16 @@ ALTER TABLE pay_periods ADD FOREIGN KEY (run_id) REFERENCES runs;
 
 COMMENT ON COLUMN runs.ledger_seen IS 'the last ledger entry the run knew of; a run that is older than an approval cannot be approved';
 
--- What a run says of each person: earned (sum of lines), payable after the draw, and the draw balance left.
+-- What a run says of each person: earned (sum of the lines), drawn (advanced by the draw, or repaid when below 0),
+-- the draw balance left, and how much of all that was earned so far is not payable yet (payable rules of the plan).
 CREATE TABLE run_people (
     run_id             bigint NOT NULL REFERENCES runs,
     user_id            bigint NOT NULL REFERENCES users,
     currency           char(3) NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
     earned             bigint NOT NULL,
-    payable            bigint NOT NULL,
+    drawn              bigint NOT NULL,
     draw_balance       bigint NOT NULL CHECK (draw_balance >= 0),
+    deferred           bigint NOT NULL,
     PRIMARY KEY (run_id, user_id, currency)
 );
 CREATE TABLE run_attainment (
