@@ -54,6 +54,7 @@ _N, _S, _T, _A = Reach
 PERMISSIONS: Mapping[str, Mapping[str, Reach]] = {
     "dashboard.view": _row(_A, _A, _T, _S),
     "deals.view": _row(_A, _A, _T, _S),
+    "deals.edit": _row(_A, _N, _N, _N),
     "deals.import": _row(_A, _N, _N, _N),
     "plans.view": _row(_A, _A, _A, _N),
     "plans.edit": _row(_A, _N, _N, _N),

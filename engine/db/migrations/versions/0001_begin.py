@@ -12,6 +12,7 @@ down_revision = None
 
 UP = """
 CREATE EXTENSION IF NOT EXISTS btree_gist;
+CREATE EXTENSION IF NOT EXISTS pg_trgm;
 
 -- ---------------------------------------------------------------- company
 CREATE TABLE company (
@@ -157,6 +158,9 @@ CREATE TABLE deals (
 CREATE INDEX deals_close ON deals (close_date, id);
 CREATE INDEX deals_owner ON deals (owner_id, close_date);
 CREATE INDEX deals_stage ON deals (stage_id, close_date);
+CREATE INDEX deals_type ON deals (type);
+CREATE INDEX deals_product ON deals (product);
+CREATE INDEX deals_text ON deals USING gin ((name || ' ' || account || ' ' || external_id) gin_trgm_ops);
 
 -- Shares of credit; a deal without rows is credited to its owner alone.
 CREATE TABLE deal_credits (
@@ -175,7 +179,7 @@ CREATE TABLE deal_changes (
     import_id          bigint REFERENCES imports,
     changes            jsonb NOT NULL
 );
-COMMENT ON COLUMN deal_changes.changes IS '{field: [from, to]}; a new deal has one entry {"created": [null, "<source>"]}';
+COMMENT ON COLUMN deal_changes.changes IS '{column: [from, to]} with the columns'' own values (owner_id: user ids), "credits" as {user id: ppm}; a new deal has one entry {"created": [null, "<source>"]}';
 CREATE INDEX deal_changes_deal ON deal_changes (deal_id, at);
 CREATE INDEX deal_changes_import ON deal_changes (import_id);
 
