@@ -16,7 +16,9 @@ def record(
     `detail` must be JSON; never a password, token or their hashes.
     """
     conn.execute(
-        sa.text("INSERT INTO audit (user_id, action, object, detail) VALUES (:user, :action, :obj, CAST(:detail AS jsonb))"),
+        sa.text(
+            "INSERT INTO audit (user_id, action, object, detail) VALUES (:user, :action, :obj, CAST(:detail AS jsonb))"
+        ),
         {"user": user_id, "action": action, "obj": obj, "detail": json.dumps(detail or {}, default=str)},
     )
     conn.execute(sa.text("UPDATE company SET data_version = data_version + 1"))

@@ -1,9 +1,13 @@
-"""Bulk load through COPY: many rows into a table at the speed of the disk, inside the caller's transaction."""
+"""Many rows at once, through COPY, inside the caller's transaction: into a table, or out into columns."""
 
+import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.csv as pc
 import sqlalchemy as sa
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
@@ -16,8 +20,37 @@ def copy_rows(conn: sa.Connection, table: str, columns: Sequence[str], rows: Ite
     A value is None, a str, a number, a bool, a date or time (ISO by str), or a dict or list (as JSON).
     `table` and `columns` are names written in the program, never a user's.
     """
-    with conn.connection.cursor() as cursor:
-        cursor.copy_expert(f"COPY {table} ({', '.join(columns)}) FROM STDIN", _Reader(_encoded(rows)))  # type: ignore[attr-defined]
+    with _cursor(conn) as cursor:
+        cursor.copy_expert(f"COPY {table} ({', '.join(columns)}) FROM STDIN", _Reader(_encoded(rows)))
+
+
+def read_columns(
+    conn: sa.Connection, query: str, params: Mapping[str, Any], types: Mapping[str, pa.DataType]
+) -> pa.Table:
+    """The result of `query` as Arrow columns, several times faster than rows; `types` names each column and its type.
+
+    `params` fill ``%(name)s`` places, quoted by the driver.  NULL comes back as a null of the column's type.
+    """
+    file = io.BytesIO()
+    with _cursor(conn) as cursor:
+        bound = cursor.mogrify(query, dict(params)).decode()
+        cursor.copy_expert(f"COPY ({bound}) TO STDOUT (FORMAT csv, NULL '\\N')", file)
+    if not file.tell():
+        return pa.table({name: pa.array([], kind) for name, kind in types.items()})
+    file.seek(0)
+    return pc.read_csv(
+        file,
+        read_options=pc.ReadOptions(column_names=list(types)),
+        parse_options=pc.ParseOptions(newlines_in_values=True),
+        convert_options=pc.ConvertOptions(
+            column_types=dict(types), null_values=["\\N"], strings_can_be_null=True, quoted_strings_can_be_null=False
+        ),
+    )
+
+
+def _cursor(conn: sa.Connection) -> AbstractContextManager[Any]:
+    """psycopg2's own cursor, which knows COPY, in the connection's transaction."""
+    return closing(conn.connection.cursor())
 
 
 def _encoded(rows: Iterable[Sequence[Any]]) -> Iterator[bytes]:

@@ -5,12 +5,13 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
+from engine.db.server import normalise
+
 
 def make_engine(url: str) -> sa.Engine:
-    """An engine for `url`; ``postgres://`` and ``postgresql://`` both mean Postgres through psycopg2."""
-    address = sa.make_url(url.replace("postgres://", "postgresql://", 1) if url.startswith("postgres://") else url)
+    """An engine for `url`, in any spelling of a Postgres URL; its sessions speak UTC."""
     return sa.create_engine(
-        address.set(drivername="postgresql+psycopg2"),
+        normalise(url),
         pool_size=10,
         max_overflow=20,
         pool_pre_ping=True,

@@ -28,36 +28,38 @@ class Job:
 
     @property
     def is_over(self) -> bool:
+        """Whether it has ended, well or not."""
         return self.status in ("done", "failed")
 
 
-_COLUMNS = (
-    "CAST(id AS text) AS id, kind, arguments, status, done, total, message, result, created_by, created_at, started_at, finished_at"
-)
+_JOBS = """
+    SELECT CAST(id AS text), kind, arguments, status, done, total, message, result,
+           created_by, created_at, started_at, finished_at
+      FROM jobs
+"""
 
 
 def add(conn: sa.Connection, kind: str, arguments: Mapping[str, Any], user_id: int) -> str:
     """Queue a job and return its id."""
-    return conn.execute(
+    job_id: str = conn.execute(
         sa.text(
             "INSERT INTO jobs (kind, arguments, created_by) VALUES (:kind, CAST(:args AS jsonb), :user) "
             "RETURNING CAST(id AS text)"
         ),
         {"kind": kind, "args": json.dumps(arguments), "user": user_id},
     ).scalar_one()
+    return job_id
 
 
 def get(conn: sa.Connection, job_id: str) -> Job | None:
     """The job with that id."""
-    row = conn.execute(
-        sa.text(f"SELECT {_COLUMNS} FROM jobs WHERE id = CAST(:id AS uuid)"), {"id": job_id}
-    ).one_or_none()
+    row = conn.execute(sa.text(_JOBS + "WHERE id = CAST(:id AS uuid)"), {"id": job_id}).one_or_none()
     return None if row is None else Job(*row)
 
 
 def recent(conn: sa.Connection, limit: int, kind: str | None = None) -> list[Job]:
     """The newest jobs first, of one kind or of all."""
-    query = f"SELECT {_COLUMNS} FROM jobs WHERE kind = coalesce(:kind, kind) ORDER BY created_at DESC LIMIT :limit"
+    query = _JOBS + "WHERE kind = coalesce(:kind, kind) ORDER BY created_at DESC LIMIT :limit"
     return [Job(*row) for row in conn.execute(sa.text(query), {"kind": kind, "limit": limit})]
 
 
@@ -83,7 +85,8 @@ def start(conn: sa.Connection, job_id: str) -> None:
     """Mark the job as running, from the beginning."""
     conn.execute(
         sa.text(
-            "UPDATE jobs SET status = 'running', started_at = now(), done = 0, message = '' WHERE id = CAST(:id AS uuid)"
+            "UPDATE jobs SET status = 'running', started_at = now(), done = 0, message = '' "
+            "WHERE id = CAST(:id AS uuid)"
         ),
         {"id": job_id},
     )

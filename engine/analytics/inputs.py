@@ -1,0 +1,292 @@
+"""From Postgres to the pay rules: the book of a calculation, in sorted integer columns.
+
+Nothing here knows a rate or a tier; it fetches, sorts and codes.  What the rules need of a deal beyond its
+money is asked of the plans (`fields_used`), so a filter on any field of the CRM costs one more column.
+"""
+
+import json
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import sqlalchemy as sa
+
+from engine.calc.book import NONE, Book, Deals, Field, fields_used
+from engine.calc.model import MICRO, Assignment, Day, ExchangeRate, FieldValue, Number, Plan, QuotaRow
+from engine.db import bulk, people
+from engine.errors import QuotaPathError
+from engine.money import currency_digits, parse_number
+from engine.periods import Period
+from engine.plans.document import parse_plan
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A book, and what its codes mean in the database.
+
+    `deal_ids` and `user_ids` are by the place of the deal and the person in the book; `versions` are the ids
+    of ``plan_versions`` by plan name and place.
+    """
+
+    book: Book
+    deal_ids: Ints
+    user_ids: Ints
+    versions: Mapping[str, Sequence[int]]
+
+
+def load(conn: sa.Connection, until: Period) -> Inputs:
+    """Everything that decides what was earned up to the end of `until`: won deals, people, plans, quotas, rates."""
+    users = [tuple(row) for row in conn.execute(sa.text('SELECT code, id FROM users ORDER BY code COLLATE "C"'))]
+    codes = tuple(code for code, _ in users)
+    user_ids = np.array([user_id for _, user_id in users], dtype=np.int64)
+    code_of = {user_id: code for code, user_id in users}
+    plans, versions = _plans(conn)
+    deals, deal_ids, names = _deals(conn, until, user_ids, plans)
+    return Inputs(
+        Book(
+            people=codes,
+            plans=plans,
+            assignments=_assignments(conn, code_of),
+            deals=deals,
+            quotas=_quotas(conn, code_of),
+            rates=_rates(conn),
+            as_of=until.end - 1,
+            horizon=until.end - 1,
+            ids=names,
+            rows=range(len(names)),
+        ),
+        deal_ids,
+        user_ids,
+        versions,
+    )
+
+
+# --- plans, people, quotas --------------------------------------------------------------------------
+
+_PLAN_VERSIONS = sa.text("""
+    SELECT p.name, v.id, v.document FROM plan_versions v JOIN plans p ON p.id = v.plan_id
+     WHERE v.status = 'published' ORDER BY p.name COLLATE "C", v.effective_from
+""")
+
+
+def _plans(conn: sa.Connection) -> tuple[dict[str, tuple[Plan, ...]], dict[str, tuple[int, ...]]]:
+    plans: dict[str, tuple[Plan, ...]] = {}
+    versions: dict[str, tuple[int, ...]] = {}
+    for name, version_id, document in conn.execute(_PLAN_VERSIONS):
+        plans[name] = (*plans.get(name, ()), parse_plan(document, name))
+        versions[name] = (*versions.get(name, ()), version_id)
+    return plans, versions
+
+
+_ASSIGNMENTS = sa.text("""
+    SELECT a.user_id, p.name, a.prorate, a.start_date, a.end_date
+      FROM plan_assignments a JOIN plans p ON p.id = a.plan_id ORDER BY a.user_id, a.start_date
+""")
+
+_Span = tuple[int, int | None, Any]
+
+
+def _assignments(conn: sa.Connection, code_of: Mapping[int, str]) -> tuple[Assignment, ...]:
+    """Plan and manager of everyone over time, cut wherever one of the two changes."""
+    plans: dict[int, list[_Span]] = {}
+    for user_id, plan, prorate, start, end in conn.execute(_ASSIGNMENTS):
+        plans.setdefault(user_id, []).append((*_days(start, end), (plan, prorate)))
+    managers: dict[int, list[_Span]] = {}
+    for user_id, manager_id, start, end in people.manager_spans(conn):
+        managers.setdefault(user_id, []).append((*_days(start, end), code_of[manager_id]))
+
+    rows = []
+    for user_id, code in code_of.items():
+        own, above = plans.get(user_id, []), managers.get(user_id, [])
+        edges = sorted({day for start, end, _ in own + above for day in (start, end) if day is not None})
+        # Before the first edge and after the last one the person is on no plan and under nobody, yet may hold shares.
+        for start, end in zip([None, *edges], [*edges, None], strict=True):
+            plan, prorate = _value_on(own, start) or (None, "days")
+            rows.append(Assignment(code, plan, _value_on(above, start), start, end, prorate))
+    return tuple(rows)
+
+
+def _days(start: date, end: date | None) -> tuple[int, int | None]:
+    return start.toordinal(), None if end is None else end.toordinal()
+
+
+def _value_on(spans: Sequence[_Span], day: int | None) -> Any:
+    if day is None:
+        return None
+    return next((value for start, end, value in spans if start <= day and (end is None or day < end)), None)
+
+
+def _quotas(conn: sa.Connection, code_of: Mapping[int, str]) -> tuple[QuotaRow, ...]:
+    query = sa.text("SELECT user_id, component, period, amount, currency FROM quotas ORDER BY user_id, id")
+    return tuple(
+        QuotaRow(code_of[user_id], component or None, period, amount * MICRO // 10 ** currency_digits(currency))
+        for user_id, component, period, amount, currency in conn.execute(query)
+    )
+
+
+def _rates(conn: sa.Connection) -> tuple[ExchangeRate, ...]:
+    query = sa.text("SELECT currency, to_currency, day, rate FROM exchange_rates ORDER BY currency, to_currency, day")
+    return tuple(
+        ExchangeRate(currency, to, day.toordinal(), int(Decimal(rate).scaleb(10)), 10**10)
+        for currency, to, day, rate in conn.execute(query)
+    )
+
+
+# --- deals ------------------------------------------------------------------------------------------
+
+# Deals that count: won, or won once and cancelled since.  In the order in which credit accumulates.
+_WON = """
+      FROM deals d JOIN pipeline_stages s ON s.id = d.stage_id
+     WHERE (s.outcome = 'won' OR d.cancelled_on IS NOT NULL) AND d.close_date < %(end)s
+     ORDER BY d.close_date, d.external_id COLLATE "C", d.source COLLATE "C"
+"""
+_COLUMNS = {
+    "id": ("d.id", pa.int64()),
+    "name": ("d.external_id", pa.string()),
+    "close_date": ("d.close_date - DATE '0001-01-01' + 1", pa.int64()),
+    "owner_id": ("d.owner_id", pa.int64()),
+    "amount": ("d.amount", pa.int64()),
+    "margin": ("d.margin", pa.int64()),
+    "currency": ("d.currency", pa.string()),
+    "cancelled": ("d.cancelled_on - DATE '0001-01-01' + 1", pa.int64()),
+}
+# Deals whose credit is shared; the others are their owner's alone.
+_CREDITS = """
+    SELECT deal_id, user_id, share_ppm FROM deal_credits ORDER BY deal_id
+"""
+
+# Fields of a deal that are columns; any other name is looked up in the CRM's extra fields.
+_TEXT_FIELDS = {
+    "id": "d.external_id",
+    "owner": "(SELECT code FROM users WHERE users.id = d.owner_id)",
+    "name": "d.name",
+    "account": "d.account",
+    "source": "d.source",
+    "stage": "s.name",
+    "type": "d.type",
+    "product": "d.product",
+    "segment": "d.segment",
+    "currency": "d.currency",
+}
+_NUMBER_FIELDS = {"quantity": "d.quantity_micro", "term_months": f"d.term_months * {MICRO}::bigint"}
+
+
+def _deals(
+    conn: sa.Connection, until: Period, user_ids: Ints, plans: Mapping[str, tuple[Plan, ...]]
+) -> tuple[Deals, Ints, tuple[str, ...]]:
+    columns = dict(_COLUMNS)
+    params: dict[str, Any] = {"end": date.fromordinal(until.end)}
+    wanted = sorted(fields_used(plans))
+    for place, name in enumerate(wanted):
+        params[f"field{place}"] = name
+        if name in _NUMBER_FIELDS:
+            columns[f"field {name}"] = (_NUMBER_FIELDS[name], pa.int64())
+        elif name in _TEXT_FIELDS:
+            columns[f"field {name}"] = (f"nullif({_TEXT_FIELDS[name]}, '')", pa.string())
+        elif name == "created_date":
+            columns["field created_date"] = ("to_jsonb(d.created_date)", pa.string())
+        else:
+            columns[f"field {name}"] = (f"nullif(nullif(d.extra -> %(field{place})s, 'null'), '\"\"')", pa.string())
+    chosen = ", ".join(expression for expression, _ in columns.values())
+    found = bulk.read_columns(
+        conn, f"SELECT {chosen}{_WON}", params, {name: kind for name, (_, kind) in columns.items()}
+    )
+    deal_ids = found["id"].to_numpy()
+    currencies, currency = _coded(found["currency"])
+    deals = Deals(
+        close_date=_array(found["close_date"].to_numpy()),
+        amount=_optional(found["amount"]),
+        margin=_optional(found["margin"]),
+        cancelled=_optional(found["cancelled"]),
+        currency=_array(currency),
+        currencies=tuple(currencies),
+        fields={name: _field(name, found[f"field {name}"]) for name in wanted},
+        **_credits(conn, deal_ids, found["owner_id"].to_numpy(), user_ids),
+    )
+    return deals, deal_ids, tuple(found["name"].to_pylist())
+
+
+def _credits(conn: sa.Connection, deal_ids: Ints, owner_ids: Ints, user_ids: Ints) -> dict[str, "array[int]"]:
+    """Who is credited with which share: the rows of ``deal_credits``, else all of it to the owner."""
+    types = {"deal_id": pa.int64(), "user_id": pa.int64(), "share": pa.int64()}
+    rows = bulk.read_columns(conn, _CREDITS, {}, types)
+    by_user = np.argsort(user_ids)
+
+    def person(ids: Ints) -> Ints:
+        return by_user[np.searchsorted(user_ids, ids, sorter=by_user)].astype(np.int64)
+
+    by_deal = np.argsort(deal_ids)
+    shared_ids, users, shares = (rows[name].to_numpy() for name in types)
+    place = np.searchsorted(deal_ids, shared_ids, sorter=by_deal)
+    known = place < len(deal_ids)
+    place = by_deal[np.minimum(place, max(len(deal_ids) - 1, 0))] if len(deal_ids) else place
+    known &= deal_ids[place] == shared_ids if len(deal_ids) else False
+    place, users, shares = place[known], users[known], shares[known]
+
+    if not len(place):
+        return {"credit_person": _array(person(owner_ids))}
+    alone = np.setdiff1d(np.arange(len(deal_ids)), place)
+    deal = np.concatenate([alone, place])
+    who = person(np.concatenate([owner_ids[alone], users]))
+    share = np.concatenate([np.full(len(alone), MICRO, dtype=np.int64), shares])
+    order = np.lexsort((who, deal))
+    start = np.searchsorted(deal[order], np.arange(len(deal_ids) + 1))
+    return {
+        "credit_start": _array(start),
+        "credit_person": _array(who[order]),
+        "credit_share": _array(share[order]),
+    }
+
+
+def _array(values: npt.NDArray[Any]) -> "array[int]":
+    return array("q", np.ascontiguousarray(values, dtype=np.int64).tobytes())
+
+
+def _optional(column: pa.ChunkedArray) -> "array[int] | None":
+    """A column of numbers with NONE for nothing; None when all of it is nothing."""
+    if column.null_count == len(column):
+        return None
+    return _array(column.fill_null(NONE).to_numpy())
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[list[Any], Ints]:
+    """The distinct values of a column, and each row's place among them (NONE: nothing)."""
+    encoded = column.combine_chunks().dictionary_encode()
+    return encoded.dictionary.to_pylist(), encoded.indices.cast(pa.int64()).fill_null(NONE).to_numpy()
+
+
+def _field(name: str, column: pa.ChunkedArray) -> Field:
+    if name in _NUMBER_FIELDS:
+        return Field(_array(column.fill_null(NONE).to_numpy()))
+    texts, codes = _coded(column)
+    if name in _TEXT_FIELDS:
+        return Field(_array(codes), tuple(texts))
+    values = [_extra(name, text) for text in texts]
+    if values and all(isinstance(value, Number) for value in values):
+        numbers = np.array([value.micro for value in values if isinstance(value, Number)], dtype=np.int64)
+        return Field(_array(np.where(codes == NONE, NONE, numbers[codes])))
+    return Field(_array(codes), tuple(values))
+
+
+def _extra(name: str, written: str) -> FieldValue:
+    """The value of an extra field, kept as JSON: a number exactly, a text that is a date as a day."""
+    value = json.loads(written, parse_float=Decimal)
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        try:
+            return Number(parse_number(value))
+        except QuotaPathError as error:
+            raise QuotaPathError(f"The deal field {name!r} cannot be used by a plan: {error}") from error
+    if isinstance(value, str):
+        try:
+            return Day(date.fromisoformat(value).toordinal())
+        except ValueError:
+            return value
+    return value if isinstance(value, bool) else json.dumps(value)
