@@ -35,8 +35,6 @@ CREATE TABLE users (
     is_active          boolean NOT NULL DEFAULT true,
     hired_on           date,
     left_on            date CHECK (left_on > hired_on),
-    failed_sign_ins    integer NOT NULL DEFAULT 0 CHECK (failed_sign_ins >= 0),
-    locked_until       timestamptz,
     created_at         timestamptz NOT NULL DEFAULT now()
 );
 CREATE UNIQUE INDEX users_email ON users (lower(email));
@@ -53,6 +51,14 @@ CREATE TABLE user_sessions (
     ended_because      text CHECK ((ended_because IS NULL) = (ended_at IS NULL))
 );
 CREATE INDEX user_sessions_user ON user_sessions (user_id) WHERE ended_at IS NULL;
+
+-- Attempts to sign in that were not right, by e-mail, whether or not anyone has it: a stranger learns nothing.
+CREATE TABLE sign_in_failures (
+    email              text PRIMARY KEY CHECK (length(email) BETWEEN 3 AND 254),
+    failed             integer NOT NULL CHECK (failed > 0),
+    last_at            timestamptz NOT NULL DEFAULT now(),
+    locked_until       timestamptz
+);
 
 -- A ticket is good once, for a minute: it carries a checked password from the form to the route that sets the cookie.
 CREATE TABLE sign_in_tickets (

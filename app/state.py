@@ -1,0 +1,77 @@
+"""What every session of this process shares: the database, the calculation pool, the jobs, the clock."""
+
+from __future__ import annotations
+
+import os
+import threading
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+from engine import settings
+from engine.db.database import Database
+
+if TYPE_CHECKING:
+    from engine.services.jobs import JobRunner
+    from engine.workers.pool import Pool
+
+_lock = threading.RLock()
+_database: Database | None = None
+_pool: Pool | None = None
+_jobs: JobRunner | None = None
+
+
+def start(url: str) -> None:
+    """Use the (migrated) database at `url` from now on; called once by the server, and by tests."""
+    global _database
+    stop()
+    _database = Database(url)
+
+
+def stop() -> None:
+    """End the jobs, the pool and the connections, in this order.  Twice is once."""
+    global _database, _pool, _jobs
+    with _lock:
+        jobs, pool, database = _jobs, _pool, _database
+        _jobs = _pool = _database = None
+    if jobs:
+        jobs.close()
+    if pool:
+        pool.close()
+    if database:
+        database.close()
+
+
+def database() -> Database:
+    """The process-wide database."""
+    if _database is None:
+        raise RuntimeError("the server has not opened the database: start with `python -m app.server`")
+    return _database
+
+
+def pool() -> Pool:
+    """The process-wide pool of calculation processes, started at the first call."""
+    global _pool
+    from engine.workers.pool import Pool
+
+    with _lock:
+        if _pool is None:
+            found = settings.read()
+            _pool = Pool(workers=found.workers, pypy=found.pypy)
+        return _pool
+
+
+def jobs() -> JobRunner:
+    """The process-wide runner of background jobs."""
+    global _jobs
+    from engine.services.jobs import JobRunner
+
+    with _lock:
+        if _jobs is None:
+            _jobs = JobRunner(database(), pool())
+        return _jobs
+
+
+def today() -> date:
+    """Today in the server's time zone; QUOTAPATH_TODAY=2026-11-22 stops the clock for tests and demonstrations."""
+    fixed = os.environ.get("QUOTAPATH_TODAY")
+    return date.fromisoformat(fixed) if fixed else datetime.now().astimezone().date()

@@ -1,0 +1,401 @@
+"""The parts that every page is made of: header, filters, cards, tables, exports, messages.
+
+Money arrives as int cents and becomes text or a number for display only here.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from app import navigation, state
+from engine import sheets
+from engine.errors import ProblemsError, QuotaPathError
+from engine.money import currency_digits, format_money
+from engine.periods import Period, parse_period, period_of
+from engine.services import teams
+from engine.services.access import Actor
+
+_SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
+_FORMATS = {"USD": "dollar", "EUR": "euro", "JPY": "yen"}  # the table's own formats; others are printed with the code
+_LISTED = {"week": (26, 4), "month": (24, 3), "quarter": (12, 3), "year": (5, 1)}  # periods before and after today
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~:$.&])")
+
+
+# ---------------------------------------------------------------- text
+def plain(text: str) -> str:
+    """`text` for a place that reads Markdown, shown as it was typed."""
+    return _MARKDOWN.sub(r"\\\1", text)
+
+
+def money(cents: int, currency: str) -> str:
+    """``"$1,234.56"``, ``"-€5.00"``, ``"1,234.56 CHF"``."""
+    text = format_money(abs(cents), currency, thousands=True)
+    symbol = _SYMBOLS.get(currency)
+    return ("-" if cents < 0 else "") + (f"{symbol}{text}" if symbol else f"{text} {currency}")
+
+
+def period_title(period: Period) -> str:
+    """``"October 2026"``, ``"Q4 2026"``, ``"2026"``, ``"Week 5, 2026"``."""
+    if period.kind == "month":
+        return f"{period.first_day:%B %Y}"
+    if period.kind == "quarter":
+        return f"{period.name[5:]} {period.name[:4]}"
+    return f"Week {int(period.name[6:])}, {period.name[:4]}" if period.kind == "week" else period.name
+
+
+# ---------------------------------------------------------------- header and filters
+def header(title: str, caption: str = "") -> None:
+    """The page's title, and to its right the place where the filters appear.  Call it once, before the filters."""
+    with st.container(horizontal=True, vertical_alignment="bottom", key="page_header"):
+        with st.container(width="stretch", gap=None, key="page_title"):
+            st.title(title, anchor=False)
+            if caption:
+                st.caption(caption)
+        st.session_state["page_tools"] = st.container(
+            horizontal=True, width="content", vertical_alignment="bottom", key="page_tools_box"
+        )
+
+
+@contextmanager
+def tools() -> Iterator[None]:
+    """The row beside the title: buttons and further filters of a page go here."""
+    place: DeltaGenerator = st.session_state["page_tools"]
+    with place:
+        yield
+
+
+def _remembered(name: str) -> str:
+    """A filter's value: from the URL, else as it was on the page before."""
+    return st.query_params.get(name) or st.session_state.get(f"filter_{name}", "")
+
+
+def _remember(name: str, value: str) -> None:
+    st.session_state[f"filter_{name}"] = value
+    if st.query_params.get(name, "") != value:
+        if value:
+            st.query_params[name] = value
+        else:
+            st.query_params.pop(name, None)
+
+
+def period_filter(kinds: Sequence[str] = ("month", "quarter", "year"), default: str | None = None) -> Period:
+    """The period to show, chosen by the viewer, kept in the URL (``?period=2026-10``) and from page to page.
+
+    `kinds` are the kinds of period that the page can show; `default` names the one shown first, else the
+    current one of the first kind.
+    """
+    today = state.today().toordinal()
+    try:
+        current = parse_period(_remembered("period"))
+    except QuotaPathError:
+        current = parse_period(default) if default else period_of(kinds[0], today)
+    if current.kind not in kinds:
+        current = period_of(kinds[0], min(max(today, current.start), current.end - 1))
+    _remember("period", current.name)
+
+    def kind_changed() -> None:
+        # Of a longer period, show the part that holds today, else its last.
+        day = min(max(today, current.start), current.end - 1)
+        _remember("period", period_of(st.session_state["period_kind"], day).name)
+
+    def period_changed() -> None:
+        _remember("period", st.session_state["period_name"])
+
+    st.session_state["period_kind"] = current.kind
+    st.session_state["period_name"] = current.name
+    with tools():
+        if len(kinds) > 1:
+            st.segmented_control(
+                "Kind of period",
+                kinds,
+                format_func=str.capitalize,
+                required=True,
+                key="period_kind",
+                on_change=kind_changed,
+                label_visibility="collapsed",
+            )
+        st.selectbox(
+            "Period",
+            _listed(current, today),
+            format_func=lambda name: period_title(parse_period(name)),
+            key="period_name",
+            on_change=period_changed,
+            label_visibility="collapsed",
+            width=180,
+        )
+    return current
+
+
+def _listed(current: Period, today: int) -> list[str]:
+    """Names of the periods to choose from, newest first, the chosen one among them."""
+    before, after = _LISTED[current.kind]
+    period = period_of(current.kind, today)
+    for _ in range(after):
+        period = period.next()
+    found = {current}
+    for _ in range(before + after + 1):
+        found.add(period)
+        period = period.previous()
+    return [each.name for each in sorted(found, reverse=True)]
+
+
+def team_filter(actor: Actor) -> int | None:
+    """The id of the team to show, kept in the URL (``?team=3``); None: everyone the viewer may see.
+
+    Draws nothing for a viewer with fewer than two teams.
+    """
+    found = teams.list_teams(state.database(), actor, state.today())
+    names = {str(team.id): "\u2003" * team.depth + team.name for team in found}
+    chosen = _remembered("team")
+    if chosen not in names or len(names) < 2:
+        chosen = ""
+    _remember("team", chosen)
+    if len(names) < 2:
+        return None
+    st.session_state["team_name"] = chosen
+    with tools():
+        st.selectbox(
+            "Team",
+            ["", *names],
+            format_func=lambda key: names.get(key, "All teams"),
+            key="team_name",
+            on_change=lambda: _remember("team", st.session_state["team_name"]),
+            label_visibility="collapsed",
+            width=200,
+        )
+    return int(chosen) if chosen else None
+
+
+# ---------------------------------------------------------------- cards
+@dataclass(frozen=True)
+class Card:
+    """One figure.  `good` colours the delta: True green, False red, None neutral."""
+
+    label: str
+    value: str
+    delta: str | None = None
+    good: bool | None = None
+    help: str | None = None
+    trend: Sequence[float] | None = None
+
+
+def cards(*cards: Card) -> None:
+    """A row of metric cards; on a phone they stack."""
+    with st.grid(min(len(cards), 4), min_column_width=210):
+        for card in cards:
+            falling = (card.delta or "").lstrip().startswith(("-", "−"))
+            st.metric(
+                card.label,
+                card.value,
+                card.delta,
+                delta_color="off" if card.good is None else ("inverse" if card.good is falling else "normal"),
+                help=card.help,
+                border=True,
+                chart_data=list(card.trend) if card.trend is not None else None,
+                chart_type="area",
+                height="stretch",
+            )
+
+
+# ---------------------------------------------------------------- tables
+@dataclass(frozen=True)
+class Column:
+    """How a column of a frame is shown and exported."""
+
+    label: str
+    kind: Literal["text", "money", "percent", "date", "progress", "number"]
+    currency: str | None = None
+    help: str | None = None
+
+
+def text_column(label: str, help: str | None = None) -> Column:  # noqa: A002
+    """Text as it is."""
+    return Column(label, "text", help=help)
+
+
+def money_column(label: str, currency: str | None = None, help: str | None = None) -> Column:  # noqa: A002
+    """Int cents; the currency is `currency`, else that of each row's column ``currency``."""
+    return Column(label, "money", currency, help)
+
+
+def percent_column(label: str, help: str | None = None) -> Column:  # noqa: A002
+    """A ratio: 0.5 is shown as 50%."""
+    return Column(label, "percent", help=help)
+
+
+def date_column(label: str, help: str | None = None) -> Column:  # noqa: A002
+    """A date or a moment, shown as a date."""
+    return Column(label, "date", help=help)
+
+
+def progress_column(label: str, help: str | None = None) -> Column:  # noqa: A002
+    """A ratio, as a bar that is full at 100%, or at the largest of the table when that is more."""
+    return Column(label, "progress", help=help)
+
+
+def number_column(label: str, help: str | None = None) -> Column:  # noqa: A002
+    """A plain number with thousands separators."""
+    return Column(label, "number", help=help)
+
+
+def table(
+    frame: pd.DataFrame,
+    columns: Mapping[str, Column],
+    *,
+    key: str,
+    export: str | None = None,
+    select: bool = False,
+) -> int | None:
+    """Show the named columns of `frame`, in that order.
+
+    `export` is the stem of a file name: then there are buttons for CSV and XLSX.  With `select` a row can be
+    chosen; returns its position in the frame, else None.
+    """
+    shown = pd.DataFrame(index=pd.RangeIndex(len(frame)))
+    config: dict[str, Any] = {}
+    for name, column in columns.items():
+        values = frame[name].reset_index(drop=True)
+        shown[name], config[name] = _shown(values, column, _currencies(frame, column))
+    event = st.dataframe(
+        shown,
+        hide_index=True,
+        column_config=config,
+        key=key,
+        on_select="rerun" if select else "ignore",
+        selection_mode="single-row",
+        height="auto",
+    )
+    if export:
+        with st.container(horizontal=True, horizontal_alignment="right"):
+            headers, rows = _exported(frame, columns)
+            download("CSV", f"{export}.csv", lambda: sheets.to_csv(headers, rows), "text/csv")
+            download(
+                "Excel",
+                f"{export}.xlsx",
+                lambda: sheets.to_xlsx(headers, rows, export),
+                "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            )
+    rows_chosen = event["selection"]["rows"] if select else []
+    return rows_chosen[0] if rows_chosen and rows_chosen[0] < len(frame) else None
+
+
+def _currencies(frame: pd.DataFrame, column: Column) -> list[str]:
+    """The currency of each row, for a money column."""
+    if column.kind != "money":
+        return []
+    return [column.currency] * len(frame) if column.currency else list(frame["currency"])
+
+
+def _shown(values: pd.Series, column: Column, currencies: list[str]) -> tuple[pd.Series, Any]:
+    """The values and the column configuration that show them."""
+    label, note = column.label, column.help
+    kinds = st.column_config
+    if column.kind == "money":
+        used = set(currencies) or {column.currency or "USD"}
+        if len(used) > 1:
+            texts = [
+                None if pd.isna(cents) else money(int(cents), currency)
+                for cents, currency in zip(values, currencies, strict=True)
+            ]
+            return pd.Series(texts, dtype=object), kinds.TextColumn(label, help=note, alignment="right")
+        currency = used.pop()
+        digits = currency_digits(currency)
+        numbers = pd.to_numeric(values).astype("Float64") / 10**digits
+        if currency in _FORMATS:
+            return numbers, kinds.NumberColumn(label, help=note, format=_FORMATS[currency])
+        return numbers, kinds.NumberColumn(f"{label} ({currency})", help=note, format=f"%,.{digits}f")
+    if column.kind == "percent":
+        return values.astype("Float64"), kinds.NumberColumn(label, help=note, format="percent")
+    if column.kind == "progress":
+        ratios = values.astype("Float64")
+        largest = ratios.max() if ratios.notna().any() else 1.0
+        return ratios, kinds.ProgressColumn(
+            label, help=note, format="percent", min_value=0.0, max_value=max(1.0, float(largest))
+        )
+    if column.kind == "date":
+        return values, kinds.DateColumn(label, help=note, format="YYYY-MM-DD")
+    if column.kind == "number":
+        return values, kinds.NumberColumn(label, help=note, format="localized")
+    return values, kinds.TextColumn(label, help=note)
+
+
+def _exported(frame: pd.DataFrame, columns: Mapping[str, Column]) -> tuple[list[str], list[list[sheets.Value]]]:
+    """Headers and rows for a file: money as exact decimals, with its currency in a column beside it."""
+    headers: list[str] = []
+    series: list[list[sheets.Value]] = []
+    currency_written = False
+    for name, column in columns.items():
+        currencies = _currencies(frame, column)
+        headers.append(column.label)
+        series.append([_value(value, currencies[row] if currencies else None) for row, value in enumerate(frame[name])])
+        if currencies and not currency_written and "currency" not in columns:
+            headers.append("Currency")
+            series.append(list(currencies))
+            currency_written = True
+    return headers, [list(row) for row in zip(*series, strict=True)]
+
+
+def _value(value: Any, currency: str | None) -> sheets.Value:
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        return None
+    if currency is not None:
+        return Decimal(format_money(int(value), currency))
+    if isinstance(value, pd.Timestamp):
+        return value.to_pydatetime()
+    if isinstance(value, bool | str | int | Decimal | date | datetime):
+        return value
+    return Decimal(str(round(float(value), 6))) if isinstance(value, float) else str(value)
+
+
+def pager(total: int, size: int = 50, key: str = "page") -> int:
+    """Page buttons under a table of `total` rows, `size` at a time; returns the offset of the first row to show.
+
+    Draw it where the buttons belong; call it before the rows are read.
+    """
+    pages = max(1, -(-total // size))
+    if pages == 1:
+        return 0
+    # A filter may have left fewer pages than the one last seen.
+    if st.session_state.get(key, 1) > pages:
+        st.session_state[key] = 1
+    return (st.pagination(pages, key=key) - 1) * size
+
+
+# ---------------------------------------------------------------- messages, files
+def empty(title: str, text: str, page: str | None = None, link: str = "", icon: str = ":material/inbox:") -> None:
+    """An empty state: what is missing, what to do next, and the way to the page where that is done."""
+    with st.container(border=True, horizontal_alignment="center", key=f"empty_{abs(hash((title, page)))}"):
+        st.space("small")
+        st.markdown(f"## {icon}", width="content")
+        st.markdown(f"**{plain(title)}**", width="content", text_alignment="center")
+        st.caption(plain(text), width="content", text_alignment="center")
+        if page:
+            navigation.link(page, link)
+        st.space("small")
+
+
+def show_problems(error: ProblemsError | QuotaPathError) -> None:
+    """What went wrong, as a list that the reader can work through."""
+    if not isinstance(error, ProblemsError):
+        st.error(plain(str(error)), icon=":material/error:")
+        return
+    lines = [
+        f"- **{plain(problem.path)}** {plain(problem.message)} {plain(problem.remedy)}".rstrip()
+        for problem in error.problems
+    ]
+    st.error("\n".join(lines), icon=":material/error:")
+
+
+def download(label: str, name: str, content: Callable[[], bytes] | bytes, mime: str) -> None:
+    """A button that downloads a file; a function as `content` is called when the button is pressed."""
+    st.download_button(
+        label, content, name, mime, key=f"download_{name}", icon=":material/download:", on_click="ignore"
+    )

@@ -1,0 +1,167 @@
+"""Who is at the door: passwords, the lock-out after wrong ones, and sessions that end on the server.
+
+A session is a random token; the database holds its SHA-256 only.  The browser has it in an HttpOnly
+cookie, a program as its bearer token.  The same check and the same lock-out serve the form and the API.
+"""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+
+import bcrypt
+import sqlalchemy as sa
+
+from engine.db import sign_in
+from engine.db.database import Database
+from engine.errors import Problem, QuotaPathError
+from engine.services.access import Actor
+
+ATTEMPTS = 5  # wrong passwords before the first pause
+FIRST_PAUSE = 60  # seconds; doubles with each further wrong password
+LONGEST_PAUSE = 15 * 60
+TICKET_SECONDS = 60
+SESSION_HOURS = 7 * 24
+IDLE_HOURS = 12
+SHORTEST = 10  # characters of a password
+LONGEST_BYTES = 72  # bcrypt looks at no more; a longer one is refused, never cut
+
+
+class SignInRefused(QuotaPathError):
+    """No sign-in; the text says what to do and is the same whether or not the person exists.
+
+    `retry_after` is the number of seconds to wait, or None.
+    """
+
+    def __init__(self, text: str, retry_after: int | None = None) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True)
+class Session:
+    """An open session: its secret token, shown once, and when it ends at the latest."""
+
+    token: str
+    user_id: int
+    expires_at: datetime
+
+
+def password_problems(password: str, path: str = "password") -> list[Problem]:
+    """What is wrong with a new password; spaces around it do not count."""
+    password = password.strip()
+    if len(password) < SHORTEST:
+        return [Problem(path, f"has {len(password)} characters.", f"Use at least {SHORTEST}.")]
+    size = len(password.encode())
+    if size > LONGEST_BYTES:
+        return [Problem(path, f"is {size} bytes long.", f"Use at most {LONGEST_BYTES}; accented letters count double.")]
+    if "\0" in password:
+        return [Problem(path, "holds a character that cannot be typed.", "Use letters, digits and signs.")]
+    return []
+
+
+def hash_password(password: str) -> str:
+    """The bcrypt hash to keep of a password without `password_problems`."""
+    return bcrypt.hashpw(password.strip().encode(), bcrypt.gensalt()).decode()
+
+
+@cache
+def _nobodys_hash() -> bytes:
+    return bcrypt.hashpw(b"nobody", bcrypt.gensalt())
+
+
+def check_password(db: Database, email: str, password: str) -> int:
+    """The user id of the active person with this e-mail and password.
+
+    Raises SignInRefused otherwise.  An unknown e-mail costs the same work, counts the same attempts and
+    gets the same answers as a known one.
+    """
+    email, password = email.strip(), password.strip()
+    if not 3 <= len(email) <= 254 or "\0" in email + password or len(password.encode()) > LONGEST_BYTES:
+        raise SignInRefused("The e-mail or the password is not right.")
+    with db.write() as conn:
+        attempt = sign_in.begin_attempt(conn, email, ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE)
+        pause = sign_in.locked_for(conn, email)
+        user = sign_in.user_by_email(conn, email)
+    if attempt is None:
+        raise SignInRefused(f"Too many wrong passwords. Try again in {_spoken(pause)}.", pause)
+    # Outside the transaction: it takes a fifth of a second on purpose.
+    right = bcrypt.checkpw(password.encode(), user.password_hash.encode() if user else _nobodys_hash())
+    if user is None or not right:
+        if pause > 0:
+            raise SignInRefused(f"The e-mail or the password is not right. Try again in {_spoken(pause)}.", pause)
+        left = ATTEMPTS - attempt
+        raise SignInRefused(
+            f"The e-mail or the password is not right. {left} more {'try' if left == 1 else 'tries'} before a pause."
+        )
+    with db.write() as conn:
+        sign_in.forget_attempts(conn, email)
+    return user.id
+
+
+def _spoken(seconds: int) -> str:
+    if seconds <= 60:
+        return f"{max(seconds, 1)} seconds"
+    return f"{-(-seconds // 60)} minutes"
+
+
+def _hash(secret: str) -> bytes:
+    # 256 random bits need no salt and no slow hash.
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def open_ticket(db: Database, user_id: int) -> str:
+    """A ticket for a person whose password was just checked; `redeem_ticket` takes it once, within a minute."""
+    ticket = secrets.token_urlsafe(32)
+    with db.write() as conn:
+        sign_in.add_ticket(conn, _hash(ticket), user_id, TICKET_SECONDS)
+    return ticket
+
+
+def redeem_ticket(db: Database, ticket: str) -> Session:
+    """Exchange a ticket for a session.  Raises SignInRefused when it was used before or is too old."""
+    with db.write() as conn:
+        user_id = sign_in.take_ticket(conn, _hash(ticket))
+        if user_id is None:
+            raise SignInRefused("This sign-in took too long. Please sign in again.")
+        return _open_session(conn, user_id)
+
+
+def open_session(db: Database, user_id: int) -> Session:
+    """A session for a person whose password was just checked."""
+    with db.write() as conn:
+        return _open_session(conn, user_id)
+
+
+def _open_session(conn: sa.Connection, user_id: int) -> Session:
+    token = secrets.token_urlsafe(32)
+    return Session(token, user_id, sign_in.add_session(conn, _hash(token), user_id, SESSION_HOURS))
+
+
+def actor_of(db: Database, token: str | None) -> Actor | None:
+    """The person whose live session the token is, with the role as of now; None when there is none."""
+    if not token:
+        return None
+    with db.read() as conn:
+        user = sign_in.session_user(conn, _hash(token), IDLE_HOURS)
+    if user is None:
+        return None
+    if user.stale:
+        with db.write() as conn:
+            sign_in.touch_session(conn, user.session_id)
+    return Actor(user.user_id, user.role, user.name, user.email)
+
+
+def end_session(db: Database, token: str, because: str = "signed out") -> None:
+    """Sign out: the token is worth nothing from now on, wherever a copy of it is."""
+    with db.write() as conn:
+        sign_in.end_session(conn, _hash(token), because)
+
+
+def end_sessions(conn: sa.Connection, user_id: int, because: str) -> int:
+    """End all sessions of a person within the caller's transaction: disabled, other role, new password.
+
+    `because` is kept with each session.  Returns how many there were.
+    """
+    return sign_in.end_sessions(conn, user_id, because)
