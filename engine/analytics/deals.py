@@ -1,0 +1,304 @@
+"""Deals as frames for the screens: the filtered list, its totals, one deal's history and earnings."""
+
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+import pandas as pd
+import sqlalchemy as sa
+
+from engine.errors import QuotaPathError
+from engine.money import format_money, format_rate
+
+OUTCOMES = ("open", "won", "lost", "cancelled")
+
+
+@dataclass(frozen=True)
+class DealFilters:
+    """Which deals; a field left empty does not filter.
+
+    ``text`` is looked for in name, account and external id.  Close dates are ``[closed_from, closed_until)``.
+    Amounts are cents of the company's currency, both ends included; deals in another currency do not
+    match them.  ``team_id``: deals owned or shared by someone who is in the team, or below it, today.
+    ``outcome``: one of `OUTCOMES`; a won deal that was cancelled is ``cancelled``.
+    """
+
+    text: str = ""
+    owner_id: int | None = None
+    team_id: int | None = None
+    stage_ids: tuple[int, ...] = ()
+    outcome: str = ""
+    types: tuple[str, ...] = ()
+    products: tuple[str, ...] = ()
+    closed_from: date | None = None
+    closed_until: date | None = None
+    amount_from: int | None = None
+    amount_to: int | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a list: ``number`` counts from 1, ``sort`` is one of `SORTS`."""
+
+    number: int = 1
+    size: int = 50
+    sort: str = "close_date"
+    descending: bool = True
+
+
+@dataclass(frozen=True)
+class DealPage:
+    """``frame``: the deals of the page; ``total``: how many match; ``totals``: outcome, currency, deals, amount.
+
+    The frame has id, source, external_id, name, account, owner_id, owner, stage_id, stage, outcome, amount
+    (cents, Int64, may be missing), currency, close_date, created_date, type, product, segment, cancelled_on,
+    version and credited (names and shares where a deal is split).
+    """
+
+    frame: pd.DataFrame
+    total: int
+    totals: pd.DataFrame
+
+
+SORTS = {
+    "close_date": "d.close_date",
+    "amount": "d.amount",
+    "name": "d.name",
+    "account": "d.account",
+    "owner": "u.name",
+    "stage": "s.position",
+    "type": "d.type",
+    "external_id": "d.external_id",
+}
+
+# Parameters are sent as literals, so the planner drops the conditions whose filter is NULL.
+_WHERE = """
+     WHERE (CAST(:people AS bigint[]) IS NULL OR d.owner_id = ANY(:people)
+            OR d.id = ANY(ARRAY(SELECT deal_id FROM deal_credits WHERE user_id = ANY(:people))))
+       AND (CAST(:pattern AS text) IS NULL OR (d.name || ' ' || d.account || ' ' || d.external_id) ILIKE :pattern)
+       AND (CAST(:owner_id AS bigint) IS NULL OR d.owner_id = :owner_id)
+       AND (CAST(:stage_ids AS bigint[]) IS NULL OR d.stage_id = ANY(:stage_ids))
+       AND (CAST(:outcome AS text) IS NULL
+            OR (:outcome = 'cancelled' AND d.cancelled_on IS NOT NULL)
+            OR (:outcome <> 'cancelled' AND d.cancelled_on IS NULL
+                AND d.stage_id = ANY(ARRAY(SELECT id FROM pipeline_stages WHERE outcome = :outcome))))
+       AND (CAST(:types AS text[]) IS NULL OR d.type = ANY(:types))
+       AND (CAST(:products AS text[]) IS NULL OR d.product = ANY(:products))
+       AND (CAST(:closed_from AS date) IS NULL OR d.close_date >= :closed_from)
+       AND (CAST(:closed_until AS date) IS NULL OR d.close_date < :closed_until)
+       AND (CAST(:amount_from AS bigint) IS NULL OR (d.amount >= :amount_from AND d.currency = :currency))
+       AND (CAST(:amount_to AS bigint) IS NULL OR (d.amount <= :amount_to AND d.currency = :currency))
+"""
+# One page of deals; <where> and <order> are replaced by text of this module.
+_LIST = """
+    SELECT d.id, d.source, d.external_id, d.name, d.account, d.owner_id, u.name AS owner, d.stage_id,
+           s.name AS stage, CASE WHEN d.cancelled_on IS NULL THEN s.outcome ELSE 'cancelled' END AS outcome,
+           d.amount, d.currency, d.close_date, d.created_date, d.type, d.product, d.segment, d.cancelled_on, d.version,
+           (SELECT string_agg(cu.name || ' ' || trim_scale(c.share_ppm / 10000.0) || '%', ', '
+                              ORDER BY c.share_ppm DESC, cu.name)
+              FROM deal_credits c JOIN users cu ON cu.id = c.user_id WHERE c.deal_id = d.id) AS credited
+      FROM deals d JOIN users u ON u.id = d.owner_id JOIN pipeline_stages s ON s.id = d.stage_id
+    <where>
+     ORDER BY <order> LIMIT :limit OFFSET :offset
+"""
+# How many deals match, and their money, by outcome and currency.
+_TOTALS = """
+    SELECT CASE WHEN g.cancelled THEN 'cancelled' ELSE s.outcome END AS outcome, g.currency,
+           sum(g.deals)::bigint AS deals, coalesce(sum(g.amount), 0)::bigint AS amount
+      FROM (SELECT d.stage_id, d.cancelled_on IS NOT NULL AS cancelled, d.currency,
+                   count(*) AS deals, sum(d.amount) AS amount
+              FROM deals d <where>
+             GROUP BY 1, 2, 3) g JOIN pipeline_stages s ON s.id = g.stage_id
+     GROUP BY 1, 2 ORDER BY 1, 2
+"""
+
+
+def people_in_team(conn: sa.Connection, team_id: int, on: date) -> frozenset[int]:
+    """The user ids of a team and of all teams below it on a day: members and managers."""
+    return frozenset(
+        conn.scalars(
+            sa.text("""
+                WITH RECURSIVE inside(team_id) AS (
+                    SELECT CAST(:team AS bigint)
+                    UNION
+                    SELECT s.team_id FROM team_structure s JOIN inside ON s.parent_id = inside.team_id
+                     WHERE s.start_date <= :day AND (s.end_date IS NULL OR s.end_date > :day)
+                )
+                SELECT m.user_id FROM team_members m JOIN inside USING (team_id)
+                 WHERE m.start_date <= :day AND (m.end_date IS NULL OR m.end_date > :day)
+                UNION
+                SELECT s.manager_id FROM team_structure s JOIN inside USING (team_id)
+                 WHERE s.manager_id IS NOT NULL
+                   AND s.start_date <= :day AND (s.end_date IS NULL OR s.end_date > :day)
+            """),
+            {"team": team_id, "day": on},
+        )
+    )
+
+
+def page_of_deals(
+    conn: sa.Connection, filters: DealFilters, page: Page, people: frozenset[int] | None, on: date, currency: str
+) -> DealPage:
+    """The page of deals that match, among those that ``people`` (None: anyone) own or share."""
+    params = _parameters(conn, filters, people, on, currency)
+    totals = pd.read_sql(sa.text(_TOTALS.replace("<where>", _WHERE)), conn, params=params, coerce_float=False)
+    total = int(totals["deals"].sum())
+    last = max(1, -(-total // page.size))
+    offset = (min(max(page.number, 1), last) - 1) * page.size
+    return DealPage(_read(conn, page, params, page.size, offset), total, totals)
+
+
+def all_deals(
+    conn: sa.Connection, filters: DealFilters, page: Page, people: frozenset[int] | None, on: date, currency: str
+) -> pd.DataFrame:
+    """Every deal that matches, in the page's order, for an export."""
+    return _read(conn, page, _parameters(conn, filters, people, on, currency), None, 0)
+
+
+def _read(conn: sa.Connection, page: Page, params: dict[str, Any], limit: int | None, offset: int) -> pd.DataFrame:
+    if page.sort not in SORTS:
+        raise QuotaPathError(f"Deals cannot be sorted by {page.sort!r}. Use one of {', '.join(SORTS)}.")
+    way = "DESC" if page.descending else "ASC"
+    # A deal without an amount is the smallest, whichever way one looks.
+    nulls = {"DESC": " NULLS LAST", "ASC": " NULLS FIRST"}[way] if page.sort == "amount" else ""
+    query = _LIST.replace("<where>", _WHERE).replace("<order>", f"{SORTS[page.sort]} {way}{nulls}, d.id {way}")
+    frame = pd.read_sql(sa.text(query), conn, params=params | {"limit": limit, "offset": offset}, coerce_float=False)
+    return frame.astype({"amount": "Int64"})
+
+
+def _parameters(
+    conn: sa.Connection, filters: DealFilters, people: frozenset[int] | None, on: date, currency: str
+) -> dict[str, Any]:
+    params: dict[str, Any] = asdict(filters) | {"currency": currency}
+    team = params.pop("team_id")
+    if team is not None:
+        inside = people_in_team(conn, team, on)
+        people = inside if people is None else people & inside
+    params["people"] = None if people is None else sorted(people)
+    text = " ".join(params.pop("text").split())
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    params["pattern"] = f"%{escaped}%" if text else None
+    params["outcome"] = params["outcome"] or None
+    for name in ("stage_ids", "types", "products"):
+        params[name] = list(params[name]) or None
+    return params
+
+
+# ---------------------------------------------------------------- choices for filters and forms
+# The distinct values of an indexed column, jumping from one to the next instead of reading every deal.
+_DISTINCT = """
+    WITH RECURSIVE found(value) AS (
+        (SELECT min(<column>) FROM deals)
+        UNION ALL
+        SELECT (SELECT min(<column>) FROM deals WHERE <column> > found.value) FROM found WHERE found.value IS NOT NULL
+    )
+    SELECT value FROM found WHERE value <> '' ORDER BY 1 LIMIT 200
+"""
+
+
+def distinct_values(conn: sa.Connection, column: str) -> list[str]:
+    """The values that ``column`` (``type`` or ``product``) has, the first 200."""
+    if column not in ("type", "product"):
+        raise ValueError(column)
+    return list(conn.scalars(sa.text(_DISTINCT.replace("<column>", column))))
+
+
+def stages(conn: sa.Connection) -> pd.DataFrame:
+    """The pipeline in order: id, name, outcome, probability_ppm."""
+    return pd.read_sql(
+        sa.text("SELECT id, name, outcome, probability_ppm FROM pipeline_stages ORDER BY position"), conn
+    )
+
+
+def people(conn: sa.Connection, among: frozenset[int] | None) -> pd.DataFrame:
+    """Users by name: id, name, email, is_active; ``among`` None means all."""
+    query = """
+        SELECT id, name, email, is_active FROM users
+         WHERE CAST(:among AS bigint[]) IS NULL OR id = ANY(:among) ORDER BY name, id
+    """
+    return pd.read_sql(sa.text(query), conn, params={"among": None if among is None else sorted(among)})
+
+
+# ---------------------------------------------------------------- one deal
+_LABELS = {
+    "owner_id": "Owner", "stage_id": "Stage", "amount": "Amount", "margin": "Margin", "currency": "Currency",
+    "quantity_micro": "Quantity", "close_date": "Close date", "created_date": "Created date",
+    "name": "Name", "account": "Account", "type": "Type", "product": "Product", "segment": "Segment",
+    "term_months": "Term in months", "cancelled_on": "Cancelled on", "credits": "Credits", "created": "Created",
+}  # fmt: skip
+
+
+def history(conn: sa.Connection, deal_id: int, currency: str) -> pd.DataFrame:
+    """Every change of a deal, the latest first: at, who, via (a file name), field, before, after (as text).
+
+    ``currency`` is the deal's own today; earlier amounts are shown in the currency they had.
+    """
+    rows = conn.execute(
+        sa.text("""
+            SELECT c.at, coalesce(u.name, 'The program') AS who, coalesce(i.filename, '') AS via, c.changes
+              FROM deal_changes c LEFT JOIN users u ON u.id = c.user_id LEFT JOIN imports i ON i.id = c.import_id
+             WHERE c.deal_id = :id ORDER BY c.at DESC, c.id DESC
+        """),
+        {"id": deal_id},
+    ).all()
+    users = {row.id: row.name for row in conn.execute(sa.text("SELECT id, name FROM users"))}
+    stage_names = {row.id: row.name for row in conn.execute(sa.text("SELECT id, name FROM pipeline_stages"))}
+    found = []
+    after_currency = currency
+    for row in rows:
+        before_currency = row.changes.get("currency", [after_currency])[0]
+        changes = dict(row.changes)
+        old, new = changes.pop("extra", ({}, {}))
+        for name in sorted({*old, *new}):
+            if old.get(name) != new.get(name):
+                changes[name] = [old.get(name), new.get(name)]
+        for name, (before, after) in changes.items():
+            texts = [
+                _shown(name, value, users, stage_names, code)
+                for value, code in ((before, before_currency), (after, after_currency))
+            ]
+            found.append((row.at, row.who, row.via, _LABELS.get(name, name), *texts))
+        after_currency = before_currency
+    return pd.DataFrame(found, columns=["at", "who", "via", "field", "before", "after"])
+
+
+def _shown(name: str, value: Any, users: dict[int, str], stage_names: dict[int, str], currency: str) -> str:
+    if value is None or value == "":
+        return "–"
+    if name in ("amount", "margin"):
+        return f"{format_money(value, currency, thousands=True)} {currency}"
+    if name == "quantity_micro":
+        whole, rest = divmod(abs(value), 1_000_000)
+        return ("-" if value < 0 else "") + f"{whole}.{rest:06d}".rstrip("0").rstrip(".")
+    if name == "owner_id":
+        return users.get(value, f"user {value}")
+    if name == "stage_id":
+        return stage_names.get(value, f"stage {value}")
+    if name == "credits":
+        parts = [f"{users.get(int(user), f'user {user}')} {format_rate(ppm)}" for user, ppm in value.items()]
+        return ", ".join(parts) or "the owner alone"
+    return str(value)
+
+
+def stage_entries(conn: sa.Connection, deal_id: int) -> pd.DataFrame:
+    """The deal's passage through the pipeline, the first stage first: stage, outcome, entered_at."""
+    query = """
+        SELECT s.name AS stage, s.outcome, e.entered_at
+          FROM deal_stage_entries e JOIN pipeline_stages s ON s.id = e.stage_id
+         WHERE e.deal_id = :id ORDER BY e.entered_at, s.position
+    """
+    return pd.read_sql(sa.text(query), conn, params={"id": deal_id})
+
+
+def lines_on(conn: sa.Connection, deal_id: int, people: frozenset[int] | None) -> pd.DataFrame:
+    """What people (None: anyone) earn on a deal, by each period's run: id, person, period, component, amount, ..."""
+    query = """
+        SELECT l.id, u.name AS person, l.period, l.component, l.kind, l.amount, l.currency, p.status
+          FROM lines l JOIN pay_periods p ON p.run_id = l.run_id AND p.period = l.period
+          JOIN users u ON u.id = l.user_id
+         WHERE l.deal_id = :id AND (CAST(:people AS bigint[]) IS NULL OR l.user_id = ANY(:people))
+         ORDER BY l.period, u.name, l.id
+    """
+    return pd.read_sql(
+        sa.text(query), conn, params={"id": deal_id, "people": None if people is None else sorted(people)}
+    )

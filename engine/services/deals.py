@@ -1,0 +1,258 @@
+"""Deals as a person sees and corrects them: the list, one deal with its story, edit, create, delete."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import date
+from decimal import Decimal
+
+import pandas as pd
+import sqlalchemy as sa
+
+from engine.analytics import deals as analytics
+from engine.analytics.deals import DealFilters, DealPage, Page
+from engine.db import audit, deals
+from engine.db.database import Database
+from engine.db.deals import Deal, DealFields
+from engine.errors import Problem, ProblemsError, QuotaPathError
+from engine.money import LARGEST, PPM, currency_digits, format_rate
+from engine.services import access
+from engine.services.access import Actor
+from engine.sheets import Value
+
+__all__ = ["Deal", "DealFields", "DealFilters", "DealPage", "Page"]
+
+
+@dataclass(frozen=True)
+class DealChoices:
+    """What the filters and the form offer.
+
+    ``stages``: id, name, outcome, probability_ppm, in order; ``people``: id, name, email, is_active of those
+    within reach; ``currency``: the company's.
+    """
+
+    stages: pd.DataFrame
+    people: pd.DataFrame
+    types: list[str]
+    products: list[str]
+    currency: str
+
+
+@dataclass(frozen=True)
+class DealDetail:
+    """A deal with its story; the frames are described in `engine.analytics.deals`.
+
+    ``lines`` are the earnings on it, as far as the actor may see them.  ``can_delete``: no line of any run
+    stands on it.
+    """
+
+    deal: Deal
+    owner: str
+    stage: str
+    outcome: str
+    credits: pd.DataFrame
+    history: pd.DataFrame
+    stages: pd.DataFrame
+    lines: pd.DataFrame
+    can_delete: bool
+
+
+def list_deals(db: Database, actor: Actor, filters: DealFilters, page: Page, today: date) -> DealPage:
+    """The deals that the actor may see and the filters let through, one page of them."""
+    with db.read() as conn:
+        reach = access.visible_people(conn, actor, "deals.view", today)
+        return analytics.page_of_deals(conn, filters, page, reach, today, deals.company_currency(conn))
+
+
+EXPORT_HEADERS = (
+    "Deal ID", "Source", "Deal name", "Account", "Owner", "Credits", "Stage", "Outcome", "Amount", "Currency",
+    "Close date", "Created date", "Type", "Product", "Segment", "Cancelled on",
+)  # fmt: skip
+_EXPORT_COLUMNS = (
+    "external_id", "source", "name", "account", "owner", "credited", "stage", "outcome", "amount", "currency",
+    "close_date", "created_date", "type", "product", "segment", "cancelled_on",
+)  # fmt: skip
+
+
+def export_deals(
+    db: Database, actor: Actor, filters: DealFilters, page: Page, today: date
+) -> Iterator[tuple[Value, ...]]:
+    """Every deal that the filters let through, in the page's order, as rows under `EXPORT_HEADERS`."""
+    with db.read() as conn:
+        reach = access.visible_people(conn, actor, "deals.view", today)
+        frame = analytics.all_deals(conn, filters, page, reach, today, deals.company_currency(conn))
+    return _export_rows(frame)
+
+
+def _export_rows(frame: pd.DataFrame) -> Iterator[tuple[Value, ...]]:
+    columns = [frame[name].astype(object).where(frame[name].notna(), None) for name in _EXPORT_COLUMNS]
+    amount, currency = _EXPORT_COLUMNS.index("amount"), _EXPORT_COLUMNS.index("currency")
+    for cells in zip(*columns, strict=True):
+        row = list(cells)
+        if row[amount] is not None:
+            row[amount] = Decimal(row[amount]).scaleb(-currency_digits(row[currency]))
+        yield tuple(row)
+
+
+def deal_choices(db: Database, actor: Actor, today: date) -> DealChoices:
+    """What the actor may choose from, in filters and in the form."""
+    with db.read() as conn:
+        reach = access.visible_people(conn, actor, "deals.view", today)
+        return DealChoices(
+            stages=analytics.stages(conn),
+            people=analytics.people(conn, reach),
+            types=analytics.distinct_values(conn, "type"),
+            products=analytics.distinct_values(conn, "product"),
+            currency=deals.company_currency(conn),
+        )
+
+
+def deal_detail(db: Database, actor: Actor, deal_id: int, today: date) -> DealDetail:
+    """One deal with its credits, history, passage through the pipeline and earnings.
+
+    Raises QuotaPathError when there is no such deal within the actor's reach.
+    """
+    with db.read() as conn:
+        reach = access.visible_people(conn, actor, "deals.view", today)
+        deal = deals.find(conn, deal_id)
+        credited = {user for user, _ in deal.fields.credits} | {deal.fields.owner_id} if deal else set()
+        if deal is None or not (reach is None or credited & reach):
+            raise _no_deal(deal_id)
+        names = analytics.people(conn, frozenset(credited)).set_index("id")["name"]
+        stages = analytics.stages(conn).set_index("id")
+        shares = deal.fields.credits or ((deal.fields.owner_id, PPM),)
+        return DealDetail(
+            deal=deal,
+            owner=names[deal.fields.owner_id],
+            stage=stages["name"][deal.fields.stage_id],
+            outcome="cancelled" if deal.fields.cancelled_on else stages["outcome"][deal.fields.stage_id],
+            credits=pd.DataFrame(
+                [(user, names[user], share) for user, share in shares], columns=["user_id", "person", "share_ppm"]
+            ),
+            history=analytics.history(conn, deal_id, deal.fields.currency),
+            stages=analytics.stage_entries(conn, deal_id),
+            lines=analytics.lines_on(conn, deal_id, access.visible_people(conn, actor, "earnings.view", today)),
+            can_delete=access.may(actor, "deals.edit") and deals.line_count(conn, deal_id) == 0,
+        )
+
+
+def create_deal(db: Database, actor: Actor, fields: DealFields) -> int:
+    """Keep a deal that was entered by hand; gives its id.  Raises ProblemsError."""
+    access.require(actor, "deals.edit")
+    with db.write() as conn:
+        _check(conn, fields)
+        deal_id = deals.add(conn, fields, actor.user_id)
+        audit.record(conn, actor.user_id, "deals.edit", f"deal {deal_id}", {"created": fields.name})
+    return deal_id
+
+
+def edit_deal(db: Database, actor: Actor, deal_id: int, version: int, fields: DealFields) -> int:
+    """Keep the new fields of a deal, with the change in its history; gives the deal's new version.
+
+    ``version`` is the one that the person saw: when somebody changed the deal since, nothing is kept and
+    the error says who and when.  Fields that equal what is there change nothing.
+    """
+    access.require(actor, "deals.edit")
+    with db.write() as conn:
+        before = _locked(conn, deal_id, version)
+        _check(conn, fields)
+        changes = deals.update(conn, before, fields, actor.user_id)
+        if not changes:
+            return version
+        audit.record(conn, actor.user_id, "deals.edit", f"deal {deal_id}", {"changes": changes})
+    return version + 1
+
+
+def delete_deal(db: Database, actor: Actor, deal_id: int, version: int) -> None:
+    """Delete a deal on which no earnings stand; the audit keeps what it said.
+
+    A deal with earnings lines is refused: it is cancelled instead, and the clawback follows.
+    """
+    access.require(actor, "deals.edit")
+    with db.write() as conn:
+        deal = _locked(conn, deal_id, version)
+        lines = deals.line_count(conn, deal_id)
+        if lines:
+            raise QuotaPathError(
+                f"{deal.fields.name or deal.external_id} cannot be deleted: {lines} earnings "
+                f"{'line stands' if lines == 1 else 'lines stand'} on it. "
+                'Set "Cancelled on" instead: what was paid is then clawed back by the plan, and the history stays.'
+            )
+        deals.delete(conn, deal_id)
+        kept = asdict(deal.fields) | {"source": deal.source, "external_id": deal.external_id, "extra": deal.extra}
+        audit.record(conn, actor.user_id, "deals.edit", f"deal {deal_id}", {"deleted": kept})
+
+
+def _locked(conn: sa.Connection, deal_id: int, version: int) -> Deal:
+    deal = deals.find(conn, deal_id, lock=True)
+    if deal is None:
+        raise _no_deal(deal_id)
+    if deal.version != version:
+        who, when = deals.last_change(conn, deal_id) or ("Somebody", "meanwhile")
+        raise QuotaPathError(
+            f"{who} changed this deal ({when}) after you opened it, so nothing of yours was saved. "
+            "Open the deal again, look at the new values, and make your change there."
+        )
+    return deal
+
+
+def _no_deal(deal_id: int) -> QuotaPathError:
+    return QuotaPathError(
+        f"There is no deal number {deal_id} that you may see. It may have been deleted; look for it in the list."
+    )
+
+
+def _check(conn: sa.Connection, fields: DealFields) -> None:
+    """Raise ProblemsError with everything that is wrong with the fields."""
+    problems = list(_problems(fields, deals.outcome(conn, fields.stage_id)))
+    unknown = deals.unknown_users(conn, {fields.owner_id, *(user for user, _ in fields.credits)})
+    problems += [Problem("owner", f"there is no person number {user}.", "Choose one of the list.") for user in unknown]
+    if problems:
+        raise ProblemsError(problems)
+
+
+def _problems(fields: DealFields, outcome: str | None) -> Iterable[Problem]:
+    if not fields.name.strip():
+        yield Problem("name", "is empty.", "Give the deal a name.")
+    for name, text, longest in (
+        ("name", fields.name, 1000),
+        ("account", fields.account, 1000),
+        ("type", fields.type, 200),
+        ("product", fields.product, 200),
+        ("segment", fields.segment, 200),
+    ):
+        if len(text) > longest:
+            yield Problem(name, f"has {len(text)} characters; {longest} is the most.", "Shorten it.")
+        if "\x00" in text:
+            yield Problem(name, "holds a null character.", "Type it again.")
+    try:
+        currency_digits(fields.currency)
+    except QuotaPathError as error:
+        yield Problem("currency", str(error))
+    for name, number in (("amount", fields.amount), ("margin", fields.margin), ("quantity", fields.quantity_micro)):
+        if number is not None and abs(number) > LARGEST:
+            yield Problem(name, "is too large.", "Check it for extra digits.")
+    if outcome is None:
+        yield Problem("stage", "there is no such pipeline stage.", "Choose one of the list.")
+    if outcome == "won" and fields.amount is None:
+        yield Problem("amount", "is empty, but the deal is won.", "Enter what it was sold for; 0 is allowed.")
+    if not date(1990, 1, 1) <= fields.close_date <= date(2199, 12, 31):
+        yield Problem("close_date", f"{fields.close_date} is outside the years 1990 to 2199.", "Correct the year.")
+    if fields.term_months is not None and not 0 <= fields.term_months <= 1200:
+        yield Problem("term_months", f"{fields.term_months} is not between 0 and 1200.", "Enter the contract's months.")
+    if fields.cancelled_on is not None:
+        if outcome in ("open", "lost"):
+            yield Problem(
+                "cancelled_on", "only a won deal can be cancelled.", "Leave it empty, or choose a stage that is won."
+            )
+        if fields.cancelled_on < fields.close_date:
+            yield Problem(
+                "cancelled_on",
+                f"{fields.cancelled_on} is before the close date {fields.close_date}.",
+                "A deal is cancelled on or after the day it closed.",
+            )
+    users = [user for user, _ in fields.credits]
+    if len(set(users)) < len(users):
+        yield Problem("credits", "a person is named twice.", "Give each person one share.")
+    for _, share in fields.credits:
+        if not 0 <= share <= PPM:
+            yield Problem("credits", f"a share of {format_rate(share)} is not between 0% and 100%.", "Correct it.")
