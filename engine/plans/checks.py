@@ -8,14 +8,12 @@ from engine.money import currency_digits
 from engine.periods import parse_period
 
 
-def check_quotas(
-    plans: Mapping[str, Sequence[Plan]], quotas: Iterable[tuple[str, QuotaRow]]
-) -> list[Problem]:
+def check_quotas(plans: Mapping[str, Sequence[Plan]], quotas: Iterable[tuple[str, QuotaRow]]) -> list[Problem]:
     """What is wrong with quota rows, each with its path: a component or period that no plan has, a quota
     of 0 or less, one finer than the currency, the same one twice.
 
-    The amount of a row for one component of ``person[0].quota.nb`` is at that path itself; of a row with
-    a period at ``<path>.amount``.
+    Paths are those of rows (``quota[0]``, with ``.amount`` and so on inside) or of single figures
+    (``person[0].quota.nb``).
     """
     problems: list[Problem] = []
     components: dict[str, list[tuple[Component, str]]] = {}
@@ -26,7 +24,8 @@ def check_quotas(
     every = [entry for entries in components.values() for entry in entries]
     seen: set[tuple[str, str | None, str | None]] = set()
     for path, row in quotas:
-        amount_path = f"{path}.amount" if row.period else path
+        a_row = path.startswith("quota[")
+        amount_path = f"{path}.amount" if a_row else path
         if row.amount <= 0:
             problems.append(Problem(amount_path, "A quota of 0 or less is none.", "Write a quota above 0."))
         applies_to = every if row.component is None else components.get(row.component, [])
@@ -34,7 +33,7 @@ def check_quotas(
             if row.component is not None:
                 problems.append(
                     Problem(
-                        f"{path}.component" if row.period else path,
+                        f"{path}.component" if a_row else path,
                         f'No plan has a component "{row.component}".',
                         f"Write one of: {', '.join(sorted(components))}.",
                     )

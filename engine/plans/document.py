@@ -58,6 +58,7 @@ KINDS = tuple(KIND_KEYS)
 # What no component can measure, though a filter can look at it.
 _NO_NUMBER = ("id", "owner", "close_date", "currency", "cancelled")
 _RANGES = ("at_least", "more_than", "at_most", "less_than")
+_NOTHING: FieldValue = Number(0)  # stands in for a limit that was refused
 
 
 def parse_plan(document: Mapping[str, Any] | str, name: str = "") -> Plan:
@@ -347,8 +348,8 @@ def _edges(rows: Sequence[Reader], key: str, measured: _Measured, from_zero: boo
     kind = ""
     previous: int | None = None
     for index, row in enumerate(rows):
-        edge, edge_kind = row.need(key, lambda value: _edge(value, measured), (None, ""))
-        if edge is None:
+        edge, edge_kind = row.need(key, lambda value: _edge(value, measured), (-1, ""))
+        if edge < 0:  # noted
             edges.append(0)
             continue
         kind = kind or edge_kind
@@ -375,7 +376,7 @@ def _edges(rows: Sequence[Reader], key: str, measured: _Measured, from_zero: boo
     return edges, kind or measured.edges
 
 
-def _edge(value: Any, measured: _Measured) -> tuple[int | None, str]:
+def _edge(value: Any, measured: _Measured) -> tuple[int, str]:
     if isinstance(value, str) and value.rstrip().endswith("%"):
         edge, kind = parse_rate(value), "quota"
     else:
@@ -500,9 +501,7 @@ def _conditions(reader: Reader | None) -> tuple[Condition, ...]:
         if isinstance(reader.table[field], Mapping):
             table = Reader(reader.table[field], reader.at(field), reader.problems)
             table.only((*_RANGES, "not"))
-            for operator in _RANGES:
-                if operator in table.table:
-                    tests.append((operator, (table.read(operator, _limit, Number(0)),)))
+            tests += [(each, (table.read(each, _limit, _NOTHING),)) for each in _RANGES if each in table.table]
             if "not" in table.table:
                 tests.append(("not", table.read("not", _any_of, ())))
         else:

@@ -62,9 +62,7 @@ def as_day(value: Any) -> int:
             return date.fromisoformat(value).toordinal()
         except ValueError:
             pass
-    raise QuotaPathError(
-        f"{shown(value)} is not a date. Write year-month-day without a time, such as 2026-01-31."
-    )
+    raise QuotaPathError(f"{shown(value)} is not a date. Write year-month-day without a time, such as 2026-01-31.")
 
 
 def as_text(value: Any) -> str:

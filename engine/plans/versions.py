@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from itertools import pairwise
 from typing import Any
 
 from engine.calc.model import MONEY_MEASURES, Plan
@@ -39,7 +40,7 @@ def read_versions(
         if plan is not None:
             read.append((path, plan))
     read.sort(key=lambda version: version[1].effective_from)
-    for (_, earlier), (path, later) in zip(read, read[1:], strict=False):
+    for (_, earlier), (path, later) in pairwise(read):
         problems += _against(earlier, later, path)
     problems += _accumulation(read)
     return tuple(plan for _, plan in read), problems

@@ -1,0 +1,119 @@
+"""The command line: ``python -m engine <command>``.
+
+A command is a row of `COMMANDS`: its arguments, and a function that returns the exit status.  Modules are
+imported inside the functions, so that one command does not wait for what only another one needs.
+"""
+
+import argparse
+import csv
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import QuotaPathError
+
+FAILED = 1
+UNUSABLE = 2  # what argparse exits with for wrong arguments, too
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: ``arguments`` declares its options, ``run`` does it and returns the exit status."""
+
+    name: str
+    help: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def _workers_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workers", choices=("pypy", "cpython"), help="interpreter of the worker processes (default: PyPy if there)"
+    )
+
+
+def _cases_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="case files, or folders of them")
+    parser.add_argument("--json", action="store_true", help="print one JSON object for each case")
+    parser.add_argument("--explain", action="store_true", help="print the working of every line")
+    _workers_option(parser)
+
+
+def _cases(options: argparse.Namespace) -> int:
+    """Runs cases; the JSON goes to standard output alone, the report then to standard error."""
+    from engine.plans.cases import as_json, find_cases, run_case, tell
+    from engine.workers.pool import Pool
+
+    report = sys.stderr if options.json else sys.stdout
+    passed = failed = 0
+    with Pool(options.workers, size=1) as pool:
+        for path in find_cases(options.paths):
+            outcome = run_case(path, pool.calculate)
+            if options.json:
+                print(as_json(outcome), flush=True)
+            tell(outcome, report, options.explain)
+            passed += not outcome.differences
+            failed += bool(outcome.differences)
+    print(f"{passed} passed, {failed} failed", file=report)
+    return FAILED if failed else 0
+
+
+def _calc_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--plan", type=Path, required=True, help="plan document (TOML)")
+    parser.add_argument("--deals", type=Path, required=True, help="CSV: id, owner, close_date, amount, ...")
+    parser.add_argument("--people", type=Path, help="CSV: id, manager, start, end, prorate, quota")
+    parser.add_argument("--quotas", type=Path, help="CSV: person, component, period, amount")
+    parser.add_argument("--out", type=Path, required=True, help="CSV of lines to write")
+    _workers_option(parser)
+
+
+def _calc(options: argparse.Namespace) -> int:
+    """Calculates files; with problems nothing is written."""
+    from engine.plans.cases import calculate_case
+    from engine.plans.tables import LINE_COLUMNS, line_rows, read_tables
+    from engine.sheets import safe_cell
+    from engine.workers.pool import Pool
+
+    case = read_tables(options.plan, options.deals, options.people, options.quotas)
+    with Pool(options.workers) as pool:
+        summary = calculate_case(case, pool.calculate)
+    if summary.problems:
+        print(*summary.problems, sep="\n", file=sys.stderr)
+        print(f"{len(summary.problems)} problems; nothing was calculated", file=sys.stderr)
+        return FAILED
+    try:
+        with options.out.open("w", encoding="utf-8", newline="") as out:
+            writer = csv.writer(out)
+            writer.writerow(LINE_COLUMNS)
+            writer.writerows(map(safe_cell, row) for row in line_rows(summary.lines, case.currency))
+    except OSError as error:
+        raise QuotaPathError(f"{options.out} cannot be written: {error}. Name a file that you may write.") from error
+    return 0
+
+
+COMMANDS = (
+    Command("cases", "run case files: examples that are tests", _cases_arguments, _cases),
+    Command("calc", "calculate files without a database", _calc_arguments, _calc),
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command that ``arguments`` (default: those of the process) name; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m engine", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(metavar="command", required=True)
+    for command in COMMANDS:
+        own = commands.add_parser(command.name, help=command.help, description=command.help)
+        command.arguments(own)
+        own.set_defaults(run=command.run)
+    options = parser.parse_args(arguments)
+    try:
+        run: Callable[[argparse.Namespace], int] = options.run
+        return run(options)
+    except QuotaPathError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return UNUSABLE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
