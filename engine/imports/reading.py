@@ -51,7 +51,7 @@ _DATA = re.compile(
 )
 
 
-class UnreadableFile(QuotaPathError):  # noqa: N818 - what the user is told
+class UnreadableFile(QuotaPathError):
     """The upload is not a table that can be read; ``what`` says why and ``remedy`` what to do."""
 
     def __init__(self, what: str, remedy: str) -> None:
@@ -169,7 +169,7 @@ def read_table(data: bytes, filename: str, *, max_bytes: int = MAX_BYTES) -> Tab
             aside_count += 1
             if len(aside) < _SHOWN:
                 aside.append(item)
-    if row_count == 0:
+    if last is None or row_count == 0:
         raise UnreadableFile(
             f"The file has column names ({', '.join(headers[:4])}...) but no row below them.",
             "Check the filters of the export, and export again.",

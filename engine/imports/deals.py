@@ -1,0 +1,900 @@
+"""Rows of a table -> deals, or refusals with a reason.
+
+`check_rows` reads the file once to decide what holds for the whole of it: whether 03/04 is in March or in
+April, whether ``1,234`` is a thousand or one and a bit, which rows repeat a deal.  What cannot be decided
+comes back as a `Question`; nothing is guessed.  `Checked.rows` then yields every row as a `DealRow`, a
+`Refusal` or a `Repeat`, one at a time, so a million rows need no memory.
+"""
+
+import contextlib
+import difflib
+import re
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import lru_cache
+from hashlib import blake2b
+from itertools import pairwise
+from typing import NamedTuple
+
+from engine.errors import Problem, QuotaPathError
+from engine.imports.mapping import check_mapping
+from engine.imports.reading import Row, Table
+from engine.imports.values import (
+    AMBIGUOUS,
+    COMMA,
+    DAY_FIRST,
+    DOT,
+    ISO_4217,
+    MONTH_FIRST,
+    PLAIN,
+    SIGNS,
+    Figure,
+    UnreadableValue,
+    clean,
+    date_order,
+    deal_id,
+    is_blank,
+    one_line,
+    parse_date,
+)
+from engine.money import PPM, parse_money, parse_number
+
+# Longest texts, in characters; the deals table has the same limits.
+_LONGEST = {"external_id": 200, "name": 1000, "account": 1000, "type": 200, "product": 200, "segment": 200}
+_LONGEST_EXTRA = 32_000
+_DATES = ("close_date", "created_date")
+_NUMBERS = ("amount", "margin", "quantity", "probability", "term_months")
+_EXAMPLES = 3
+_LISTED = 500  # different unknown owners or stages that are listed by name
+_CACHED = 100_000  # texts whose reading is remembered
+
+
+# ---------------------------------------------------------------- what the caller knows
+@dataclass(frozen=True)
+class Person:
+    """Someone who can own deals."""
+
+    id: int
+    name: str
+    email: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the pipeline; ``outcome`` is ``"open"``, ``"won"`` or ``"lost"``."""
+
+    id: int
+    name: str
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a file is read against.
+
+    ``owner_aliases`` and ``stage_aliases`` are what a person once answered: text of the file (any case and
+    spacing; ``""`` for an empty owner) -> id.  ``answers`` are answers to questions: key -> chosen value.
+    """
+
+    currency: str  # of amounts that name none
+    people: tuple[Person, ...]
+    stages: tuple[Stage, ...]
+    owner_aliases: Mapping[str, int] = field(default_factory=dict)
+    stage_aliases: Mapping[str, int] = field(default_factory=dict)
+    answers: Mapping[str, str] = field(default_factory=dict)
+
+
+# ---------------------------------------------------------------- what comes out
+@dataclass(frozen=True)
+class Question:
+    """Something about the whole file that only the user can say; ``options`` are (value, label)."""
+
+    key: str  # "date_order", "decimal_style", "currency:$"
+    text: str
+    options: tuple[tuple[str, str], ...]
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Something about the whole file that was decided, with the reason, for the user to see."""
+
+    key: str
+    value: str
+    text: str
+
+
+class Note(NamedTuple):
+    """Something about an accepted row that the user may want to see: ``kind`` groups, ``text`` has the values."""
+
+    kind: str
+    text: str
+
+
+class DealRow(NamedTuple):
+    """A deal as the file states it, checked.  Money is in minor units of ``currency``."""
+
+    line: int
+    external_id: str
+    id_derived: bool  # made from account, name and owner, because the file has no id
+    name: str
+    account: str
+    owner_id: int
+    stage_id: int
+    amount_minor: int | None  # None: an open or lost deal without an amount
+    currency: str
+    close_date: date
+    created_date: date | None
+    type: str
+    product: str
+    segment: str
+    probability_ppm: int | None
+    margin_minor: int | None
+    quantity_micro: int | None
+    term_months: int | None
+    extra: dict[str, str]  # column name -> text, filled cells only
+    row_hash: str  # of the raw cells
+    notes: tuple[Note, ...]
+
+
+class Reason(NamedTuple):
+    """One thing that is wrong with a row.
+
+    ``kind`` is one of: shape, missing, unknown_owner, unknown_stage, date, number, currency, id, text,
+    duplicate.  ``field`` is the field of the deal (``""``: the row), ``column`` its column in the file.
+    """
+
+    kind: str
+    field: str
+    column: str
+    value: str
+    reason: str
+    remedy: str
+
+
+class Refusal(NamedTuple):
+    """A row that is not taken, with every reason."""
+
+    line: int
+    cells: tuple[str, ...]
+    reasons: tuple[Reason, ...]
+
+
+class Repeat(NamedTuple):
+    """A row identical to the one on line ``of_line``; it is taken once."""
+
+    line: int
+    of_line: int
+
+
+Item = DealRow | Refusal | Repeat
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """An owner or stage of the file that nobody knows here; ``suggestion`` is the id of the nearest name."""
+
+    field: str  # "owner" | "stage"
+    value: str
+    count: int
+    suggestion: int | None
+
+
+class Tally:
+    """Counts over the items of one file, added one by one: what a summary of the import shows."""
+
+    def __init__(self) -> None:
+        self.accepted = 0
+        self.refused = 0
+        self.repeated = 0
+        self.reasons: Counter[str] = Counter()  # by kind of reason
+        self.notes: Counter[str] = Counter()  # by kind of note
+        self.note_examples: dict[str, list[tuple[int, str]]] = {}  # kind -> first (line, text)
+        self._unknown: Counter[tuple[str, str]] = Counter()
+
+    def add(self, item: Item) -> None:
+        """Counts one item of `Checked.rows`."""
+        if isinstance(item, DealRow):
+            self.accepted += 1
+            for note in item.notes:
+                self.notes[note.kind] += 1
+                examples = self.note_examples.setdefault(note.kind, [])
+                if len(examples) < _EXAMPLES:
+                    examples.append((item.line, note.text))
+        elif isinstance(item, Refusal):
+            self.refused += 1
+            for reason in item.reasons:
+                self.reasons[reason.kind] += 1
+                if reason.kind.startswith("unknown_"):
+                    key = (reason.field, reason.value)
+                    if key in self._unknown or len(self._unknown) < _LISTED:
+                        self._unknown[key] += 1
+        else:
+            self.repeated += 1
+
+    def unknown(self, context: Context) -> list[Unknown]:
+        """The unknown owners and stages, the most frequent first, each with the nearest name known."""
+        names = {
+            "owner": {owner_key(person.name): person.id for person in context.people},
+            "stage": {stage_key(stage.name): stage.id for stage in context.stages},
+        }
+        keys: dict[str, Callable[[str], str]] = {"owner": owner_key, "stage": stage_key}
+        found = []
+        for (name, value), count in self._unknown.most_common():
+            near = difflib.get_close_matches(keys[name](value), names[name], n=1, cutoff=0.75)
+            found.append(Unknown(name, value, count, names[name][near[0]] if near else None))
+        return found
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A file ready to be read row by row.
+
+    With ``problems`` (of the mapping) or ``questions`` it is not ready: mend or answer them and check again.
+    """
+
+    problems: tuple[Problem, ...]
+    questions: tuple[Question, ...]
+    decisions: tuple[Decision, ...]
+    _rows: "_Rows | None" = field(repr=False)
+
+    def rows(self) -> Iterator[Item]:
+        """Every row of the file, in its order; again on each call.
+
+        Raises `ValueError` while there are problems or questions.
+        """
+        if self._rows is None:
+            raise ValueError("Check the mapping and answer the questions before reading rows.")
+        return self._rows.items()
+
+    def collect(self) -> tuple[list[DealRow], list[Refusal], Tally]:
+        """Everything at once, for files that fit in memory."""
+        deals: list[DealRow] = []
+        refusals: list[Refusal] = []
+        tally = Tally()
+        for item in self.rows():
+            tally.add(item)
+            if isinstance(item, DealRow):
+                deals.append(item)
+            elif isinstance(item, Refusal):
+                refusals.append(item)
+        return deals, refusals, tally
+
+
+def owner_key(text: str) -> str:
+    """The form in which owners are compared: ``Torres,  ANA`` and ``Ana Torres`` are the same."""
+    plain = one_line(text).casefold()
+    last, comma, first = plain.partition(",")
+    return f"{first.strip()} {last.strip()}" if comma and "," not in first else plain
+
+
+def stage_key(text: str) -> str:
+    """The form in which stages are compared: ``Closed Won``, ``closed_won`` and ``closedwon`` are the same."""
+    return "".join(letter for letter in clean(text).casefold() if letter.isalnum())
+
+
+_DEFAULT_STAGES = {
+    "won": {
+        "closedwon", "won", "dealwon", "geschlossenundgewonnen", "geschlossengewonnen", "gewonnen",
+        "abgeschlossenundgewonnen", "ferméegagnée", "fermégagné", "clôturéegagnée", "gagné", "gagnée", "cerradaganada",
+        "cerradoganado", "ganado", "ganada", "cierreganado",
+    },
+    "lost": {
+        "closedlost", "lost", "deallost", "geschlossenundverloren", "geschlossenverloren", "verloren",
+        "abgeschlossenundverloren", "ferméeperdue", "ferméperdu", "clôturéeperdue", "perdu", "perdue", "cerradaperdida",
+        "cerradoperdido", "perdido", "perdida", "cierreperdido",
+    },
+}  # fmt: skip
+
+
+def check_rows(table: Table, mapping: Mapping[str, str], context: Context) -> Checked:
+    """Decides what holds for the whole file; the rows are then read from the answer."""
+    problems = check_mapping(mapping, table.headers)
+    if problems:
+        return Checked(tuple(problems), (), (), None)
+    survey = _survey(table, mapping, context)
+    verdict = _Verdict(context.answers)
+    verdict.settle_dates(survey)
+    verdict.settle_decimals(survey)
+    verdict.settle_signs(survey, context.currency)
+    verdict.settle_probability(survey, mapping)
+    if "external_id" not in mapping:
+        verdict.decisions.append(
+            Decision(
+                "external_id",
+                "derived",
+                "The file has no column with the deal's id, so a deal is known again by its account, name and owner: "
+                "one that is renamed or handed over would come in a second time.",
+            )
+        )
+    questions = tuple(verdict.questions)
+    rows = None if questions else _Rows(table, mapping, context, verdict.values, survey.signs_to, survey.repeated)
+    return Checked((), questions, tuple(verdict.decisions), rows)
+
+
+# ---------------------------------------------------------------- first pass: the file as a whole
+@dataclass
+class _Evidence:
+    """What the values of a file say about one matter: how often, and the first examples of each."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, what: str, text: str) -> None:
+        self.counts[what] += 1
+        shown = self.examples.setdefault(what, [])
+        if len(shown) < _EXAMPLES and text not in shown:
+            shown.append(text)
+
+
+@dataclass
+class _Survey:
+    dates: _Evidence = field(default_factory=_Evidence)
+    numbers: _Evidence = field(default_factory=_Evidence)
+    signs: _Evidence = field(default_factory=_Evidence)  # signs with several currencies, where no column says
+    signs_to: dict[str, str] = field(default_factory=dict)
+    highest_probability: int = 0  # millionths
+    percent_seen: bool = False
+    ids: "array[int]" = field(default_factory=lambda: array("q"))  # 8 bytes a row, however long the ids
+    repeated: frozenset[int] = frozenset()
+
+
+def _survey(table: Table, mapping: Mapping[str, str], context: Context) -> _Survey:
+    survey = _Survey()
+    at = {name: table.headers.index(header) for name, header in mapping.items()}
+    width = len(table.headers)
+    dates = [at[name] for name in _DATES if name in at]
+    numbers = [(name, at[name]) for name in _NUMBERS if name in at]
+    key_of = _id_reader(at, context)
+    orders = lru_cache(_CACHED)(lambda text: date_order(clean(text)))
+    for row in table.rows():
+        cells = row.cells if len(row.cells) >= width else row.cells + ("",) * (width - len(row.cells))
+        survey.ids.append(_short_hash(key_of(cells)))
+        for index in dates:
+            order = orders(cells[index])
+            if order != PLAIN:
+                survey.dates.add(order, clean(cells[index]))
+        for name, index in numbers:
+            text = cells[index]
+            if text.isdecimal() and name != "probability":
+                continue
+            _survey_number(survey, name, clean(text), cells[at["currency"]] if "currency" in at else "")
+    ordered = sorted(survey.ids)
+    survey.repeated = frozenset(one for one, other in pairwise(ordered) if one == other)
+    survey.ids = array("q")
+    return survey
+
+
+def _survey_number(survey: _Survey, name: str, text: str, currency: str) -> None:
+    if is_blank(text):
+        return
+    if name == "probability":
+        survey.percent_seen |= text.endswith("%")
+        text = text.removesuffix("%").rstrip()
+    try:
+        figure = Figure(text)
+    except UnreadableValue:
+        return  # refused with its row later
+    style = figure.style()
+    if style != PLAIN:
+        survey.numbers.add(style, text)
+    if name == "probability" and style != AMBIGUOUS:
+        with contextlib.suppress(QuotaPathError):  # refused with its row later
+            read = parse_number(figure.plain(COMMA if style == COMMA else DOT))
+            survey.highest_probability = max(survey.highest_probability, read)
+    if name == "amount" and len(SIGNS.get(figure.sign, ())) > 1 and not currency.strip():
+        survey.signs.add(figure.sign, text)
+
+
+def _short_hash(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big", signed=True)
+
+
+def _id_reader(at: Mapping[str, int], context: Context) -> Callable[[tuple[str, ...]], str]:
+    """A function from cells to the deal's id: the file's own, or one made of account, name and owner."""
+    if "external_id" in at:
+        index = at["external_id"]
+
+        def own(cells: tuple[str, ...]) -> str:
+            text = one_line(cells[index])
+            try:
+                return deal_id(text)
+            except UnreadableValue:
+                return text
+
+        return own
+
+    owner_of = _owner_finder(context)
+
+    def derived(cells: tuple[str, ...]) -> str:
+        owner = owner_of(cells[at["owner"]])
+        account = one_line(cells[at["account"]]) if "account" in at else ""
+        parts = (account.casefold(), one_line(cells[at["name"]]).casefold(), str(owner))
+        return "auto-" + blake2b("\x1f".join(parts).encode("utf-8", "replace"), digest_size=12).hexdigest()
+
+    return derived
+
+
+class _Verdict:
+    """What holds for the whole file: decided by the evidence, answered by the user, or still a question."""
+
+    def __init__(self, answers: Mapping[str, str]) -> None:
+        self.answers = answers
+        self.values: dict[str, str] = {}
+        self.questions: list[Question] = []
+        self.decisions: list[Decision] = []
+
+    def settle_dates(self, survey: _Survey) -> None:
+        labels = (
+            (DAY_FIRST, "Day first: 03/04/2026 is 3 April"),
+            (MONTH_FIRST, "Month first: 03/04/2026 is 4 March"),
+        )
+        self._settle("date_order", "the dates", survey.dates, labels, "In which order are day and month written?")
+
+    def settle_decimals(self, survey: _Survey) -> None:
+        labels = ((DOT, "1,234.56: a decimal point"), (COMMA, "1.234,56: a decimal comma"))
+        self._settle("decimal_style", "the numbers", survey.numbers, labels, "How are decimals written?")
+
+    def _settle(
+        self, key: str, what: str, evidence: _Evidence, labels: tuple[tuple[str, str], ...], question: str
+    ) -> None:
+        (one, one_label), (other, other_label) = labels
+        answer = self.answers.get(key, "")
+        seen = [value for value in (one, other) if evidence.counts[value]]
+        if answer in (one, other):
+            label = one_label if answer == one else other_label
+            self._decide(key, answer, f"{label}, as you said.")
+        elif len(seen) == 1:
+            label = one_label if seen[0] == one else other_label
+            example = evidence.examples[seen[0]][0]
+            self._decide(key, seen[0], f"{label}; {what} of this file can only be read so ({example}).")
+        elif not seen and not evidence.counts[AMBIGUOUS]:
+            self.values[key] = one  # it makes no difference in this file
+        else:
+            examples = [evidence.examples[value][0] for value in seen] or evidence.examples[AMBIGUOUS]
+            if seen:
+                text = f"The file mixes both ways. {question} Rows written the other way will be refused."
+            else:
+                text = f"Nothing in the file tells. {question}"
+            self.questions.append(Question(key, text, labels, tuple(examples)))
+
+    def settle_signs(self, survey: _Survey, default: str) -> None:
+        for sign, examples in survey.signs.examples.items():
+            key = f"currency:{sign}"
+            options = SIGNS[sign]
+            answer = self.answers.get(key, "")
+            if answer in options:
+                chosen, why = answer, "as you said"
+            elif default in options:
+                chosen, why = default, "the company's currency"
+            else:
+                labels = tuple((code, code) for code in options)
+                self.questions.append(Question(key, f"Which currency does {sign} stand for?", labels, tuple(examples)))
+                continue
+            survey.signs_to[sign] = chosen
+            self._decide(key, chosen, f"{sign} stands for {chosen}, {why}.")
+
+    def settle_probability(self, survey: _Survey, mapping: Mapping[str, str]) -> None:
+        column = mapping.get("probability")
+        if column is None:
+            return
+        if survey.percent_seen or "%" in column or survey.highest_probability > PPM:
+            self._decide("probability", "percent", "Probabilities are percentages: 75 is 75%.")
+        else:
+            self._decide("probability", "ratio", "Probabilities are parts of one: 0.75 is 75%.")
+
+    def _decide(self, key: str, value: str, text: str) -> None:
+        self.values[key] = value
+        self.decisions.append(Decision(key, value, text))
+
+
+# ---------------------------------------------------------------- known owners and stages
+_EMAIL = re.compile(r"[^\s<>(),;]+@[^\s<>(),;]+")
+_TRAILING = re.compile(r"\s*\([^()]*\)$")  # "Ana Torres (Deactivated User)", "Closed won (Sales Pipeline)"
+
+
+def _owner_finder(context: Context) -> Callable[[str], "int | str"]:
+    """A function from a cell to a person's id, or to the reason why it is nobody's."""
+    emails = {person.email.casefold(): person.id for person in context.people}
+    names: dict[str, list[int]] = {}
+    for person in context.people:
+        names.setdefault(owner_key(person.name), []).append(person.id)
+    aliases = {owner_key(text): person for text, person in context.owner_aliases.items()}
+
+    @lru_cache(_CACHED)
+    def find(cell: str) -> int | str:
+        text = one_line(cell)
+        keys = (owner_key(text), owner_key(_TRAILING.sub("", text)))
+        for key in keys:
+            if key in aliases:
+                return aliases[key]
+        if not text:
+            return "The owner is empty."
+        email = _EMAIL.search(text)
+        if email and email[0].casefold() in emails:
+            return emails[email[0].casefold()]
+        for key in keys:
+            if len(names.get(key, ())) > 1:
+                return f'More than one person is called "{text}".'
+            if key in names:
+                return names[key][0]
+        return f'Nobody here is known as "{text[:100]}".'
+
+    return find
+
+
+def _stage_finder(context: Context) -> Callable[[str], "Stage | str"]:
+    """A function from a cell to a stage, or to the reason why there is none."""
+    by_id = {stage.id: stage for stage in context.stages}
+    known = {stage_key(stage.name): stage for stage in context.stages}
+    known |= {stage_key(text): by_id[stage] for text, stage in context.stage_aliases.items() if stage in by_id}
+    for outcome, spellings in _DEFAULT_STAGES.items():
+        # With several won stages it would be a guess which one a plain "won" is.
+        ending = [stage for stage in context.stages if stage.outcome == outcome]
+        if len(ending) == 1:
+            known = dict.fromkeys(spellings, ending[0]) | known
+
+    @lru_cache(_CACHED)
+    def find(cell: str) -> Stage | str:
+        text = one_line(cell)
+        if not text:
+            return "The stage is empty."
+        for key in (stage_key(text), stage_key(_TRAILING.sub("", text))):
+            if key in known:
+                return known[key]
+        return f'No stage of the pipeline is called "{text[:100]}".'
+
+    return find
+
+
+# ---------------------------------------------------------------- second pass: row by row
+_REMEDIES = {
+    "date": "Correct the date in the CRM, or choose another column for it.",
+    "number": "Correct it in the CRM, or choose another column for it.",
+    "currency": "Write the currency as its three letters, such as USD.",
+    "id": "Export again and upload the file as it comes, without opening it in a spreadsheet.",
+    "missing": "Fill it in in the CRM and export again.",
+    "unknown_owner": "Choose whose deals these are; the choice is remembered.",
+    "unknown_stage": "Choose the stage that it means; the choice is remembered.",
+}
+
+
+_MONTHS = re.compile(r"\s*(months?|mos?\.?|monate?|mois|meses)$", re.IGNORECASE)
+
+
+class _WrongCurrency(UnreadableValue):
+    """Money that is written in another currency than its row."""
+
+
+class _Rows:
+    """The rows of one file, read by what was decided for it."""
+
+    def __init__(
+        self,
+        table: Table,
+        mapping: Mapping[str, str],
+        context: Context,
+        decided: Mapping[str, str],
+        signs: Mapping[str, str],
+        repeated: frozenset[int],
+    ) -> None:
+        self.table = table
+        self.mapping = mapping
+        self.currency = context.currency
+        self.style = decided["decimal_style"]
+        self.percent = decided.get("probability") == "percent"
+        self.signs = signs
+        self.repeated = repeated
+        self.at = {name: table.headers.index(header) for name, header in mapping.items()}
+        taken = set(self.at.values())
+        self.extra = [(at, header) for at, header in enumerate(table.headers) if at not in taken]
+        self.id_of = _id_reader(self.at, context)
+        self.owner_of = _owner_finder(context)
+        self.stage_of = _stage_finder(context)
+        order = decided["date_order"]
+
+        @lru_cache(_CACHED)
+        def date_of(cell: str) -> date | str | None:
+            text = one_line(cell)
+            if is_blank(text):
+                return None
+            try:
+                return parse_date(text, order)
+            except UnreadableValue as error:
+                return str(error)
+
+        self.date_of = date_of
+
+    def items(self) -> Iterator[Item]:
+        width = len(self.table.headers)
+        doubles = self._doubles() if self.repeated else {}
+        for row in self.table.rows():
+            cells = row.cells
+            if len(cells) != width:
+                wrong = self._misshapen(row, width)
+                if wrong:
+                    yield Refusal(row.line, cells, (wrong,))
+                    continue
+                cells = cells[:width] + ("",) * (width - len(cells))
+            external_id = self.id_of(cells)
+            lines = doubles.get(external_id)
+            if lines is not None and external_id:
+                first = lines.first
+                if lines.differ:
+                    yield Refusal(row.line, row.cells, (self._doubled(external_id, lines),))
+                    continue
+                if row.line != first:
+                    yield Repeat(row.line, first)
+                    continue
+            yield self._deal(row, cells, external_id)
+
+    def _doubles(self) -> dict[str, "_Lines"]:
+        """The lines of every id that comes more than once, and whether their rows differ."""
+        found: dict[str, _Lines] = {}
+        width = len(self.table.headers)
+        own = self.at.get("external_id")
+        for row in self.table.rows():
+            cells = row.cells[:width] + ("",) * (width - len(row.cells))
+            key = self.id_of(cells)
+            if _short_hash(key) not in self.repeated:
+                continue
+            content = tuple(map(one_line, cells))
+            if own is not None:  # the same id in 15 and in 18 characters is no difference
+                content = content[:own] + content[own + 1 :]
+            lines = found.get(key)
+            if lines is None:
+                found[key] = _Lines(row.line, content)
+            else:
+                lines.add(row.line, content)
+        return {key: lines for key, lines in found.items() if len(lines.shown) > 1}
+
+    def _doubled(self, external_id: str, lines: "_Lines") -> Reason:
+        shown = ", ".join(map(str, lines.shown)) + (" and more" if lines.more else "")
+        if "external_id" in self.mapping:
+            return self._reason(
+                "duplicate",
+                "external_id",
+                external_id,
+                f"The id stands on lines {shown} with different values, so it is not clear which is right.",
+                "Export one row for each deal, without its products or splits.",
+            )
+        return self._reason(
+            "duplicate",
+            "name",
+            "",
+            f"Lines {shown} have the same account, name and owner, and the file has no ids to tell them apart.",
+            "Add the deal's id to the export.",
+        )
+
+    def _misshapen(self, row: Row, width: int) -> Reason | None:
+        count = len(row.cells)
+        if count > width and any(map(clean, row.cells[width:])):
+            return Reason(
+                "shape",
+                "",
+                "",
+                " | ".join(row.cells[width:])[:100],
+                f"The row has {count} cells, but there are {width} columns.",
+                "A separator stands inside a text that is not quoted: export again, or put the text in quotation marks.",
+            )
+        if row.line == self.table.cut_line:
+            return Reason(
+                "shape",
+                "",
+                "",
+                row.cells[-1][:100],
+                f"The file breaks off here: the last row has {count} of {width} cells.",
+                "Download the export again.",
+            )
+        return None
+
+    def _reason(self, kind: str, name: str, value: str, reason: str, remedy: str = "") -> Reason:
+        return Reason(kind, name, self.mapping.get(name, ""), value[:200], reason, remedy or _REMEDIES[kind])
+
+    def _deal(self, row: Row, cells: tuple[str, ...], external_id: str) -> DealRow | Refusal:
+        at = self.at
+        wrong: list[Reason] = []
+        notes: list[Note] = []
+        texts = {name: self._text(name, cells, wrong) for name in _LONGEST if name in at}
+        self._check_id(external_id, cells, wrong)
+
+        owner = self.owner_of(cells[at["owner"]])
+        if isinstance(owner, str):
+            wrong.append(self._reason("unknown_owner", "owner", one_line(cells[at["owner"]]), owner))
+        stage = self.stage_of(cells[at["stage"]])
+        if isinstance(stage, str):
+            wrong.append(self._reason("unknown_stage", "stage", one_line(cells[at["stage"]]), stage))
+        close_date = self._date("close_date", cells, wrong)
+        if close_date is None and not any(reason.field == "close_date" for reason in wrong):
+            wrong.append(
+                self._reason("missing", "close_date", "", "The close date is empty; it says which period pays.")
+            )
+
+        currency = self._currency(cells, wrong)
+        amount = margin = None
+        if currency:
+            amount = self._read("amount", cells, wrong, lambda text: self._money(text, currency, notes))
+            margin = self._read("margin", cells, wrong, lambda text: self._money(text, currency, notes))
+        if is_blank(clean(cells[at["amount"]])):
+            if isinstance(stage, Stage) and stage.outcome == "won":
+                wrong.append(self._reason("missing", "amount", "", "A won deal has no amount."))
+            else:
+                notes.append(Note("no_amount", "has no amount yet"))
+        elif amount is not None and amount < 0:
+            notes.append(Note("refund", f"{clean(cells[at['amount']])} is negative: taken as a refund or credit memo"))
+
+        probability = self._read("probability", cells, wrong, self._probability)
+        quantity = self._read("quantity", cells, wrong, lambda text: self._number(text, notes))
+        term = self._read("term_months", cells, wrong, self._term)
+        created = self._date("created_date", cells, wrong)
+        extra = self._extra(cells, wrong)
+
+        if wrong or isinstance(owner, str) or isinstance(stage, str) or close_date is None:
+            return Refusal(row.line, row.cells, tuple(wrong))
+        account = texts.get("account", "")
+        return DealRow(
+            line=row.line,
+            external_id=external_id,
+            id_derived="external_id" not in at,
+            name=texts.get("name") or account or external_id,
+            account=account,
+            owner_id=owner,
+            stage_id=stage.id,
+            amount_minor=amount,
+            currency=currency,
+            close_date=close_date,
+            created_date=created,
+            type=texts.get("type", ""),
+            product=texts.get("product", ""),
+            segment=texts.get("segment", ""),
+            probability_ppm=probability,
+            margin_minor=margin,
+            quantity_micro=quantity,
+            term_months=term,
+            extra=extra,
+            row_hash=row.digest(),
+            notes=tuple(notes),
+        )
+
+    def _text(self, name: str, cells: tuple[str, ...], wrong: list[Reason]) -> str:
+        text = one_line(cells[self.at[name]])
+        if len(text) > _LONGEST[name]:
+            wrong.append(
+                self._reason(
+                    "text",
+                    name,
+                    text,
+                    f"The text has {len(text):,} characters; the longest is {_LONGEST[name]:,}.",
+                    "Shorten it in the CRM, or choose another column.",
+                )
+            )
+        return text
+
+    def _check_id(self, external_id: str, cells: tuple[str, ...], wrong: list[Reason]) -> None:
+        if "external_id" in self.at:
+            if not external_id:
+                wrong.append(self._reason("missing", "external_id", "", "The deal's id is empty."))
+            else:
+                try:
+                    deal_id(external_id)
+                except UnreadableValue as error:
+                    wrong.append(self._reason("id", "external_id", external_id, str(error)))
+        elif not one_line(cells[self.at["name"]]):
+            wrong.append(self._reason("missing", "name", "", "The row has neither an id nor a name."))
+
+    def _date(self, name: str, cells: tuple[str, ...], wrong: list[Reason]) -> date | None:
+        if name not in self.at:
+            return None
+        found = self.date_of(cells[self.at[name]])
+        if isinstance(found, str):
+            wrong.append(self._reason("date", name, one_line(cells[self.at[name]]), found))
+            return None
+        return found
+
+    def _currency(self, cells: tuple[str, ...], wrong: list[Reason]) -> str:
+        """The currency of the row: its column's, else the one beside the amount, else the company's; "" if wrong."""
+        stated = one_line(cells[self.at["currency"]]) if "currency" in self.at else ""
+        if not stated:
+            return self._beside_amount(cells)
+        code = stated[:3].upper()  # "USD - U.S. Dollar" is how Salesforce labels it
+        if code in ISO_4217 and not stated[3:4].isalnum():
+            return code
+        meant = SIGNS.get(stated.lower(), ())
+        if len(meant) == 1 or self.currency in meant:
+            return self.currency if self.currency in meant else meant[0]
+        wrong.append(self._reason("currency", "currency", stated, f'"{stated[:60]}" is not one currency.'))
+        return ""
+
+    def _beside_amount(self, cells: tuple[str, ...]) -> str:
+        try:
+            sign = Figure(clean(cells[self.at["amount"]])).sign
+        except UnreadableValue:
+            return self.currency  # the amount is refused on its own
+        if sign.upper() in ISO_4217:
+            return sign.upper()
+        meant = SIGNS.get(sign, ())
+        return self.signs.get(sign) or (meant[0] if meant else self.currency)
+
+    def _read(self, name: str, cells: tuple[str, ...], wrong: list[Reason], parse: Callable[[str], int]) -> int | None:
+        """What ``parse`` makes of the field's cell; nothing for a blank one, or with a reason added to ``wrong``."""
+        if name not in self.at:
+            return None
+        text = clean(cells[self.at[name]])
+        if is_blank(text):
+            return None
+        try:
+            return parse(text)
+        except QuotaPathError as error:
+            kind = "currency" if isinstance(error, _WrongCurrency) else "number"
+            wrong.append(self._reason(kind, name, text, str(error)))
+            return None
+
+    def _money(self, text: str, currency: str, notes: list[Note]) -> int:
+        figure = Figure(text)
+        sign = figure.sign
+        if sign and sign.upper() != currency and currency not in SIGNS.get(sign, ()):
+            known = sign in SIGNS or sign.upper() in ISO_4217
+            what = f"is not {currency}, the currency of the row" if known else "is no currency"
+            raise _WrongCurrency(f'The "{sign}" in {text[:60]} {what}.')
+        return parse_money(self._plain(figure, text, notes), currency)
+
+    def _number(self, text: str, notes: list[Note]) -> int:
+        figure = Figure(text)
+        if figure.sign:
+            raise UnreadableValue(f'"{text[:60]}" is money, not a plain number.')
+        return parse_number(self._plain(figure, text, notes))
+
+    def _plain(self, figure: Figure, text: str, notes: list[Note]) -> str:
+        plain = figure.plain(self.style)
+        if figure.zeros:
+            notes.append(Note("short_form", f"{text} is read as {plain}"))
+        return plain
+
+    def _probability(self, text: str) -> int:
+        number = self._number(text.removesuffix("%").rstrip(), [])
+        ppm = number // 100 if self.percent else number
+        if not 0 <= ppm <= PPM:
+            raise UnreadableValue(f"{text[:60]} is not between 0% and 100%.")
+        return ppm
+
+    def _term(self, text: str) -> int:
+        micro = self._number(_MONTHS.sub("", text), [])
+        if micro % PPM or not 0 <= micro <= 1200 * PPM:
+            raise UnreadableValue(f"{text[:60]} is not a whole number of months from 0 to 1200.")
+        return micro // PPM
+
+    def _extra(self, cells: tuple[str, ...], wrong: list[Reason]) -> dict[str, str]:
+        extra = {}
+        for index, header in self.extra:
+            text = clean(cells[index])
+            if len(text) > _LONGEST_EXTRA:
+                reason = f"The text has {len(text):,} characters; the longest is {_LONGEST_EXTRA:,}."
+                wrong.append(
+                    Reason("text", "", header, text[:200], reason, "Shorten it, or leave the column out of the export.")
+                )
+            elif text:
+                extra[header] = text
+        return extra
+
+
+class _Lines:
+    """Where an id stands, and whether its rows differ."""
+
+    __slots__ = ("content", "differ", "first", "more", "shown")
+
+    def __init__(self, line: int, content: Iterable[str]) -> None:
+        self.first = line
+        self.content = content
+        self.differ = False
+        self.more = False
+        self.shown = [line]
+
+    def add(self, line: int, content: Iterable[str]) -> None:
+        self.differ = self.differ or content != self.content
+        if len(self.shown) < 10:
+            self.shown.append(line)
+        else:
+            self.more = True
