@@ -1,0 +1,56 @@
+# make run: the app on http://127.0.0.1:8501.  make test: every check.  Everything they need is installed first.
+PYTHON := .venv/bin/python
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup setup-dev run demo test lint types unit unit-pypy cases suite browser format pins
+
+help:  ## say what there is
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+setup:  ## prepare .venv, the pinned packages and PyPy
+	@scripts/setup.sh
+
+run: setup  ## start the app; Ctrl-C stops it
+	@exec $(PYTHON) -m app.server
+
+demo: setup  ## load the demo company, then start the app
+	@$(PYTHON) -m engine demo
+	@exec $(PYTHON) -m app.server
+
+setup-dev:
+	@scripts/setup.sh dev
+
+test: setup-dev lint types unit unit-pypy cases suite browser  ## run every check
+	@echo "All checks passed."
+
+lint:  ## style and likely bugs
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m ruff check
+
+types:  ## types
+	$(PYTHON) -m mypy
+
+unit:  ## the pay rules on CPython
+	$(PYTHON) -m unittest discover -s tests/unit -t .
+
+unit-pypy:  ## the pay rules on PyPy
+	@if command -v pypy3 >/dev/null; then set -x; pypy3 -m unittest discover -s tests/unit -t .; \
+	else echo "*** NOT RUN, pypy3 is missing: unit tests on PyPy"; [ "$$CI" != true ]; fi
+
+cases:  ## the worked examples, to the cent
+	$(PYTHON) -m engine cases tests/cases
+
+suite:  ## layers, properties, database, pages
+	$(PYTHON) -m pytest --ignore=tests/unit --ignore=tests/browser
+
+browser:  ## the journeys in Chromium
+	@if chromium --version >/dev/null 2>&1; then set -x; $(PYTHON) -m pytest tests/browser; \
+	else echo "*** NOT RUN, chromium is missing: browser tests"; [ "$$CI" != true ]; fi
+
+format:  ## put the code in its one form
+	$(PYTHON) -m ruff check --fix
+	$(PYTHON) -m ruff format
+
+pins: setup-dev  ## choose the packages' versions anew, from requirements*.in
+	for name in requirements requirements-dev; do $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --custom-compile-command "make pins" $$name.in -o $$name.txt || exit 1; done
