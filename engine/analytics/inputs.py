@@ -4,10 +4,11 @@ Nothing here knows a rate or a tier; it fetches, sorts and codes.  What the rule
 money is asked of the plans (`fields_used`), so a filter on any field of the CRM costs one more column.
 """
 
+import hashlib
 import json
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -23,6 +24,7 @@ from engine.db import bulk, people
 from engine.errors import QuotaPathError
 from engine.money import currency_digits, parse_number
 from engine.periods import Period
+from engine.plans.canonical import canonical
 from engine.plans.document import parse_plan
 
 Ints = npt.NDArray[np.int64]
@@ -30,7 +32,7 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Inputs:
-    """A book, and what its codes mean in the database.
+    """A book, and what its codes mean in the database; the book names each deal by its id there.
 
     `deal_ids` and `user_ids` are by the place of the deal and the person in the book; `versions` are the ids
     of ``plan_versions`` by plan name and place.
@@ -49,7 +51,7 @@ def load(conn: sa.Connection, until: Period) -> Inputs:
     user_ids = np.array([user_id for _, user_id in users], dtype=np.int64)
     code_of = {user_id: code for code, user_id in users}
     plans, versions = _plans(conn)
-    deals, deal_ids, names = _deals(conn, until, user_ids, plans)
+    deals, deal_ids = _deals(conn, until, user_ids, plans)
     return Inputs(
         Book(
             people=codes,
@@ -60,8 +62,8 @@ def load(conn: sa.Connection, until: Period) -> Inputs:
             rates=_rates(conn),
             as_of=until.end - 1,
             horizon=until.end - 1,
-            ids=names,
-            rows=range(len(names)),
+            ids=tuple(map(str, deal_ids.tolist())),
+            rows=range(len(deal_ids)),
         ),
         deal_ids,
         user_ids,
@@ -150,7 +152,6 @@ _WON = """
 """
 _COLUMNS = {
     "id": ("d.id", pa.int64()),
-    "name": ("d.external_id", pa.string()),
     "close_date": ("d.close_date - DATE '0001-01-01' + 1", pa.int64()),
     "owner_id": ("d.owner_id", pa.int64()),
     "amount": ("d.amount", pa.int64()),
@@ -181,7 +182,7 @@ _NUMBER_FIELDS = {"quantity": "d.quantity_micro", "term_months": f"d.term_months
 
 def _deals(
     conn: sa.Connection, until: Period, user_ids: Ints, plans: Mapping[str, tuple[Plan, ...]]
-) -> tuple[Deals, Ints, tuple[str, ...]]:
+) -> tuple[Deals, Ints]:
     columns = dict(_COLUMNS)
     params: dict[str, Any] = {"end": date.fromordinal(until.end)}
     wanted = sorted(fields_used(plans))
@@ -211,7 +212,7 @@ def _deals(
         fields={name: _field(name, found[f"field {name}"]) for name in wanted},
         **_credits(conn, deal_ids, found["owner_id"].to_numpy(), user_ids),
     )
-    return deals, deal_ids, tuple(found["name"].to_pylist())
+    return deals, deal_ids
 
 
 def _credits(conn: sa.Connection, deal_ids: Ints, owner_ids: Ints, user_ids: Ints) -> dict[str, "array[int]"]:
@@ -290,3 +291,51 @@ def _extra(name: str, written: str) -> FieldValue:
         except ValueError:
             return value
     return value if isinstance(value, bool) else json.dumps(value)
+
+
+# --- fingerprint ------------------------------------------------------------------------------------
+
+
+def fingerprint(book: Book) -> bytes:
+    """SHA-256 of everything that a calculation of `book` depends on; equal inputs, equal bytes, on any machine."""
+    deals = book.deals
+    facts = [
+        book.people,
+        {name: [canonical(plan).decode() for plan in plans] for name, plans in book.plans.items()},
+        [astuple(row) for row in book.assignments],
+        [astuple(row) for row in book.quotas],
+        [astuple(row) for row in book.rates],
+        [book.as_of, book.horizon, deals.currencies],
+        {
+            name: None if field.words is None else [repr(word) for word in field.words]
+            for name, field in deals.fields.items()
+        },
+        book.ids,
+    ]
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for name in _HASHED:
+        _add_column(digest, name, getattr(deals, name))
+    for name in sorted(deals.fields):
+        _add_column(digest, f"field {name}", deals.fields[name].values)
+    return digest.digest()
+
+
+_HASHED = (
+    "close_date",
+    "credit_person",
+    "credit_start",
+    "credit_share",
+    "amount",
+    "margin",
+    "cancelled",
+    "currency",
+    "invoice_start",
+    "invoice_paid",
+    "invoice_amount",
+)
+
+
+def _add_column(digest: Any, name: str, column: "array[int] | None") -> None:
+    digest.update(f"{name} {-1 if column is None else len(column)}\n".encode())
+    if column is not None:
+        digest.update(np.frombuffer(column, dtype=np.int64).astype("<i8").tobytes())

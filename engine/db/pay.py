@@ -1,0 +1,330 @@
+"""Pay periods, runs, lines, ledger and payouts, as the database keeps them.  Nothing here commits.
+
+What someone is owed is a sum of ledger amounts: earned, adjusted, clawed back, drawn and repaid entries are
+owed (signed), a paid entry is what was paid out, negative.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from engine.db import bulk
+from engine.periods import Period, parse_period
+
+
+@dataclass(frozen=True)
+class PayPeriod:
+    """A pay period and where it stands: open, approved or paid; `run_id` is the run that it shows."""
+
+    period: Period
+    status: str
+    run_id: int | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A kept calculation of one pay period."""
+
+    id: int
+    period: str
+    ledger_seen: int
+    inputs_hash: bytes
+    lines_hash: bytes
+    engine_version: str
+    interpreter: str
+    deals: int
+    lines: int
+    created_by: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Payout:
+    """The payment of one approved pay period, to everyone in it."""
+
+    id: int
+    period: str
+    status: str
+    approved_by: str
+    approved_at: datetime
+    paid_by: str | None
+    paid_at: datetime | None
+
+
+# --- pay periods ------------------------------------------------------------------------------------
+
+
+def add_period(conn: sa.Connection, period: Period) -> None:
+    """Make the pay period known, open; does nothing when it is."""
+    conn.execute(
+        sa.text(
+            "INSERT INTO pay_periods (period, kind, start_date, end_date) VALUES (:name, :kind, :start, :end) "
+            "ON CONFLICT (period) DO NOTHING"
+        ),
+        {
+            "name": period.name,
+            "kind": period.kind,
+            "start": period.first_day,
+            "end": date.fromordinal(period.end),
+        },
+    )
+
+
+def lock_period(conn: sa.Connection, name: str) -> PayPeriod | None:
+    """The pay period, locked until the transaction ends: runs, approvals and payments of it take turns."""
+    row = conn.execute(
+        sa.text("SELECT period, status, run_id FROM pay_periods WHERE period = :name FOR UPDATE"), {"name": name}
+    ).one_or_none()
+    return None if row is None else PayPeriod(parse_period(row.period), row.status, row.run_id)
+
+
+def pay_period(conn: sa.Connection, name: str) -> PayPeriod | None:
+    """The pay period as it stands."""
+    row = conn.execute(
+        sa.text("SELECT period, status, run_id FROM pay_periods WHERE period = :name"), {"name": name}
+    ).one_or_none()
+    return None if row is None else PayPeriod(parse_period(row.period), row.status, row.run_id)
+
+
+def closed_periods(conn: sa.Connection, kind: str, before: Period) -> list[str]:
+    """Names of the approved or paid periods of a kind that end before `before` starts, oldest first."""
+    query = sa.text("""
+        SELECT period FROM pay_periods WHERE kind = :kind AND status <> 'open' AND end_date <= :day ORDER BY start_date
+    """)
+    return list(conn.scalars(query, {"kind": kind, "day": before.first_day}))
+
+
+def show_run(conn: sa.Connection, name: str, run_id: int) -> None:
+    """Let an open period show this run."""
+    conn.execute(sa.text("UPDATE pay_periods SET run_id = :run WHERE period = :name"), {"run": run_id, "name": name})
+
+
+def set_status(conn: sa.Connection, name: str, status: str) -> None:
+    """Move a period on: open to approved, approved to paid; the database refuses the way back."""
+    conn.execute(
+        sa.text("UPDATE pay_periods SET status = :status WHERE period = :name"), {"status": status, "name": name}
+    )
+
+
+# --- runs and lines ---------------------------------------------------------------------------------
+
+_RUNS = """
+    SELECT r.id, r.period, r.ledger_seen, r.inputs_hash, r.lines_hash, r.engine_version, r.interpreter,
+           r.deals, r.lines, u.name, r.created_at
+      FROM runs r JOIN users u ON u.id = r.created_by
+"""
+
+LINE_COLUMNS = (
+    "run_id",
+    "user_id",
+    "plan_version_id",
+    "component",
+    "deal_id",
+    "kind",
+    "period",
+    "origin_period",
+    "amount",
+    "currency",
+    "working",
+)
+
+
+def add_run(conn: sa.Connection, values: Mapping[str, Any]) -> int:
+    """Keep a run; `values` are the columns of ``runs`` but for its id and time.  Returns the id."""
+    run_id: int = conn.execute(
+        sa.text("""
+            INSERT INTO runs (period, job_id, ledger_seen, inputs_hash, lines_hash, engine_version, interpreter,
+                              deals, lines, created_by)
+            VALUES (:period, CAST(:job_id AS uuid), :ledger_seen, :inputs_hash, :lines_hash, :engine_version,
+                    :interpreter, :deals, :lines, :created_by)
+            RETURNING id
+        """),
+        values,
+    ).scalar_one()
+    return run_id
+
+
+def run_of_job(conn: sa.Connection, job_id: str) -> int | None:
+    """The run that a job has kept already."""
+    found: int | None = conn.scalar(sa.text("SELECT id FROM runs WHERE job_id = CAST(:job AS uuid)"), {"job": job_id})
+    return found
+
+
+def run(conn: sa.Connection, run_id: int) -> Run:
+    """The run with that id."""
+    return Run(*conn.execute(sa.text(_RUNS + "WHERE r.id = :id"), {"id": run_id}).one())
+
+
+def add_lines(conn: sa.Connection, rows: Iterable[Sequence[Any]]) -> None:
+    """Keep the lines of a run; each row as LINE_COLUMNS."""
+    bulk.copy_rows(conn, "lines", LINE_COLUMNS, rows)
+
+
+def add_run_details(
+    conn: sa.Connection,
+    run_id: int,
+    people: Iterable[tuple[int, str, int, int, int, int]],
+    attainment: Iterable[tuple[int, str, str, str, str]],
+    versions: Iterable[int],
+) -> None:
+    """Keep what a run says beside its lines.
+
+    `people`: (user id, currency, earned, drawn, draw balance, deferred) in cents; `attainment`: (user id,
+    component, quota period, credit, quota) in units as decimal text; `versions`: ids of the plan versions used.
+    """
+    bulk.copy_rows(
+        conn,
+        "run_people",
+        ("run_id", "user_id", "currency", "earned", "drawn", "draw_balance", "deferred"),
+        ((run_id, *row) for row in people),
+    )
+    bulk.copy_rows(
+        conn,
+        "run_attainment",
+        ("run_id", "user_id", "component", "quota_period", "credit", "quota"),
+        ((run_id, *row) for row in attainment),
+    )
+    bulk.copy_rows(conn, "run_plan_versions", ("run_id", "plan_version_id"), ((run_id, v) for v in versions))
+
+
+def deal_names(conn: sa.Connection, deal_ids: Sequence[int]) -> dict[int, str]:
+    """What a person calls each deal: the CRM's id and the name."""
+    query = sa.text("SELECT id, external_id, name FROM deals WHERE id = ANY(:ids)")
+    return {row.id: f"{row.external_id} ({row.name})" for row in conn.execute(query, {"ids": list(deal_ids)})}
+
+
+# What the ledger says was earned in closed periods, line by line: the sum of the entries about one deal.
+_POSTED = sa.text("""
+    SELECT l.origin_period, l.user_id, l.component, l.deal_id, l.currency,
+           CAST(sum(g.amount) AS bigint) AS amount, max(l.plan_version_id) AS plan_version_id
+      FROM ledger g JOIN lines l ON l.id = g.line_id
+     WHERE l.origin_period = ANY(:periods)
+     GROUP BY l.origin_period, l.user_id, l.component, l.deal_id, l.currency
+""")
+
+PostedKey = tuple[str, int, str, int | None, str]
+
+
+def posted(conn: sa.Connection, periods: Sequence[str]) -> dict[PostedKey, tuple[int, int]]:
+    """(origin period, user, component, deal, currency) -> (cents posted so far, a plan version that earned it)."""
+    rows = conn.execute(_POSTED, {"periods": list(periods)})
+    return {(row[0], row[1], row[2], row[3], row[4]): (row.amount, row.plan_version_id) for row in rows}
+
+
+# --- ledger -----------------------------------------------------------------------------------------
+
+# What each person is owed by closed periods of one kind, with draws, before payments.
+_OWED = sa.text("""
+    SELECT g.user_id, g.currency, CAST(sum(g.amount) AS bigint)
+      FROM ledger g JOIN pay_periods p ON p.period = g.period
+     WHERE g.kind <> 'paid' AND p.kind = :kind
+     GROUP BY g.user_id, g.currency
+""")
+
+
+def owed(conn: sa.Connection, kind: str) -> dict[tuple[int, str], int]:
+    """(user, currency) -> cents that closed periods of a kind have come to, draws included, payments aside."""
+    return {(user, currency): cents for user, currency, cents in conn.execute(_OWED, {"kind": kind})}
+
+
+def last_entry(conn: sa.Connection, kind: str) -> int:
+    """The newest ledger entry, payments aside, of the pay periods of a kind; 0 when there is none."""
+    query = sa.text("""
+        SELECT coalesce(max(g.id), 0) FROM ledger g JOIN pay_periods p ON p.period = g.period
+         WHERE g.kind <> 'paid' AND p.kind = :kind
+    """)
+    return conn.scalar(query, {"kind": kind}) or 0
+
+
+_POST_LINES = sa.text("""
+    INSERT INTO ledger (user_id, period, kind, amount, currency, line_id, posted_by)
+    SELECT user_id, period, kind, amount, currency, id, :actor FROM lines
+     WHERE run_id = :run AND amount <> 0 ORDER BY id
+""")
+_POST_DRAWS = sa.text("""
+    INSERT INTO ledger (user_id, period, kind, amount, currency, posted_by)
+    SELECT user_id, :period, CASE WHEN drawn > 0 THEN 'drawn' ELSE 'repaid' END, drawn, currency, :actor
+      FROM run_people WHERE run_id = :run AND drawn <> 0 ORDER BY user_id
+""")
+
+
+def post_run(conn: sa.Connection, run_id: int, period: str, actor: int) -> int:
+    """Post a run's lines and draws to the ledger; returns how many entries were made."""
+    lines = conn.execute(_POST_LINES, {"run": run_id, "actor": actor}).rowcount
+    return lines + conn.execute(_POST_DRAWS, {"run": run_id, "period": period, "actor": actor}).rowcount
+
+
+# --- payouts ----------------------------------------------------------------------------------------
+
+_PAYOUTS = """
+    SELECT o.id, o.period, o.status, a.name, o.approved_at, b.name, o.paid_at
+      FROM payouts o JOIN users a ON a.id = o.approved_by LEFT JOIN users b ON b.id = o.paid_by
+"""
+
+# Everyone's due: the ledger's balance less what is approved and not yet paid out and what is not payable yet.
+# A balance below zero is carried: it lowers what is due later, nobody is asked for money.
+_ITEMS = sa.text("""
+    INSERT INTO payout_items (payout_id, user_id, currency, amount)
+    SELECT :payout, user_id, currency, CAST(sum(amount) AS bigint) FROM (
+        SELECT user_id, currency, amount FROM ledger
+        UNION ALL
+        SELECT i.user_id, i.currency, -i.amount FROM payout_items i JOIN payouts o ON o.id = i.payout_id
+         WHERE o.status = 'approved'
+        UNION ALL
+        SELECT DISTINCT ON (r.user_id, r.currency, p.kind) r.user_id, r.currency, -r.deferred
+          FROM run_people r JOIN pay_periods p ON p.run_id = r.run_id
+         WHERE p.status <> 'open'
+         ORDER BY r.user_id, r.currency, p.kind, p.start_date DESC
+    ) due (user_id, currency, amount)
+    GROUP BY user_id, currency HAVING sum(amount) > 0
+""")
+
+
+def lock_approvals(conn: sa.Connection) -> None:
+    """Let one approval happen at a time: each sees the balances that the one before it left."""
+    conn.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended('approve', 0))"))
+
+
+def add_payout(conn: sa.Connection, period: str, actor: int) -> int:
+    """The payout of a period whose lines are posted: what is due to each person now.  Returns its id."""
+    payout_id: int = conn.execute(
+        sa.text("INSERT INTO payouts (period, status, approved_by) VALUES (:p, 'approved', :a) RETURNING id"),
+        {"p": period, "a": actor},
+    ).scalar_one()
+    conn.execute(_ITEMS, {"payout": payout_id})
+    return payout_id
+
+
+def payout(conn: sa.Connection, period: str) -> Payout | None:
+    """The payout of a period; None while it is open."""
+    row = conn.execute(sa.text(_PAYOUTS + "WHERE o.period = :period"), {"period": period}).one_or_none()
+    return None if row is None else Payout(*row)
+
+
+def payroll(conn: sa.Connection, payout_id: int) -> list[tuple[str, str, str, str, int]]:
+    """(employee code, name, e-mail, currency, cents) of everyone in a payout, by code."""
+    query = sa.text("""
+        SELECT u.code, u.name, u.email, i.currency, i.amount FROM payout_items i JOIN users u ON u.id = i.user_id
+         WHERE i.payout_id = :payout ORDER BY u.code COLLATE "C", i.currency
+    """)
+    return [(row[0], row[1], row[2], row[3], row[4]) for row in conn.execute(query, {"payout": payout_id})]
+
+
+def pay(conn: sa.Connection, payout_id: int, period: str, actor: int) -> int:
+    """Post a payout's items as paid and close it; returns how many people were paid."""
+    paid = conn.execute(
+        sa.text("""
+            INSERT INTO ledger (user_id, period, kind, amount, currency, payout_id, posted_by)
+            SELECT user_id, :period, 'paid', -amount, currency, payout_id, :actor
+              FROM payout_items WHERE payout_id = :payout ORDER BY user_id
+        """),
+        {"payout": payout_id, "period": period, "actor": actor},
+    ).rowcount
+    conn.execute(
+        sa.text("UPDATE payouts SET status = 'paid', paid_by = :actor, paid_at = now() WHERE id = :payout"),
+        {"payout": payout_id, "actor": actor},
+    )
+    return paid
