@@ -1,6 +1,7 @@
 """People and the dated team tree, as the database knows them."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import date
 
 import sqlalchemy as sa
@@ -75,3 +76,138 @@ _MANAGER_SPANS = sa.text("""
 def manager_spans(conn: sa.Connection) -> list[tuple[int, int, date, date | None]]:
     """(user id, manager's user id, start, end) of everyone, half-open, ordered by user and start."""
     return [tuple(row) for row in conn.execute(_MANAGER_SPANS)]
+
+
+@dataclass(frozen=True)
+class Person:
+    """A user in a list; team, manager and plan as of a day.  `leads` are the names of the teams led then."""
+
+    user_id: int
+    code: str
+    name: str
+    email: str
+    role: str
+    is_active: bool
+    has_password: bool
+    hired_on: date | None
+    left_on: date | None
+    team_id: int | None
+    team: str | None
+    leads: str | None
+    plan_id: int | None
+    plan: str | None
+    manager_id: int | None = None
+    manager: str | None = None
+
+
+# Users with the team they are in, the teams they lead and the plan they are on, as of a day.
+_LISTING = sa.text("""
+    SELECT u.id, u.code, u.name, u.email, u.role, u.is_active, u.password_hash IS NOT NULL, u.hired_on, u.left_on,
+           t.id, t.name,
+           (SELECT string_agg(l.name, ', ' ORDER BY l.name) FROM team_structure s JOIN teams l ON l.id = s.team_id
+             WHERE s.manager_id = u.id AND s.start_date <= :day AND (s.end_date IS NULL OR s.end_date > :day)),
+           p.id, p.title
+      FROM users u
+      LEFT JOIN team_members m ON m.user_id = u.id
+           AND m.start_date <= :day AND (m.end_date IS NULL OR m.end_date > :day)
+      LEFT JOIN teams t ON t.id = m.team_id
+      LEFT JOIN plan_assignments a ON a.user_id = u.id
+           AND a.start_date <= :day AND (a.end_date IS NULL OR a.end_date > :day)
+      LEFT JOIN plans p ON p.id = a.plan_id
+     WHERE :everyone OR u.id = ANY(:users)
+     ORDER BY u.is_active DESC, lower(u.name), u.id
+""")
+
+
+def listing(conn: sa.Connection, day: date, user_ids: Collection[int] | None = None) -> list[Person]:
+    """People (None: everyone), the active first, by name."""
+    values = {"day": day, "everyone": user_ids is None, "users": list(user_ids or ())}
+    rows = [Person(*row) for row in conn.execute(_LISTING, values)]
+    manager_of = {
+        user: manager
+        for user, manager, start, end in manager_spans(conn)
+        if start <= day and (end is None or end > day)
+    }
+    called = names(conn)
+    return [
+        replace(row, manager_id=boss, manager=called[boss]) if (boss := manager_of.get(row.user_id)) else row
+        for row in rows
+    ]
+
+
+def names(conn: sa.Connection) -> dict[int, str]:
+    """Everyone's name by user id."""
+    return {row.id: row.name for row in conn.execute(sa.text("SELECT id, name FROM users"))}
+
+
+def add(
+    conn: sa.Connection,
+    code: str,
+    name: str,
+    email: str,
+    role: str,
+    hired_on: date | None,
+    password_hash: str,
+) -> int | None:
+    """A new active user's id; None when the code is taken."""
+    query = """
+        INSERT INTO users (code, name, email, role, hired_on, password_hash)
+        VALUES (:code, :name, :email, :role, :hired, :password) ON CONFLICT (code) DO NOTHING RETURNING id
+    """
+    values = {"code": code, "name": name, "email": email, "role": role, "hired": hired_on}
+    user_id: int | None = conn.scalar(sa.text(query), {**values, "password": password_hash})
+    return user_id
+
+
+def update(conn: sa.Connection, user_id: int, name: str, email: str, role: str, hired_on: date | None) -> None:
+    """Change what may change of a person; the code never does."""
+    query = "UPDATE users SET name = :name, email = :email, role = :role, hired_on = :hired WHERE id = :id"
+    values = {"name": name, "email": email, "role": role, "hired": hired_on, "id": user_id}
+    conn.execute(sa.text(query), values)
+
+
+def set_active(conn: sa.Connection, user_id: int, is_active: bool, left_on: date | None) -> None:
+    """Whether the person may sign in, and the first day on which they are gone."""
+    query = "UPDATE users SET is_active = :active, left_on = :left WHERE id = :id"
+    conn.execute(sa.text(query), {"active": is_active, "left": left_on, "id": user_id})
+
+
+def set_password(conn: sa.Connection, user_id: int, password_hash: str) -> None:
+    """Replace the password."""
+    query = "UPDATE users SET password_hash = :hash WHERE id = :id"
+    conn.execute(sa.text(query), {"hash": password_hash, "id": user_id})
+
+
+def name_with_email(conn: sa.Connection, email: str) -> tuple[int, str] | None:
+    """(user id, name) of the user with that e-mail, in whatever case."""
+    query = sa.text("SELECT id, name FROM users WHERE lower(email) = lower(:email)")
+    row = conn.execute(query, {"email": email}).one_or_none()
+    return None if row is None else (row.id, row.name)
+
+
+def lock_active_admins(conn: sa.Connection) -> frozenset[int]:
+    """The admins who may sign in; none of them changes elsewhere until this transaction ends."""
+    query = sa.text("SELECT id FROM users WHERE role = 'admin' AND is_active ORDER BY id FOR UPDATE")
+    return frozenset(conn.scalars(query))
+
+
+@dataclass(frozen=True)
+class Locked:
+    """A user whose rows change in this transaction alone, until it ends."""
+
+    user_id: int
+    code: str
+    name: str
+    email: str
+    role: str
+    is_active: bool
+    hired_on: date | None
+
+
+def lock(conn: sa.Connection, user_ids: Collection[int]) -> list[Locked]:
+    """Take the users that exist, by id."""
+    query = """
+        SELECT id, code, name, email, role, is_active, hired_on FROM users
+         WHERE id = ANY(:users) ORDER BY id FOR UPDATE
+    """
+    return [Locked(*row) for row in conn.execute(sa.text(query), {"users": list(user_ids)})]

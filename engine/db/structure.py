@@ -1,0 +1,170 @@
+"""Teams over time: who is in them, who leads them, what they are part of.
+
+A dated row ends where the next one starts, so a change "from a day" ends the row before it.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+
+import sqlalchemy as sa
+
+
+@dataclass(frozen=True)
+class TeamRow:
+    """A team as of a day; `members` counts those in the team itself.  `since` None: not in the tree on that day."""
+
+    team_id: int
+    name: str
+    parent_id: int | None
+    parent: str | None
+    manager_id: int | None
+    manager: str | None
+    members: int
+    since: date | None
+
+
+@dataclass(frozen=True)
+class Membership:
+    """A person in a team in ``[start, end)``."""
+
+    user_id: int
+    team_id: int
+    team: str
+    start: date
+    end: date | None
+
+
+# Every team with its leader, the team above and its number of members, as of a day.
+_TEAMS = sa.text("""
+    SELECT t.id, t.name, p.id, p.name, u.id, u.name,
+           (SELECT count(*) FROM team_members m
+             WHERE m.team_id = t.id AND m.start_date <= :day AND (m.end_date IS NULL OR m.end_date > :day)),
+           s.start_date
+      FROM teams t
+      LEFT JOIN team_structure s ON s.team_id = t.id
+           AND s.start_date <= :day AND (s.end_date IS NULL OR s.end_date > :day)
+      LEFT JOIN teams p ON p.id = s.parent_id
+      LEFT JOIN users u ON u.id = s.manager_id
+     ORDER BY lower(t.name)
+""")
+
+
+def listing(conn: sa.Connection, day: date) -> list[TeamRow]:
+    """Every team, by name."""
+    return [TeamRow(*row) for row in conn.execute(_TEAMS, {"day": day})]
+
+
+def add(conn: sa.Connection, name: str) -> int | None:
+    """A new team's id; None when the name is taken."""
+    query = "INSERT INTO teams (name) VALUES (:name) ON CONFLICT (name) DO NOTHING RETURNING id"
+    team_id: int | None = conn.scalar(sa.text(query), {"name": name})
+    return team_id
+
+
+def rename(conn: sa.Connection, team_id: int, name: str) -> bool:
+    """Change a team's name; False when another team has it."""
+    query = """
+        UPDATE teams SET name = :name
+         WHERE id = :id AND NOT EXISTS (SELECT FROM teams WHERE name = :name AND id <> :id)
+    """
+    return conn.execute(sa.text(query), {"name": name, "id": team_id}).rowcount == 1
+
+
+def lock(conn: sa.Connection) -> dict[int, str]:
+    """The names of all teams; their structure changes here alone until the transaction ends."""
+    query = sa.text("SELECT id, name FROM teams ORDER BY id FOR UPDATE")
+    return {row.id: row.name for row in conn.execute(query)}
+
+
+def parents(conn: sa.Connection) -> list[tuple[int, int, date, date | None]]:
+    """(team, the team above, start, end) over all time."""
+    query = "SELECT team_id, parent_id, start_date, end_date FROM team_structure WHERE parent_id IS NOT NULL"
+    return [(row[0], row[1], row[2], row[3]) for row in conn.execute(sa.text(query))]
+
+
+def set_structure(
+    conn: sa.Connection, team_id: int, parent_id: int | None, manager_id: int | None, start: date
+) -> None:
+    """From `start` until the team's next change: who leads it and what it is part of."""
+    values = {"team": team_id, "start": start}
+    conn.execute(sa.text("DELETE FROM team_structure WHERE team_id = :team AND start_date = :start"), values)
+    conn.execute(
+        sa.text("""
+            UPDATE team_structure SET end_date = :start
+             WHERE team_id = :team AND start_date < :start AND (end_date IS NULL OR end_date > :start)
+        """),
+        values,
+    )
+    conn.execute(
+        sa.text("""
+            INSERT INTO team_structure (team_id, parent_id, manager_id, start_date, end_date)
+            VALUES (:team, :parent, :manager, :start,
+                    (SELECT min(start_date) FROM team_structure WHERE team_id = :team AND start_date > :start))
+        """),
+        {**values, "parent": parent_id, "manager": manager_id},
+    )
+
+
+def vacate(conn: sa.Connection, user_id: int, day: date) -> list[int]:
+    """From `day` on the person leads no team; returns the teams that lost their leader."""
+    values = {"user": user_id, "day": day}
+    later = """
+        UPDATE team_structure SET manager_id = NULL WHERE manager_id = :user AND start_date >= :day RETURNING team_id
+    """
+    running = """
+        SELECT team_id, parent_id FROM team_structure
+         WHERE manager_id = :user AND start_date < :day AND (end_date IS NULL OR end_date > :day)
+    """
+    lost = set(conn.scalars(sa.text(later), values))
+    for team_id, parent_id in conn.execute(sa.text(running), values).all():
+        set_structure(conn, team_id, parent_id, None, day)
+        lost.add(team_id)
+    return sorted(lost)
+
+
+def set_team(conn: sa.Connection, user_id: int, team_id: int | None, start: date) -> None:
+    """From `start` until the person's next membership: in that team, or (None) in no team."""
+    values = {"user": user_id, "start": start}
+    conn.execute(sa.text("DELETE FROM team_members WHERE user_id = :user AND start_date = :start"), values)
+    conn.execute(
+        sa.text("""
+            UPDATE team_members SET end_date = :start
+             WHERE user_id = :user AND start_date < :start AND (end_date IS NULL OR end_date > :start)
+        """),
+        values,
+    )
+    if team_id is not None:
+        conn.execute(
+            sa.text("""
+                INSERT INTO team_members (team_id, user_id, start_date, end_date)
+                VALUES (:team, :user, :start,
+                        (SELECT min(start_date) FROM team_members WHERE user_id = :user AND start_date > :start))
+            """),
+            {**values, "team": team_id},
+        )
+
+
+def leave(conn: sa.Connection, user_id: int, day: date) -> None:
+    """The person is in no team from `day` on, whatever was planned."""
+    values = {"user": user_id, "day": day}
+    conn.execute(sa.text("DELETE FROM team_members WHERE user_id = :user AND start_date >= :day"), values)
+    running = "UPDATE team_members SET end_date = :day WHERE user_id = :user AND (end_date IS NULL OR end_date > :day)"
+    conn.execute(sa.text(running), values)
+
+
+def memberships(conn: sa.Connection, user_id: int) -> list[Membership]:
+    """The teams of a person over time, oldest first."""
+    query = """
+        SELECT m.user_id, m.team_id, t.name, m.start_date, m.end_date
+          FROM team_members m JOIN teams t ON t.id = m.team_id WHERE m.user_id = :user ORDER BY m.start_date
+    """
+    return [Membership(*row) for row in conn.execute(sa.text(query), {"user": user_id})]
+
+
+def members(conn: sa.Connection, team_id: int, day: date) -> list[int]:
+    """The user ids of those in the team itself on a day."""
+    query = """
+        SELECT user_id FROM team_members
+         WHERE team_id = :team AND start_date <= :day AND (end_date IS NULL OR end_date > :day) ORDER BY user_id
+    """
+    return list(conn.scalars(sa.text(query), {"team": team_id, "day": day}))

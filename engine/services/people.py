@@ -1,0 +1,379 @@
+"""What people do with people: add, change, deactivate them; make teams and move people between them."""
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+import sqlalchemy as sa
+
+from engine.db import audit, people, plans, structure
+from engine.db.database import Database
+from engine.db.people import Locked, Person
+from engine.db.plans import Assigned
+from engine.db.structure import Membership, TeamRow
+from engine.errors import Problem, ProblemsError, QuotaPathError
+from engine.services import access, sign_in
+from engine.services.access import ROLES, Actor
+from engine.services.naming import slug
+
+# Without what looks alike (0 O, 1 l I); 16 of 55 signs are 92 bits.
+_SIGNS = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+
+Span = tuple[int, int, date, date | None]
+
+
+@dataclass(frozen=True)
+class NewPerson:
+    """A person just added; `password` is the generated one, to be shown once, or None when it was given."""
+
+    user_id: int
+    code: str
+    password: str | None
+
+
+@dataclass(frozen=True)
+class History:
+    """The teams and the plans of one person over time, oldest first."""
+
+    teams: tuple[Membership, ...]
+    plans: tuple[Assigned, ...]
+
+
+# --- reading ---------------------------------------------------------------------------------------
+
+
+def list_people(db: Database, actor: Actor, on: date) -> list[Person]:
+    """The people within reach, the active first, with team, manager and plan as of `on`."""
+    with db.read() as conn:
+        return people.listing(conn, on, access.visible_people(conn, actor, "people.view", on))
+
+
+def person_history(db: Database, actor: Actor, user_id: int, on: date) -> History:
+    """The teams and plans of a person within reach."""
+    with db.read() as conn:
+        access.require_person(conn, actor, "people.view", user_id, on)
+        return History(tuple(structure.memberships(conn, user_id)), tuple(plans.assigned_to_people(conn, [user_id])))
+
+
+def list_team_rows(db: Database, actor: Actor, on: date) -> list[TeamRow]:
+    """Every team with its leader, the team above and its number of members, as of `on`."""
+    access.require(actor, "people.view")
+    with db.read() as conn:
+        return structure.listing(conn, on)
+
+
+# --- people ----------------------------------------------------------------------------------------
+
+
+def add_person(
+    db: Database,
+    actor: Actor,
+    name: str,
+    email: str,
+    role: str,
+    hired_on: date | None = None,
+    team_id: int | None = None,
+    password: str | None = None,
+) -> NewPerson:
+    """Add a person who may sign in; without `password` one is generated and returned, for once.
+
+    The team begins on the hire date, which a team needs.  Raises ProblemsError with all that is wrong.
+    """
+    access.require(actor, "people.edit")
+    name, email = _one_line(name), email.strip()
+    generated = None if password is not None else _generate_password()
+    problems = _person_problems(name, email, role)
+    if password is not None:
+        problems += sign_in.password_problems(password)
+    if team_id is not None and hired_on is None:
+        problems.append(Problem("hired on", "A team needs the day on which it begins.", "Give the hire date."))
+    hashed = "" if problems else sign_in.hash_password(password or generated or "")
+    with db.write() as conn:
+        problems += _email_taken(conn, email)
+        if problems:
+            raise ProblemsError(problems)
+        user_id, code = _insert(conn, name, email, role, hired_on, hashed)
+        if team_id is not None and hired_on is not None:
+            structure.set_team(conn, user_id, team_id, hired_on)
+            _refuse_circles(conn)
+        _record(conn, actor, f"person {code}", did="added", name=name, email=email, role=role, hired_on=hired_on)
+    return NewPerson(user_id, code, generated)
+
+
+def edit_person(
+    db: Database, actor: Actor, user_id: int, name: str, email: str, role: str, hired_on: date | None
+) -> None:
+    """Change name, e-mail, role or hire date; another role ends the person's sessions.
+
+    Raises ProblemsError, also when the last active admin would get another role.
+    """
+    access.require(actor, "people.edit")
+    name, email = _one_line(name), email.strip()
+    with db.write() as conn:
+        admins = people.lock_active_admins(conn)
+        person = _person(conn, user_id)
+        problems = [*_person_problems(name, email, role), *_email_taken(conn, email, but=user_id)]
+        if role != "admin":
+            problems += _last_admin(admins, person)
+        if problems:
+            raise ProblemsError(problems)
+        before = (person.name, person.email, person.role, person.hired_on)
+        after = (name, email, role, hired_on)
+        if before == after:
+            return
+        people.update(conn, user_id, name, email, role, hired_on)
+        if role != person.role:
+            sign_in.end_sessions(conn, user_id, "role changed")
+        changes = {
+            key: [old, new]
+            for key, old, new in zip(("name", "email", "role", "hired_on"), before, after, strict=True)
+            if old != new
+        }
+        _record(conn, actor, f"person {person.code}", did="edited", changes=changes)
+
+
+def reset_password(db: Database, actor: Actor, user_id: int) -> str:
+    """Replace a person's password by a generated one, returned for once; ends the person's sessions."""
+    access.require(actor, "people.edit")
+    password = _generate_password()
+    hashed = sign_in.hash_password(password)
+    with db.write() as conn:
+        person = _person(conn, user_id)
+        people.set_password(conn, user_id, hashed)
+        sign_in.end_sessions(conn, user_id, "new password")
+        _record(conn, actor, f"person {person.code}", did="reset the password")
+    return password
+
+
+def deactivate_person(db: Database, actor: Actor, user_id: int, left_on: date) -> None:
+    """The person signs in no more, from now on; from `left_on`, the first day away, is in no team and on no plan.
+
+    Teams that the person leads have no leader from that day.  Raises ProblemsError for the last active
+    admin and for a day before the hire date.
+    """
+    access.require(actor, "people.edit")
+    with db.write() as conn:
+        admins = people.lock_active_admins(conn)
+        person = _person(conn, user_id)
+        problems = _last_admin(admins, person)
+        if person.hired_on is not None and left_on <= person.hired_on:
+            problems.append(
+                Problem("left on", f"{left_on} is not after the hire date, {person.hired_on}.", "Choose a later day.")
+            )
+        if problems:
+            raise ProblemsError(problems)
+        people.set_active(conn, user_id, False, left_on)
+        sign_in.end_sessions(conn, user_id, "deactivated")
+        structure.leave(conn, user_id, left_on)
+        structure.vacate(conn, user_id, left_on)
+        plans.leave(conn, user_id, left_on)
+        _record(conn, actor, f"person {person.code}", did="deactivated", left_on=left_on)
+
+
+def reactivate_person(db: Database, actor: Actor, user_id: int) -> None:
+    """The person may sign in again; team and plan are given anew."""
+    access.require(actor, "people.edit")
+    with db.write() as conn:
+        person = _person(conn, user_id)
+        people.set_active(conn, user_id, True, None)
+        _record(conn, actor, f"person {person.code}", did="reactivated")
+
+
+def _person(conn: sa.Connection, user_id: int) -> Locked:
+    found = people.lock(conn, [user_id])
+    if not found:
+        raise QuotaPathError("There is no such person. Reload the page and choose one from the list.")
+    return found[0]
+
+
+def _insert(
+    conn: sa.Connection, name: str, email: str, role: str, hired_on: date | None, password_hash: str
+) -> tuple[int, str]:
+    """Insert with the first free code: ``ana.torres``, then ``ana.torres2`` and so on."""
+    stem = slug(name, ".") or slug(email.partition("@")[0], ".") or "person"
+    number = 1
+    while True:
+        code = stem if number == 1 else f"{stem}{number}"
+        user_id = people.add(conn, code, name, email, role, hired_on, password_hash)
+        if user_id is not None:
+            return user_id, code
+        number += 1
+
+
+def _generate_password() -> str:
+    return "-".join("".join(secrets.choice(_SIGNS) for _ in range(4)) for _ in range(4))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.replace("\0", " ").split())
+
+
+def _person_problems(name: str, email: str, role: str) -> list[Problem]:
+    problems = []
+    if not 1 <= len(name) <= 200:
+        problems.append(Problem("name", f"has {len(name)} characters.", "Write 1 to 200."))
+    local, _, domain = email.rpartition("@")
+    if not local or not domain or len(email) > 254 or any(sign.isspace() or sign == "\0" for sign in email):
+        problems.append(Problem("e-mail", f"{email!r} is not an e-mail address.", "Write one such as ana@example.com."))
+    if role not in ROLES:
+        problems.append(Problem("role", f"{role!r} is not a role.", f"Choose one of {', '.join(ROLES)}."))
+    return problems
+
+
+def _email_taken(conn: sa.Connection, email: str, but: int | None = None) -> list[Problem]:
+    found = people.name_with_email(conn, email)
+    if found is None or found[0] == but:
+        return []
+    return [Problem("e-mail", f"{email} belongs to {found[1]}.", "Each person signs in with an address of their own.")]
+
+
+def _last_admin(admins: frozenset[int], person: Locked) -> list[Problem]:
+    if admins != {person.user_id}:
+        return []
+    return [
+        Problem(
+            person.name, "is the only active admin; nobody could manage people then.", "Make someone else admin first."
+        )
+    ]
+
+
+# --- teams -----------------------------------------------------------------------------------------
+
+
+def create_team(
+    db: Database, actor: Actor, name: str, parent_id: int | None, manager_id: int | None, start: date
+) -> int:
+    """A new team, part of `parent_id`, led by `manager_id`, from `start`; returns its id."""
+    access.require(actor, "people.edit")
+    name = _team_name(name)
+    with db.write() as conn:
+        structure.lock(conn)
+        _require_active(conn, manager_id)
+        team_id = structure.add(conn, name)
+        if team_id is None:
+            raise _name_taken(name)
+        structure.set_structure(conn, team_id, parent_id, manager_id, start)
+        _refuse_circles(conn)
+        _record(conn, actor, f"team {name}", did="created", parent=parent_id, manager=manager_id, start=start)
+    return team_id
+
+
+def change_team(
+    db: Database,
+    actor: Actor,
+    team_id: int,
+    name: str,
+    parent_id: int | None,
+    manager_id: int | None,
+    start: date,
+) -> None:
+    """Rename a team (at once), and say what it is part of and who leads it from `start` until its next change.
+
+    Raises ProblemsError when a team would be part of itself or a person would manage themselves, at any time.
+    """
+    access.require(actor, "people.edit")
+    name = _team_name(name)
+    with db.write() as conn:
+        known = structure.lock(conn)
+        if team_id not in known:
+            raise QuotaPathError("There is no such team. Reload the page and choose one from the list.")
+        _require_active(conn, manager_id)
+        if parent_id == team_id:
+            raise ProblemsError([Problem("part of", f"{name} cannot be part of itself.", "Choose another team.")])
+        if not structure.rename(conn, team_id, name):
+            raise _name_taken(name)
+        structure.set_structure(conn, team_id, parent_id, manager_id, start)
+        _refuse_circles(conn)
+        _record(
+            conn, actor, f"team {name}", did="changed", name=[known[team_id], name], parent=parent_id,
+            manager=manager_id, start=start,
+        )  # fmt: skip
+
+
+def move_person(db: Database, actor: Actor, user_id: int, team_id: int | None, start: date) -> None:
+    """From `start` the person is in that team (None: in no team); the membership before ends there."""
+    access.require(actor, "people.edit")
+    with db.write() as conn:
+        names = structure.lock(conn)
+        if team_id is not None and team_id not in names:
+            raise QuotaPathError("There is no such team. Reload the page and choose one from the list.")
+        person = _person(conn, user_id)
+        if not person.is_active:
+            raise ProblemsError([Problem(person.name, "is deactivated.", "Reactivate the person first.")])
+        structure.set_team(conn, user_id, team_id, start)
+        _refuse_circles(conn)
+        team = None if team_id is None else names[team_id]
+        _record(conn, actor, f"person {person.code}", did="moved", team=team, start=start)
+
+
+def _team_name(name: str) -> str:
+    name = _one_line(name)
+    if not 1 <= len(name) <= 200:
+        raise ProblemsError([Problem("name", f"The team's name has {len(name)} characters.", "Write 1 to 200.")])
+    return name
+
+
+def _name_taken(name: str) -> ProblemsError:
+    return ProblemsError([Problem("name", f"There is a team {name!r} already.", "Choose another name.")])
+
+
+def _require_active(conn: sa.Connection, user_id: int | None) -> None:
+    if user_id is not None and not _person(conn, user_id).is_active:
+        raise ProblemsError([Problem("manager", "The person is deactivated.", "Choose someone who is active.")])
+
+
+def _refuse_circles(conn: sa.Connection) -> None:
+    """Raises ProblemsError when, on some day, a team is above itself or a person manages themselves."""
+    for kind, names, spans in (
+        ("teams", structure.lock(conn), structure.parents(conn)),
+        ("managers", people.names(conn), people.manager_spans(conn)),
+    ):
+        found = find_circle(spans)
+        if found is not None:
+            ring, day = found
+            shown = " > ".join(names[each] for each in (*ring, ring[0]))
+            raise ProblemsError(
+                [Problem(kind, f"From {day} there would be a circle: {shown}.", "Choose another team or manager.")]
+            )
+
+
+def find_circle(spans: Iterable[Span]) -> tuple[list[int], date] | None:
+    """The first circle in a dated tree: its members, each below the next, and the first day of it.
+
+    `spans` are (child, the one above, start, end), half-open.  A tree changes only where a span starts, so
+    these days are enough.
+    """
+    listed = list(spans)
+    for day in sorted({start for _, _, start, _ in listed}):
+        above: dict[int, list[int]] = {}
+        for child, parent, start, end in listed:
+            if start <= day and (end is None or day < end):
+                above.setdefault(child, []).append(parent)
+        ring = _circle(above)
+        if ring is not None:
+            return ring, day
+    return None
+
+
+def _circle(above: dict[int, list[int]]) -> list[int] | None:
+    """Depth first, without recursion: the path back to a node that is still open is a circle."""
+    done: set[int] = set()
+    for first in above:
+        path: list[int] = []
+        todo: list[tuple[int, bool]] = [(first, True)]
+        while todo:
+            node, opening = todo.pop()
+            if not opening:
+                done.add(path.pop())
+            elif node in path:
+                return path[path.index(node) :]
+            elif node not in done:
+                path.append(node)
+                todo.append((node, False))
+                todo += [(parent, True) for parent in above.get(node, ())]
+    return None
+
+
+def _record(conn: sa.Connection, actor: Actor, obj: str, **detail: object) -> None:
+    audit.record(conn, actor.user_id, "people.edit", obj, detail)

@@ -1,0 +1,393 @@
+"""What people do with plans: write a draft, publish it as a version, put people on it."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from engine.db import audit, company, people, plans, structure
+from engine.db.database import Database
+from engine.db.plans import Assigned, Draft, PlanSummary, Version
+from engine.errors import Problem, ProblemsError, QuotaPathError
+from engine.plans.canonical import plan_hash, to_toml
+from engine.plans.document import PRORATIONS, parse_plan
+from engine.plans.reader import load_toml
+from engine.plans.versions import read_versions
+from engine.services import access
+from engine.services.access import Actor
+from engine.services.naming import slug
+
+_TEMPLATES = Path(__file__).resolve().parents[2] / "data" / "plan_templates"
+_LONGEST_DOCUMENT = 200_000  # characters; the largest plan seen in practice is a hundredth of it
+
+
+@dataclass(frozen=True)
+class Template:
+    """A plan to begin with: its title, what it is for, and its document."""
+
+    name: str
+    title: str
+    description: str
+    document: str
+
+
+@dataclass(frozen=True)
+class PlanDetail:
+    """Everything about one plan that the viewer may see; `assigned` holds the people within reach."""
+
+    plan_id: int
+    name: str
+    title: str
+    draft: Draft | None
+    versions: tuple[Version, ...]
+    assigned: tuple[Assigned, ...]
+
+
+def templates() -> tuple[Template, ...]:
+    """The plans to begin with, simplest first.  A template's first comment lines are its title and description."""
+    found = []
+    for path in sorted(_TEMPLATES.glob("*.toml")):
+        text = path.read_text(encoding="utf-8")
+        comment = [line.lstrip("# ").rstrip() for line in text.splitlines() if line.startswith("#")]
+        found.append(Template(path.stem, comment[0].rstrip("."), " ".join(comment[1:]), text))
+    return tuple(found)
+
+
+def list_plans(db: Database, actor: Actor, on: date) -> list[PlanSummary]:
+    """Every plan, by title, with the number of people on it as of `on`."""
+    access.require(actor, "plans.view")
+    with db.read() as conn:
+        return plans.summaries(conn, on)
+
+
+def plan_detail(db: Database, actor: Actor, plan_id: int, on: date) -> PlanDetail:
+    """A plan with its draft, versions and people.  Raises QuotaPathError when there is none."""
+    access.require(actor, "plans.view")
+    with db.read() as conn:
+        name, title = _known(plans.get(conn, plan_id))
+        allowed = access.visible_people(conn, actor, "people.view", on)
+        assigned = plans.assigned_to_plan(conn, plan_id)
+        return PlanDetail(
+            plan_id,
+            name,
+            title,
+            plans.draft(conn, plan_id),
+            tuple(plans.versions(conn, plan_id)),
+            tuple(row for row in assigned if allowed is None or row.user_id in allowed),
+        )
+
+
+def draft_problems(name: str, document: str, versions: Sequence[Version]) -> list[Problem]:
+    """All that keeps a document from being the next version of the plan `name`; empty when it may be published."""
+    earlier = [(f"version {version.effective_from}: ", version.document) for version in versions]
+    found, problems = read_versions([("", document), *earlier], name)
+    problems = [problem for problem in problems if not problem.path.startswith("version ")]
+    try:
+        table = load_toml(document)
+    except QuotaPathError:
+        return problems
+    if table.get("plan", name) != name:
+        problems.append(
+            Problem("plan", f"This plan is called {name!r}; the name never changes.", f'Write plan = "{name}".')
+        )
+    if versions and len(found) > len(versions) and found[0].effective_from:
+        last = versions[-1].effective_from
+        start = parse_plan(table, name).effective_from
+        if start < last.toordinal():
+            problems.append(
+                Problem(
+                    "effective_from",
+                    f"The version would start on {date.fromordinal(start)}, before the last one of {last}.",
+                    f"Choose a day after {last}; published versions never change.",
+                )
+            )
+    return problems
+
+
+def create_plan(db: Database, actor: Actor, title: str, template: str, effective_from: date) -> int:
+    """Begin a plan with the draft of a template, in the company's currency; returns the plan's id.
+
+    Raises ProblemsError when the title is empty, too long or taken.
+    """
+    access.require(actor, "plans.edit")
+    title = _title(title)
+    name = slug(title, "-")
+    if not name:
+        raise ProblemsError([Problem("name", f"{title!r} has no letter or digit.", "Write a name such as AE 2026.")])
+    chosen = next((each for each in templates() if each.name == template), None)
+    if chosen is None:
+        raise QuotaPathError(f"There is no template {template!r}. Choose one of the list.")
+    with db.write() as conn:
+        document = {
+            **load_toml(chosen.document),
+            "plan": name,
+            "effective_from": effective_from,
+            "currency": company.currency(conn),
+        }
+        plan_id = plans.add(conn, name, title)
+        if plan_id is None:
+            raise ProblemsError(
+                [Problem("name", f"There is a plan {name!r} already.", "Choose another name, or edit that plan.")]
+            )
+        plans.add_draft(conn, plan_id, to_toml(document), actor.user_id)
+        _record(conn, actor, name, did="created", template=template)
+    return plan_id
+
+
+def save_draft(db: Database, actor: Actor, plan_id: int, document: str, seen: str, title: str | None = None) -> None:
+    """Keep the draft's text, finished or not, and the plan's title.
+
+    `seen` is the text that the editor began from: when someone else has saved meanwhile, nothing is
+    written and QuotaPathError says so.
+    """
+    access.require(actor, "plans.edit")
+    if len(document) > _LONGEST_DOCUMENT:
+        raise QuotaPathError(f"The document has {len(document):,} characters; at most {_LONGEST_DOCUMENT:,} are kept.")
+    with db.write() as conn:
+        name, _ = _known(plans.lock(conn, plan_id))
+        draft = _unchanged(plans.draft(conn, plan_id), seen)
+        plans.write_draft(conn, draft.version_id, document)
+        if title is not None:
+            plans.rename(conn, plan_id, _title(title))
+        _record(conn, actor, name, did="saved the draft")
+
+
+def publish_plan(db: Database, actor: Actor, plan_id: int, seen: str) -> str:
+    """Freeze the draft as the plan's next version and return its hash (hex).
+
+    `seen` is the text on the screen; it must be the draft as saved.  Raises ProblemsError with everything
+    that is wrong with it.
+    """
+    access.require(actor, "plans.edit")
+    with db.write() as conn:
+        name, _ = _known(plans.lock(conn, plan_id))
+        draft = _unchanged(plans.draft(conn, plan_id), seen)
+        problems = draft_problems(name, draft.document, plans.versions(conn, plan_id))
+        if problems:
+            raise ProblemsError(problems)
+        plan = parse_plan(draft.document, name)
+        digest, start = plan_hash(plan), date.fromordinal(plan.effective_from)
+        plans.publish(conn, draft.version_id, start, digest, actor.user_id)
+        _record(conn, actor, name, did="published", effective_from=start, hash=digest)
+    return digest
+
+
+def new_draft(db: Database, actor: Actor, plan_id: int, effective_from: date) -> None:
+    """Begin the next version from the newest published one, in force from a later day."""
+    access.require(actor, "plans.edit")
+    with db.write() as conn:
+        name, _ = _known(plans.lock(conn, plan_id))
+        versions = plans.versions(conn, plan_id)
+        if plans.draft(conn, plan_id) is not None or not versions:
+            raise QuotaPathError("This plan has a draft already. Finish it or discard it first.")
+        last = versions[-1]
+        if effective_from <= last.effective_from:
+            raise ProblemsError(
+                [
+                    Problem(
+                        "effective_from",
+                        f"{effective_from} is not after the last version's first day, {last.effective_from}.",
+                        "Choose a later day; published versions never change.",
+                    )
+                ]
+            )
+        document = {**load_toml(last.document), "effective_from": effective_from}
+        plans.add_draft(conn, plan_id, to_toml(document), actor.user_id)
+        _record(conn, actor, name, did="began a draft", effective_from=effective_from)
+
+
+def discard_draft(db: Database, actor: Actor, plan_id: int) -> bool:
+    """Throw the draft away; a plan that was never published goes with it, and the answer is True."""
+    access.require(actor, "plans.edit")
+    with db.write() as conn:
+        name, _ = _known(plans.lock(conn, plan_id))
+        draft = plans.draft(conn, plan_id)
+        if draft is None:
+            raise QuotaPathError("There is no draft to discard: someone published or discarded it meanwhile.")
+        plans.remove_draft(conn, draft.version_id)
+        gone = not plans.versions(conn, plan_id)
+        if gone:
+            plans.remove(conn, plan_id)
+        _record(conn, actor, name, did="discarded the draft", document=draft.document)
+    return gone
+
+
+def assign_plan(
+    db: Database,
+    actor: Actor,
+    plan_id: int,
+    user_ids: Collection[int],
+    start: date,
+    end: date | None = None,
+    prorate: str = "days",
+    end_other_plans: bool = False,
+) -> int:
+    """Put people on a plan in ``[start, end)``, all or none; returns how many.
+
+    With `end_other_plans` a plan that a person began earlier ends on `start`.  Raises ProblemsError with
+    everyone who is on a plan in that time, and when the plan is not in force yet.
+    """
+    access.require(actor, "plans.edit")
+    with db.write() as conn:
+        return _assign(conn, actor, plan_id, user_ids, start, end, prorate, end_other_plans)
+
+
+def assign_team(
+    db: Database,
+    actor: Actor,
+    plan_id: int,
+    team_id: int,
+    start: date,
+    end: date | None = None,
+    prorate: str = "days",
+    end_other_plans: bool = False,
+) -> int:
+    """As `assign_plan`, for everyone who is in the team on `start` (not in the teams below, not its leader)."""
+    access.require(actor, "plans.edit")
+    with db.write() as conn:
+        members = structure.members(conn, team_id, start)
+        if not members:
+            raise QuotaPathError(f"Nobody is in that team on {start}. Choose another day or another team.")
+        return _assign(conn, actor, plan_id, members, start, end, prorate, end_other_plans)
+
+
+def _assign(
+    conn: sa.Connection,
+    actor: Actor,
+    plan_id: int,
+    user_ids: Collection[int],
+    start: date,
+    end: date | None,
+    prorate: str,
+    end_other_plans: bool,
+) -> int:
+    if prorate not in PRORATIONS:
+        raise ValueError(prorate)
+    name, _ = _known(plans.get(conn, plan_id))
+    wanted = people.lock(conn, user_ids)
+    problems = list(_assignment_dates(plans.first_days(conn).get(plan_id), start, end))
+    if not user_ids:
+        problems.append(Problem("people", "Nobody is chosen.", "Choose at least one person."))
+    problems += [
+        Problem(person.name, "is deactivated.", "Reactivate the person first.")
+        for person in wanted
+        if not person.is_active
+    ]
+    for row in plans.assigned_to_people(conn, [person.user_id for person in wanted]):
+        overlaps = (end is None or row.start < end) and (row.end is None or row.end > start)
+        if not overlaps:
+            continue
+        if end_other_plans and row.start < start:
+            plans.set_end(conn, row.assignment_id, start)
+            continue
+        until = f" to {row.end}" if row.end else ""
+        problems.append(
+            Problem(
+                row.person,
+                f"is on {row.plan} from {row.start}{until}, and a person is on one plan at a time.",
+                "End that assignment first." if row.start >= start else "End it first, or let it end on the new start.",
+            )
+        )
+    if problems:
+        raise ProblemsError(problems)
+    for person in wanted:
+        plans.assign(conn, plan_id, person.user_id, start, end, prorate)
+    _record(
+        conn, actor, name, did="assigned", people=[person.name for person in wanted],
+        start=start, end=end, prorate=prorate,
+    )  # fmt: skip
+    return len(wanted)
+
+
+def _assignment_dates(first: date | None, start: date, end: date | None) -> list[Problem]:
+    problems = []
+    if first is None:
+        problems.append(Problem("plan", "The plan has no published version.", "Publish its draft first."))
+    elif start < first:
+        problems.append(
+            Problem(
+                "start",
+                f"On {start} no version of the plan is in force; the first one starts on {first}.",
+                f"Start on {first} or later.",
+            )
+        )
+    if end is not None and end <= start:
+        problems.append(
+            Problem(
+                "end",
+                f"{end} is not after the start, {start}.",
+                "It is the first day off the plan; choose a later one.",
+            )
+        )
+    return problems
+
+
+def end_assignment(db: Database, actor: Actor, assignment_id: int, end: date | None) -> None:
+    """Let an assignment end: `end` is the first day off the plan; None makes it open-ended again."""
+    access.require(actor, "plans.edit")
+    with db.write() as conn:
+        row = _assignment(conn, assignment_id)
+        people.lock(conn, [row.user_id])
+        problems = []
+        if end is not None and end <= row.start:
+            problems.append(
+                Problem(
+                    "end",
+                    f"{end} is not after the start, {row.start}.",
+                    "Choose a later day, or remove the assignment.",
+                )
+            )
+        problems += [
+            Problem(row.person, f"is on {other.plan} from {other.start}.", f"End on {other.start} or earlier.")
+            for other in plans.assigned_to_people(conn, [row.user_id])
+            if other.start > row.start and (end is None or other.start < end)
+        ]
+        if problems:
+            raise ProblemsError(problems)
+        plans.set_end(conn, assignment_id, end)
+        _record(conn, actor, row.plan, did="ended an assignment", person=row.person, start=row.start, end=end)
+
+
+def remove_assignment(db: Database, actor: Actor, assignment_id: int) -> None:
+    """Take an assignment back as if it had never been; what it earned in open periods goes with the next run."""
+    access.require(actor, "plans.edit")
+    with db.write() as conn:
+        row = _assignment(conn, assignment_id)
+        plans.unassign(conn, assignment_id)
+        _record(conn, actor, row.plan, did="removed an assignment", person=row.person, start=row.start, end=row.end)
+
+
+def _assignment(conn: sa.Connection, assignment_id: int) -> Assigned:
+    row = plans.assignment(conn, assignment_id)
+    if row is None:
+        raise QuotaPathError("That assignment is gone: someone removed it meanwhile.")
+    return row
+
+
+def _known(plan: tuple[str, str] | None) -> tuple[str, str]:
+    if plan is None:
+        raise QuotaPathError("There is no such plan; it may have been discarded. Choose one from the list.")
+    return plan
+
+
+def _unchanged(draft: Draft | None, seen: str) -> Draft:
+    if draft is None:
+        raise QuotaPathError("There is no draft any more: someone published or discarded it meanwhile.")
+    if draft.document != seen:
+        raise QuotaPathError(
+            "Someone else saved this draft meanwhile. Copy what you want to keep, reload the page and put it in again."
+        )
+    return draft
+
+
+def _title(title: str) -> str:
+    title = " ".join(title.split())
+    if not 1 <= len(title) <= 200:
+        raise ProblemsError([Problem("name", f"The name has {len(title)} characters.", "Write 1 to 200.")])
+    return title
+
+
+def _record(conn: sa.Connection, actor: Actor, plan: str, **detail: object) -> None:
+    audit.record(conn, actor.user_id, "plans.edit", f"plan {plan}", detail)
