@@ -71,6 +71,8 @@ SORTS = {
     "external_id": "d.external_id",
 }
 
+_TYPES = {"id": "int64", "owner_id": "int64", "stage_id": "int64", "version": "int64", "amount": "Int64"}
+
 # Parameters are sent as literals, so the planner drops the conditions whose filter is NULL.
 _WHERE = """
      WHERE (CAST(:people AS bigint[]) IS NULL OR d.owner_id = ANY(:people)
@@ -89,7 +91,8 @@ _WHERE = """
        AND (CAST(:amount_from AS bigint) IS NULL OR (d.amount >= :amount_from AND d.currency = :currency))
        AND (CAST(:amount_to AS bigint) IS NULL OR (d.amount <= :amount_to AND d.currency = :currency))
 """
-# One page of deals; <where> and <order> are replaced by text of this module.
+# One page of deals; <where> and <order> are replaced by text of this module.  The ids come first, so that the
+# rows before the page are only counted; a left join that nothing asks for is not made.
 _LIST = """
     SELECT d.id, d.source, d.external_id, d.name, d.account, d.owner_id, u.name AS owner, d.stage_id,
            s.name AS stage, CASE WHEN d.cancelled_on IS NULL THEN s.outcome ELSE 'cancelled' END AS outcome,
@@ -97,9 +100,12 @@ _LIST = """
            (SELECT string_agg(cu.name || ' ' || trim_scale(c.share_ppm / 10000.0) || '%', ', '
                               ORDER BY c.share_ppm DESC, cu.name)
               FROM deal_credits c JOIN users cu ON cu.id = c.user_id WHERE c.deal_id = d.id) AS credited
-      FROM deals d JOIN users u ON u.id = d.owner_id JOIN pipeline_stages s ON s.id = d.stage_id
-    <where>
-     ORDER BY <order> LIMIT :limit OFFSET :offset
+      FROM (SELECT d.id
+              FROM deals d LEFT JOIN users u ON u.id = d.owner_id LEFT JOIN pipeline_stages s ON s.id = d.stage_id
+            <where>
+             ORDER BY <order> LIMIT :limit OFFSET :offset) page
+      JOIN deals d USING (id) JOIN users u ON u.id = d.owner_id JOIN pipeline_stages s ON s.id = d.stage_id
+     ORDER BY <order>
 """
 # How many deals match, and their money, by outcome and currency.
 _TOTALS = """
@@ -162,8 +168,10 @@ def _read(conn: sa.Connection, page: Page, params: dict[str, Any], limit: int | 
     # A deal without an amount is the smallest, whichever way one looks.
     nulls = {"DESC": " NULLS LAST", "ASC": " NULLS FIRST"}[way] if page.sort == "amount" else ""
     query = _LIST.replace("<where>", _WHERE).replace("<order>", f"{SORTS[page.sort]} {way}{nulls}, d.id {way}")
-    frame = pd.read_sql(sa.text(query), conn, params=params | {"limit": limit, "offset": offset}, coerce_float=False)
-    return frame.astype({"amount": "Int64"})
+    found = conn.execute(sa.text(query), params | {"limit": limit, "offset": offset})
+    # Not by read_sql: one missing amount would make floats of all the others.
+    frame = pd.DataFrame(found.all(), columns=list(found.keys()), dtype=object)
+    return frame.astype(_TYPES).infer_objects()
 
 
 def _parameters(
