@@ -1,0 +1,306 @@
+"""Deals on a real PostgreSQL: the list and who sees what, edit with history and lock, delete."""
+
+import dataclasses
+import threading
+from datetime import date
+from decimal import Decimal
+
+import pytest
+import sqlalchemy as sa
+
+from engine.db.database import Database
+from engine.errors import ProblemsError, QuotaPathError
+from engine.services import deals
+from engine.services.access import Actor, Forbidden
+from engine.services.deals import DealFields, DealFilters, Page
+
+TODAY = date(2026, 11, 22)
+ADMIN = Actor(1, "admin", "Ada")
+MIA = Actor(2, "manager", "Mia")
+ANA = Actor(3, "rep", "Ana")
+BO = Actor(4, "rep", "Bo")
+CY = Actor(5, "rep", "Cy")
+PROPOSAL, WON, LOST = 3, 5, 6
+
+COMPANY = """
+    INSERT INTO company (name, currency) VALUES ('Acme', 'USD');
+    INSERT INTO users (code, name, email, role) VALUES
+        ('ada', 'Ada', 'ada@x.io', 'admin'), ('mia', 'Mia', 'mia@x.io', 'manager'), ('ana', 'Ana', 'ana@x.io', 'rep'),
+        ('bo', 'Bo', 'bo@x.io', 'rep'), ('cy', 'Cy', 'cy@x.io', 'rep');
+    INSERT INTO teams (name) VALUES ('North'), ('South');
+    INSERT INTO team_structure (team_id, manager_id, start_date) VALUES (1, 2, '2026-01-01'), (2, NULL, '2026-01-01');
+    INSERT INTO team_members (team_id, user_id, start_date) VALUES
+        (1, 3, '2026-01-01'), (1, 4, '2026-01-01'), (2, 5, '2026-01-01');
+"""
+
+
+def deal(name="Acme renewal", **changes):
+    fields = DealFields(
+        name=name,
+        account="Acme",
+        owner_id=3,
+        stage_id=WON,
+        amount=1_000_00,
+        currency="USD",
+        close_date=date(2026, 10, 5),
+    )
+    return dataclasses.replace(fields, **changes)
+
+
+@pytest.fixture
+def db(database_url):
+    found = Database(database_url)
+    with found.write() as conn:
+        conn.execute(sa.text(COMPANY))
+    yield found
+    found.close()
+
+
+def names(db, actor, filters=DealFilters(), page=Page(sort="name", descending=False)):  # noqa: B008 - frozen records
+    return list(deals.list_deals(db, actor, filters, page, TODAY).frame["name"])
+
+
+def test_each_role_sees_its_own_part_and_shares_count(db):
+    deals.create_deal(db, ADMIN, deal("A: Ana's"))
+    deals.create_deal(db, ADMIN, deal("B: Bo's", owner_id=4))
+    deals.create_deal(db, ADMIN, deal("C: Cy's, split with Ana", owner_id=5, credits=((5, 600000), (3, 400000))))
+    deals.create_deal(db, ADMIN, deal("D: Cy's", owner_id=5))
+
+    assert [each[0] for each in names(db, ADMIN)] == ["A", "B", "C", "D"]
+    assert [each[0] for each in names(db, Actor(1, "finance", "Fi"))] == ["A", "B", "C", "D"]
+    assert [each[0] for each in names(db, MIA)] == ["A", "B", "C"]
+    assert [each[0] for each in names(db, ANA)] == ["A", "C"]
+    assert [each[0] for each in names(db, BO)] == ["B"]
+    assert [each[0] for each in names(db, CY)] == ["C", "D"]
+    assert names(db, MIA, DealFilters(team_id=2)) == []
+    assert [each[0] for each in names(db, ADMIN, DealFilters(team_id=2))] == ["C", "D"]
+
+    found = deals.list_deals(db, ANA, DealFilters(), Page(), TODAY)
+    assert found.total == 2
+    assert found.frame.set_index("name")["credited"]["C: Cy's, split with Ana"] == "Cy 60%, Ana 40%"
+
+    with pytest.raises(QuotaPathError, match="no deal number 4 that you may see"):
+        deals.deal_detail(db, ANA, 4, TODAY)
+    assert deals.deal_detail(db, ANA, 3, TODAY).owner == "Cy"
+    assert list(deals.deal_choices(db, ANA, TODAY).people["name"]) == ["Ana"]
+    assert list(deals.deal_choices(db, MIA, TODAY).people["name"]) == ["Ana", "Bo", "Mia"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        (DealFilters(text="acme"), "abcde"),
+        (DealFilters(text="ACME BIG"), "b"),
+        (DealFilters(text="100%"), "a"),
+        (DealFilters(text="%"), "a"),
+        (DealFilters(text="_"), "b"),
+        (DealFilters(text="\\"), "e"),
+        (DealFilters(text="M-3"), "c"),
+        (DealFilters(owner_id=4), "d"),
+        (DealFilters(stage_ids=(PROPOSAL, LOST)), "be"),
+        (DealFilters(outcome="won"), "ac"),
+        (DealFilters(outcome="open"), "b"),
+        (DealFilters(outcome="lost"), "e"),
+        (DealFilters(outcome="cancelled"), "d"),
+        (DealFilters(types=("New", "Renewal")), "ac"),
+        (DealFilters(products=("Core",)), "c"),
+        (DealFilters(closed_from=date(2026, 10, 5), closed_until=date(2026, 10, 6)), "abe"),
+        (DealFilters(amount_from=1_000_00, amount_to=2_000_00), "ad"),
+        (DealFilters(amount_to=0), "c"),
+        (DealFilters(owner_id=3, outcome="won", types=("New",)), "a"),
+    ],
+)
+def test_filters(db, filters, found):
+    deals.create_deal(db, ADMIN, deal("a 100% sure", type="New"))
+    deals.create_deal(db, ADMIN, deal("b big_deal", account="Acme Big", stage_id=PROPOSAL, amount=None))
+    deals.create_deal(
+        db, ADMIN, deal("c refund", amount=-5_00, type="Renewal", product="Core", close_date=date(2026, 10, 6))
+    )
+    deals.create_deal(
+        db,
+        ADMIN,
+        deal("d", owner_id=4, amount=2_000_00, close_date=date(2026, 9, 1), cancelled_on=date(2026, 9, 1)),
+    )
+    deals.create_deal(db, ADMIN, deal("e \\ back", currency="EUR", stage_id=LOST))
+    assert "".join(each[0] for each in names(db, ADMIN, filters)) == found
+    page = deals.list_deals(db, ADMIN, filters, Page(), TODAY)
+    assert page.total == len(found)
+
+
+def test_pages_sorts_and_totals(db):
+    for number in range(7):
+        deals.create_deal(db, ADMIN, deal(f"Deal {number}", amount=number * 100 if number else 0))
+    deals.create_deal(db, ADMIN, deal("Deal 7", amount=None, stage_id=PROPOSAL))
+    deals.create_deal(db, ADMIN, deal("Deal 8", amount=9_000_000_000_000_000_001, currency="EUR"))
+
+    def page(**options):
+        return list(deals.list_deals(db, ADMIN, DealFilters(), Page(size=4, **options), TODAY).frame["name"].str[-1])
+
+    assert page(sort="name", descending=False) == ["0", "1", "2", "3"]
+    assert page(sort="name", descending=False, number=3) == ["8"]
+    assert page(sort="name", descending=False, number=99) == ["8"]  # past the end: the last page
+    assert page(sort="amount") == ["8", "6", "5", "4"]
+    assert page(sort="amount", descending=False) == ["7", "0", "1", "2"]
+    for sort in ("owner", "stage", "account", "type", "external_id", "close_date"):
+        assert len(page(sort=sort)) == 4
+    with pytest.raises(QuotaPathError, match="cannot be sorted by 'id; drop'"):
+        page(sort="id; drop")
+
+    found = deals.list_deals(db, ADMIN, DealFilters(), Page(), TODAY)
+    assert (
+        found.frame.set_index("name")["amount"]["Deal 8"] == 9_000_000_000_000_000_001
+    )  # exact, though one is missing
+    assert [tuple(row) for row in found.totals.itertuples(index=False)] == [
+        ("open", "USD", 1, 0),
+        ("won", "EUR", 1, 9_000_000_000_000_000_001),
+        ("won", "USD", 7, 2100),
+    ]
+    nothing = deals.list_deals(db, ADMIN, DealFilters(text="nobody"), Page(), TODAY)
+    assert (len(nothing.frame), nothing.total) == (0, 0)
+
+
+def test_export_holds_every_deal_of_the_filter_exactly(db):
+    for number in range(60):
+        deals.create_deal(db, ADMIN, deal(f"Deal {number:02}", owner_id=3 if number % 2 else 4))
+    deals.create_deal(db, ADMIN, deal("Yen", currency="JPY", amount=500, owner_id=4))
+    deals.create_deal(db, ADMIN, deal("Open", amount=None, stage_id=PROPOSAL, owner_id=4))
+    rows = list(deals.export_deals(db, BO, DealFilters(), Page(sort="name", descending=False), TODAY))
+    assert len(rows) == 32
+    first = dict(zip(deals.EXPORT_HEADERS, rows[0], strict=True))
+    assert (first["Deal name"], first["Amount"], first["Close date"]) == (
+        "Deal 00",
+        Decimal("1000.00"),
+        date(2026, 10, 5),
+    )
+    assert [dict(zip(deals.EXPORT_HEADERS, row, strict=True))["Amount"] for row in rows[-2:]] == [None, Decimal(500)]
+
+
+def test_an_edit_keeps_history_stage_and_audit(db):
+    deal_id = deals.create_deal(db, ADMIN, deal(stage_id=PROPOSAL))
+    version = deals.edit_deal(
+        db,
+        ADMIN,
+        deal_id,
+        1,
+        deal(stage_id=WON, amount=2_500_50, currency="EUR", owner_id=4, credits=((3, 500000), (4, 500000))),
+    )
+    assert version == 2
+    assert deals.edit_deal(db, ADMIN, deal_id, 2, deals.deal_detail(db, ADMIN, deal_id, TODAY).deal.fields) == 2
+
+    found = deals.deal_detail(db, ADMIN, deal_id, TODAY)
+    assert (found.owner, found.stage, found.outcome, found.deal.version) == ("Bo", "Closed Won", "won", 2)
+    assert list(found.stages["stage"]) == ["Proposal", "Closed Won"]
+    assert [tuple(row) for row in found.history[["who", "field", "before", "after"]].itertuples(index=False)] == [
+        ("Ada", "Amount", "1,000.00 USD", "2,500.50 EUR"),
+        ("Ada", "Credits", "the owner alone", "Ana 50%, Bo 50%"),
+        ("Ada", "Currency", "USD", "EUR"),
+        ("Ada", "Owner", "Ana", "Bo"),
+        ("Ada", "Stage", "Proposal", "Closed Won"),
+        ("Ada", "Created", "–", "manual"),
+    ]
+    with db.read() as conn:
+        assert conn.scalar(sa.text("SELECT count(*) FROM audit WHERE object = :o"), {"o": f"deal {deal_id}"}) == 2
+        assert conn.scalar(sa.text("SELECT data_version FROM company")) == 2
+
+
+def test_of_two_people_who_edit_one_wins_and_the_other_is_told(db):
+    deal_id = deals.create_deal(db, ADMIN, deal())
+    told = []
+    ready = threading.Barrier(2)
+
+    def edit(amount):
+        ready.wait()
+        try:
+            deals.edit_deal(db, ADMIN, deal_id, 1, deal(amount=amount))
+        except QuotaPathError as error:
+            told.append(str(error))
+
+    threads = [threading.Thread(target=edit, args=(amount,)) for amount in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(told) == 1
+    assert told[0].startswith("Ada changed this deal (")
+    assert "nothing of yours was saved" in told[0]
+    found = deals.deal_detail(db, ADMIN, deal_id, TODAY)
+    assert found.deal.version == 2
+    assert len(found.history) == 2
+
+
+def test_everything_that_is_wrong_is_said_at_once_and_nothing_is_kept(db):
+    deal_id = deals.create_deal(db, ADMIN, deal())
+    wrong = deal(
+        "",
+        account="x" * 1001,
+        amount=None,
+        currency="usd",
+        close_date=date(1989, 1, 1),
+        term_months=5000,
+        cancelled_on=date(1988, 1, 1),
+        owner_id=99,
+        credits=((3, 2_000_000), (3, 1)),
+    )
+    with pytest.raises(ProblemsError) as caught:
+        deals.edit_deal(db, ADMIN, deal_id, 1, wrong)
+    assert {problem.path for problem in caught.value.problems} == {
+        "name", "account", "amount", "currency", "close_date", "term_months", "cancelled_on", "owner", "credits",
+    }  # fmt: skip
+    with pytest.raises(ProblemsError, match="only a won deal can be cancelled"):
+        deals.create_deal(db, ADMIN, deal(stage_id=LOST, cancelled_on=TODAY))
+    with pytest.raises(ProblemsError, match="no such pipeline stage"):
+        deals.create_deal(db, ADMIN, deal(stage_id=77))
+    assert deals.deal_detail(db, ADMIN, deal_id, TODAY).deal.fields == deal()
+    assert names(db, ADMIN) == ["Acme renewal"]
+
+
+@pytest.mark.parametrize("actor", [MIA, ANA, Actor(1, "finance", "Fi")])
+def test_only_an_admin_edits(db, actor):
+    deal_id = deals.create_deal(db, ADMIN, deal())
+    for attempt in (
+        lambda: deals.create_deal(db, actor, deal()),
+        lambda: deals.edit_deal(db, actor, deal_id, 1, deal(amount=1)),
+        lambda: deals.delete_deal(db, actor, deal_id, 1),
+    ):
+        with pytest.raises(Forbidden):
+            attempt()
+    assert not deals.deal_detail(db, ADMIN if actor.role == "finance" else actor, deal_id, TODAY).deal.version > 1
+
+
+def test_a_deal_is_deleted_while_nothing_is_earned_on_it_and_refused_after(db):
+    first, second = (deals.create_deal(db, ADMIN, deal(name)) for name in ("One", "Two"))
+    with db.write() as conn:
+        conn.execute(
+            sa.text("""
+                INSERT INTO plans (name, title) VALUES ('ae', 'AE');
+                INSERT INTO plan_versions (plan_id, effective_from, document, hash, status, published_at)
+                VALUES (1, '2026-01-01', '', '', 'published', now());
+                INSERT INTO pay_periods (period, kind, start_date, end_date)
+                VALUES ('2026-10', 'month', '2026-10-01', '2026-11-01');
+                INSERT INTO runs (period, ledger_seen, inputs_hash, lines_hash, engine_version, interpreter,
+                                  deals, lines, created_by) VALUES ('2026-10', 0, '', '', '0', 'x', 1, 2, 1);
+                UPDATE pay_periods SET run_id = 1;
+                INSERT INTO lines (run_id, user_id, plan_version_id, component, deal_id, kind, period, origin_period,
+                                   amount, currency, working)
+                VALUES (1, 3, 1, 'nb', :deal, 'earned', '2026-10', '2026-10', 8000, 'USD', '{}'),
+                       (1, 2, 1, 'override', :deal, 'earned', '2026-10', '2026-10', 1000, 'USD', '{}');
+            """),
+            {"deal": first},
+        )
+    with pytest.raises(
+        QuotaPathError, match=r'One cannot be deleted: 2 earnings lines stand on it. Set "Cancelled on"'
+    ):
+        deals.delete_deal(db, ADMIN, first, 1)
+    found = deals.deal_detail(db, ADMIN, first, TODAY)
+    assert not found.can_delete
+    assert list(found.lines["amount"]) == [8000, 1000]
+    assert list(deals.deal_detail(db, ANA, first, TODAY).lines["person"]) == ["Ana"]  # nobody else's pay
+
+    assert deals.deal_detail(db, ADMIN, second, TODAY).can_delete
+    with pytest.raises(QuotaPathError, match="nothing of yours was saved"):
+        deals.delete_deal(db, ADMIN, second, 7)
+    deals.delete_deal(db, ADMIN, second, 1)
+    assert names(db, ADMIN) == ["One"]
+    with db.read() as conn:
+        kept = conn.scalar(sa.text("SELECT detail -> 'deleted' ->> 'name' FROM audit ORDER BY id DESC LIMIT 1"))
+    assert kept == "Two"
