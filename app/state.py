@@ -63,11 +63,12 @@ def pool() -> Pool:
 def jobs() -> JobRunner:
     """The process-wide runner of background jobs."""
     global _jobs
+    from engine.services import runs
     from engine.services.jobs import JobRunner
 
     with _lock:
         if _jobs is None:
-            _jobs = JobRunner(database(), pool())
+            _jobs = JobRunner(database(), pool(), runs.JOBS)
         return _jobs
 
 

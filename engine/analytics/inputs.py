@@ -50,12 +50,12 @@ def load(conn: sa.Connection, until: Period) -> Inputs:
     codes = tuple(code for code, _ in users)
     user_ids = np.array([user_id for _, user_id in users], dtype=np.int64)
     code_of = {user_id: code for code, user_id in users}
-    plans, versions = _plans(conn)
-    deals, deal_ids = _deals(conn, until, user_ids, plans)
+    by_name, versions = plans(conn)
+    deals, deal_ids = _deals(conn, until, user_ids, by_name)
     return Inputs(
         Book(
             people=codes,
-            plans=plans,
+            plans=by_name,
             assignments=_assignments(conn, code_of),
             deals=deals,
             quotas=_quotas(conn, code_of),
@@ -79,13 +79,14 @@ _PLAN_VERSIONS = sa.text("""
 """)
 
 
-def _plans(conn: sa.Connection) -> tuple[dict[str, tuple[Plan, ...]], dict[str, tuple[int, ...]]]:
-    plans: dict[str, tuple[Plan, ...]] = {}
+def plans(conn: sa.Connection) -> tuple[dict[str, tuple[Plan, ...]], dict[str, tuple[int, ...]]]:
+    """The published versions of every plan by its name, oldest first, and their ids in ``plan_versions``."""
+    found: dict[str, tuple[Plan, ...]] = {}
     versions: dict[str, tuple[int, ...]] = {}
     for name, version_id, document in conn.execute(_PLAN_VERSIONS):
-        plans[name] = (*plans.get(name, ()), parse_plan(document, name))
+        found[name] = (*found.get(name, ()), parse_plan(document, name))
         versions[name] = (*versions.get(name, ()), version_id)
-    return plans, versions
+    return found, versions
 
 
 _ASSIGNMENTS = sa.text("""

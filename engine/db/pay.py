@@ -89,6 +89,13 @@ def pay_period(conn: sa.Connection, name: str) -> PayPeriod | None:
     return None if row is None else PayPeriod(parse_period(row.period), row.status, row.run_id)
 
 
+def last_run_period(conn: sa.Connection) -> str | None:
+    """The newest pay period that shows a run."""
+    query = sa.text("SELECT period FROM pay_periods WHERE run_id IS NOT NULL ORDER BY start_date DESC, period LIMIT 1")
+    found: str | None = conn.scalar(query)
+    return found
+
+
 def closed_periods(conn: sa.Connection, kind: str, before: Period) -> list[str]:
     """Names of the approved or paid periods of a kind that end before `before` starts, oldest first."""
     query = sa.text("""
@@ -188,6 +195,44 @@ def add_run_details(
         ((run_id, *row) for row in attainment),
     )
     bulk.copy_rows(conn, "run_plan_versions", ("run_id", "plan_version_id"), ((run_id, v) for v in versions))
+
+
+@dataclass(frozen=True)
+class StoredLine:
+    """A line as kept, with what explains it: the document of its plan version and its own working."""
+
+    id: int
+    user_id: int
+    person: str
+    plan: str
+    document: str
+    component: str
+    deal: str
+    deal_name: str
+    kind: str
+    period: str
+    origin_period: str
+    amount: int
+    currency: str
+    working: Mapping[str, Any]
+
+
+_LINE = sa.text("""
+    SELECT l.id, l.user_id, u.code, p.name, v.document, l.component, coalesce(CAST(l.deal_id AS text), ''),
+           coalesce(d.name, ''), l.kind, l.period, l.origin_period, l.amount, l.currency, l.working
+      FROM lines l
+      JOIN users u ON u.id = l.user_id
+      JOIN plan_versions v ON v.id = l.plan_version_id
+      JOIN plans p ON p.id = v.plan_id
+      LEFT JOIN deals d ON d.id = l.deal_id
+     WHERE l.id = :id
+""")
+
+
+def line(conn: sa.Connection, line_id: int) -> StoredLine | None:
+    """The line with that id."""
+    row = conn.execute(_LINE, {"id": line_id}).one_or_none()
+    return None if row is None else StoredLine(*row)
 
 
 def deal_names(conn: sa.Connection, deal_ids: Sequence[int]) -> dict[int, str]:

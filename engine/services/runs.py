@@ -14,11 +14,12 @@ from engine.analytics import inputs
 from engine.analytics.inputs import Inputs
 from engine.calc.model import MICRO, MONEY_MEASURES
 from engine.calc.result import Line, Result
-from engine.db import audit, pay
+from engine.db import audit, jobs, pay
 from engine.db.database import Database
+from engine.db.jobs import Job
 from engine.errors import Problem, ProblemsError, QuotaPathError
 from engine.money import currency_digits, round_ratio
-from engine.periods import Period, parse_period
+from engine.periods import KINDS, Period, parse_period
 from engine.services.access import Actor, require
 from engine.services.jobs import Body, Work
 from engine.workers.pool import Pool
@@ -101,6 +102,31 @@ def run_period(
 
 def _untold(_done: int, _total: int, _message: str) -> None:
     """Nobody watches."""
+
+
+def pay_kinds(db: Database, actor: Actor) -> list[str]:
+    """The kinds of pay period that published plans use, shortest first; a month when there is no plan yet.
+
+    Anyone who may see earnings may ask.
+    """
+    require(actor, "earnings.view")
+    with db.read() as conn:
+        used = {plan.pay_period for versions in inputs.plans(conn)[0].values() for plan in versions}
+    return [kind for kind in KINDS if kind in used] or ["month"]
+
+
+def last_run_period(db: Database, actor: Actor) -> str | None:
+    """The newest pay period that has been calculated; anyone who may see earnings may ask."""
+    require(actor, "earnings.view")
+    with db.read() as conn:
+        return pay.last_run_period(conn)
+
+
+def run_job_of(db: Database, actor: Actor, period: str) -> Job | None:
+    """The newest job that runs or ran the period.  Needs "runs.view"."""
+    require(actor, "runs.view")
+    with db.read() as conn:
+        return next((job for job in jobs.recent(conn, 50, JOB) if job.arguments.get("period") == period), None)
 
 
 def _run_job(work: Work) -> Mapping[str, Any]:

@@ -1,0 +1,79 @@
+"""Calculate a pay period, watch it, and see what each person earned."""
+
+import streamlit as st
+
+from app import auth, navigation, state, widgets
+from app.run_view import progress
+from app.widgets import money_column, text_column
+from engine.services import access, payouts, runs
+
+actor = auth.require("runs.view")
+db = state.database()
+
+widgets.header(
+    "Runs", "Every won deal through every plan, to the cent. A run can be repeated until the period is approved."
+)
+period = widgets.period_filter(runs.pay_kinds(db, actor))
+title = widgets.period_title(period)
+people = payouts.period_people(db, actor, period.name)
+periods = payouts.list_periods(db, actor)
+status = next(iter(periods.loc[periods["period"] == period.name, "status"]), "open")
+
+if access.may(actor, "runs.start"):
+    with widgets.tools():
+        if st.button(f"Run {title}", type="primary", icon=":material/play_arrow:", disabled=status != "open"):
+            state.jobs().submit(actor, runs.JOB, {"period": period.name})
+if status != "open":
+    st.info(f"{title} is {status} and never moves. Later changes are posted as adjustments in the next open period.")
+if period.last_day >= state.today():
+    st.caption(f"{title} has not ended: figures are as of today and may still grow.")
+
+progress(actor, period.name)
+
+if people.empty:
+    widgets.empty(
+        f"{title} has not been calculated",
+        "Upload the deals, publish and assign a plan, then run the period.",
+        page="upload",
+        link="Upload deals",
+        icon=":material/calculate:",
+    )
+else:
+    st.subheader(f"Earned in {title}", anchor=False)
+    chosen = widgets.table(
+        people,
+        {
+            "name": text_column("Person"),
+            "team": text_column("Team"),
+            "earned": money_column("Earned"),
+            "adjusted": money_column("of it adjustments", help="Differences in closed periods, posted here"),
+            "drawn": money_column("Draw", help="Advanced by the draw; repaid when negative"),
+            "draw_balance": money_column("Draw balance"),
+        },
+        key="run_people",
+        export=f"earned-{period.name}",
+        select=True,
+    )
+    if chosen is not None:
+        person = people.iloc[chosen]
+        navigation.link("earnings", f"Lines of {person['name']}", {"period": period.name, "person": person["code"]})
+    else:
+        st.caption("Choose a row to open that person's lines.")
+
+if not periods.empty:
+    st.subheader("All periods", anchor=False)
+    widgets.table(
+        periods,
+        {
+            "period": text_column("Period"),
+            "status": text_column("Status"),
+            "people": widgets.number_column("People"),
+            "deals": widgets.number_column("Deals"),
+            "lines": widgets.number_column("Lines"),
+            "earned": money_column("Earned"),
+            "calculated_at": widgets.date_column("Calculated"),
+            "interpreter": text_column("Interpreter"),
+        },
+        key="run_periods",
+        export="pay-periods",
+    )
