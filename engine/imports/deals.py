@@ -6,35 +6,27 @@ comes back as a `Question`; nothing is guessed.  `Checked.rows` then yields ever
 `Refusal` or a `Repeat`, one at a time, so a million rows need no memory.
 """
 
-import contextlib
 import difflib
 import re
-from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
-from hashlib import blake2b
-from itertools import pairwise
 from typing import NamedTuple
 
 from engine.errors import Problem, QuotaPathError
+from engine.imports.known import Context, Stage, owner_finder, owner_key, stage_finder, stage_key
 from engine.imports.mapping import check_mapping
 from engine.imports.reading import Row, Table
+from engine.imports.survey import Decision, Question, Verdict, id_reader, short_hash, survey_file
 from engine.imports.values import (
-    AMBIGUOUS,
-    COMMA,
-    DAY_FIRST,
-    DOT,
+    CACHED,
     ISO_4217,
-    MONTH_FIRST,
-    PLAIN,
     SIGNS,
     Figure,
     UnreadableValue,
     clean,
-    date_order,
     deal_id,
     is_blank,
     one_line,
@@ -45,68 +37,11 @@ from engine.money import PPM, parse_money, parse_number
 # Longest texts, in characters; the deals table has the same limits.
 _LONGEST = {"external_id": 200, "name": 1000, "account": 1000, "type": 200, "product": 200, "segment": 200}
 _LONGEST_EXTRA = 32_000
-_DATES = ("close_date", "created_date")
-_NUMBERS = ("amount", "margin", "quantity", "probability", "term_months")
 _EXAMPLES = 3
 _LISTED = 500  # different unknown owners or stages that are listed by name
-_CACHED = 100_000  # texts whose reading is remembered
-
-
-# ---------------------------------------------------------------- what the caller knows
-@dataclass(frozen=True)
-class Person:
-    """Someone who can own deals."""
-
-    id: int
-    name: str
-    email: str
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A stage of the pipeline; ``outcome`` is ``"open"``, ``"won"`` or ``"lost"``."""
-
-    id: int
-    name: str
-    outcome: str
-
-
-@dataclass(frozen=True)
-class Context:
-    """What a file is read against.
-
-    ``owner_aliases`` and ``stage_aliases`` are what a person once answered: text of the file (any case and
-    spacing; ``""`` for an empty owner) -> id.  ``answers`` are answers to questions: key -> chosen value.
-    """
-
-    currency: str  # of amounts that name none
-    people: tuple[Person, ...]
-    stages: tuple[Stage, ...]
-    owner_aliases: Mapping[str, int] = field(default_factory=dict)
-    stage_aliases: Mapping[str, int] = field(default_factory=dict)
-    answers: Mapping[str, str] = field(default_factory=dict)
 
 
 # ---------------------------------------------------------------- what comes out
-@dataclass(frozen=True)
-class Question:
-    """Something about the whole file that only the user can say; ``options`` are (value, label)."""
-
-    key: str  # "date_order", "decimal_style", "currency:$"
-    text: str
-    options: tuple[tuple[str, str], ...]
-    examples: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Something about the whole file that was decided, with the reason, for the user to see."""
-
-    key: str
-    value: str
-    text: str
-
-
 class Note(NamedTuple):
     """Something about an accepted row that the user may want to see: ``kind`` groups, ``text`` has the values."""
 
@@ -264,290 +199,17 @@ class Checked:
         return deals, refusals, tally
 
 
-def owner_key(text: str) -> str:
-    """The form in which owners are compared: ``Torres,  ANA`` and ``Ana Torres`` are the same."""
-    plain = one_line(text).casefold()
-    last, comma, first = plain.partition(",")
-    return f"{first.strip()} {last.strip()}" if comma and "," not in first else plain
-
-
-def stage_key(text: str) -> str:
-    """The form in which stages are compared: ``Closed Won``, ``closed_won`` and ``closedwon`` are the same."""
-    return "".join(letter for letter in clean(text).casefold() if letter.isalnum())
-
-
-_DEFAULT_STAGES = {
-    "won": {
-        "closedwon", "won", "dealwon", "geschlossenundgewonnen", "geschlossengewonnen", "gewonnen",
-        "abgeschlossenundgewonnen", "ferméegagnée", "fermégagné", "clôturéegagnée", "gagné", "gagnée", "cerradaganada",
-        "cerradoganado", "ganado", "ganada", "cierreganado",
-    },
-    "lost": {
-        "closedlost", "lost", "deallost", "geschlossenundverloren", "geschlossenverloren", "verloren",
-        "abgeschlossenundverloren", "ferméeperdue", "ferméperdu", "clôturéeperdue", "perdu", "perdue", "cerradaperdida",
-        "cerradoperdido", "perdido", "perdida", "cierreperdido",
-    },
-}  # fmt: skip
-
-
 def check_rows(table: Table, mapping: Mapping[str, str], context: Context) -> Checked:
     """Decides what holds for the whole file; the rows are then read from the answer."""
     problems = check_mapping(mapping, table.headers)
     if problems:
         return Checked(tuple(problems), (), (), None)
-    survey = _survey(table, mapping, context)
-    verdict = _Verdict(context.answers)
-    verdict.settle_dates(survey)
-    verdict.settle_decimals(survey)
-    verdict.settle_signs(survey, context.currency)
-    verdict.settle_probability(survey, mapping)
-    if "external_id" not in mapping:
-        verdict.decisions.append(
-            Decision(
-                "external_id",
-                "derived",
-                "The file has no column with the deal's id, so a deal is known again by its account, name and owner: "
-                "one that is renamed or handed over would come in a second time.",
-            )
-        )
+    survey = survey_file(table, mapping, context)
+    verdict = Verdict(context.answers)
+    verdict.settle(survey, mapping, context.currency)
     questions = tuple(verdict.questions)
-    rows = None if questions else _Rows(table, mapping, context, verdict.values, survey.signs_to, survey.repeated)
+    rows = None if questions else _Rows(table, mapping, context, verdict.values, verdict.signs, survey.repeated)
     return Checked((), questions, tuple(verdict.decisions), rows)
-
-
-# ---------------------------------------------------------------- first pass: the file as a whole
-@dataclass
-class _Evidence:
-    """What the values of a file say about one matter: how often, and the first examples of each."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, list[str]] = field(default_factory=dict)
-
-    def add(self, what: str, text: str) -> None:
-        self.counts[what] += 1
-        shown = self.examples.setdefault(what, [])
-        if len(shown) < _EXAMPLES and text not in shown:
-            shown.append(text)
-
-
-@dataclass
-class _Survey:
-    dates: _Evidence = field(default_factory=_Evidence)
-    numbers: _Evidence = field(default_factory=_Evidence)
-    signs: _Evidence = field(default_factory=_Evidence)  # signs with several currencies, where no column says
-    signs_to: dict[str, str] = field(default_factory=dict)
-    highest_probability: int = 0  # millionths
-    percent_seen: bool = False
-    ids: "array[int]" = field(default_factory=lambda: array("q"))  # 8 bytes a row, however long the ids
-    repeated: frozenset[int] = frozenset()
-
-
-def _survey(table: Table, mapping: Mapping[str, str], context: Context) -> _Survey:
-    survey = _Survey()
-    at = {name: table.headers.index(header) for name, header in mapping.items()}
-    width = len(table.headers)
-    dates = [at[name] for name in _DATES if name in at]
-    numbers = [(name, at[name]) for name in _NUMBERS if name in at]
-    key_of = _id_reader(at, context)
-    orders = lru_cache(_CACHED)(lambda text: date_order(clean(text)))
-    for row in table.rows():
-        cells = row.cells if len(row.cells) >= width else row.cells + ("",) * (width - len(row.cells))
-        survey.ids.append(_short_hash(key_of(cells)))
-        for index in dates:
-            order = orders(cells[index])
-            if order != PLAIN:
-                survey.dates.add(order, clean(cells[index]))
-        for name, index in numbers:
-            text = cells[index]
-            if text.isdecimal() and name != "probability":
-                continue
-            _survey_number(survey, name, clean(text), cells[at["currency"]] if "currency" in at else "")
-    ordered = sorted(survey.ids)
-    survey.repeated = frozenset(one for one, other in pairwise(ordered) if one == other)
-    survey.ids = array("q")
-    return survey
-
-
-def _survey_number(survey: _Survey, name: str, text: str, currency: str) -> None:
-    if is_blank(text):
-        return
-    if name == "probability":
-        survey.percent_seen |= text.endswith("%")
-        text = text.removesuffix("%").rstrip()
-    try:
-        figure = Figure(text)
-    except UnreadableValue:
-        return  # refused with its row later
-    style = figure.style()
-    if style != PLAIN:
-        survey.numbers.add(style, text)
-    if name == "probability" and style != AMBIGUOUS:
-        with contextlib.suppress(QuotaPathError):  # refused with its row later
-            read = parse_number(figure.plain(COMMA if style == COMMA else DOT))
-            survey.highest_probability = max(survey.highest_probability, read)
-    if name == "amount" and len(SIGNS.get(figure.sign, ())) > 1 and not currency.strip():
-        survey.signs.add(figure.sign, text)
-
-
-def _short_hash(text: str) -> int:
-    return int.from_bytes(blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big", signed=True)
-
-
-def _id_reader(at: Mapping[str, int], context: Context) -> Callable[[tuple[str, ...]], str]:
-    """A function from cells to the deal's id: the file's own, or one made of account, name and owner."""
-    if "external_id" in at:
-        index = at["external_id"]
-
-        def own(cells: tuple[str, ...]) -> str:
-            text = one_line(cells[index])
-            try:
-                return deal_id(text)
-            except UnreadableValue:
-                return text
-
-        return own
-
-    owner_of = _owner_finder(context)
-
-    def derived(cells: tuple[str, ...]) -> str:
-        owner = owner_of(cells[at["owner"]])
-        account = one_line(cells[at["account"]]) if "account" in at else ""
-        parts = (account.casefold(), one_line(cells[at["name"]]).casefold(), str(owner))
-        return "auto-" + blake2b("\x1f".join(parts).encode("utf-8", "replace"), digest_size=12).hexdigest()
-
-    return derived
-
-
-class _Verdict:
-    """What holds for the whole file: decided by the evidence, answered by the user, or still a question."""
-
-    def __init__(self, answers: Mapping[str, str]) -> None:
-        self.answers = answers
-        self.values: dict[str, str] = {}
-        self.questions: list[Question] = []
-        self.decisions: list[Decision] = []
-
-    def settle_dates(self, survey: _Survey) -> None:
-        labels = (
-            (DAY_FIRST, "Day first: 03/04/2026 is 3 April"),
-            (MONTH_FIRST, "Month first: 03/04/2026 is 4 March"),
-        )
-        self._settle("date_order", "the dates", survey.dates, labels, "In which order are day and month written?")
-
-    def settle_decimals(self, survey: _Survey) -> None:
-        labels = ((DOT, "1,234.56: a decimal point"), (COMMA, "1.234,56: a decimal comma"))
-        self._settle("decimal_style", "the numbers", survey.numbers, labels, "How are decimals written?")
-
-    def _settle(
-        self, key: str, what: str, evidence: _Evidence, labels: tuple[tuple[str, str], ...], question: str
-    ) -> None:
-        (one, one_label), (other, other_label) = labels
-        answer = self.answers.get(key, "")
-        seen = [value for value in (one, other) if evidence.counts[value]]
-        if answer in (one, other):
-            label = one_label if answer == one else other_label
-            self._decide(key, answer, f"{label}, as you said.")
-        elif len(seen) == 1:
-            label = one_label if seen[0] == one else other_label
-            example = evidence.examples[seen[0]][0]
-            self._decide(key, seen[0], f"{label}; {what} of this file can only be read so ({example}).")
-        elif not seen and not evidence.counts[AMBIGUOUS]:
-            self.values[key] = one  # it makes no difference in this file
-        else:
-            examples = [evidence.examples[value][0] for value in seen] or evidence.examples[AMBIGUOUS]
-            if seen:
-                text = f"The file mixes both ways. {question} Rows written the other way will be refused."
-            else:
-                text = f"Nothing in the file tells. {question}"
-            self.questions.append(Question(key, text, labels, tuple(examples)))
-
-    def settle_signs(self, survey: _Survey, default: str) -> None:
-        for sign, examples in survey.signs.examples.items():
-            key = f"currency:{sign}"
-            options = SIGNS[sign]
-            answer = self.answers.get(key, "")
-            if answer in options:
-                chosen, why = answer, "as you said"
-            elif default in options:
-                chosen, why = default, "the company's currency"
-            else:
-                labels = tuple((code, code) for code in options)
-                self.questions.append(Question(key, f"Which currency does {sign} stand for?", labels, tuple(examples)))
-                continue
-            survey.signs_to[sign] = chosen
-            self._decide(key, chosen, f"{sign} stands for {chosen}, {why}.")
-
-    def settle_probability(self, survey: _Survey, mapping: Mapping[str, str]) -> None:
-        column = mapping.get("probability")
-        if column is None:
-            return
-        if survey.percent_seen or "%" in column or survey.highest_probability > PPM:
-            self._decide("probability", "percent", "Probabilities are percentages: 75 is 75%.")
-        else:
-            self._decide("probability", "ratio", "Probabilities are parts of one: 0.75 is 75%.")
-
-    def _decide(self, key: str, value: str, text: str) -> None:
-        self.values[key] = value
-        self.decisions.append(Decision(key, value, text))
-
-
-# ---------------------------------------------------------------- known owners and stages
-_EMAIL = re.compile(r"[^\s<>(),;]+@[^\s<>(),;]+")
-_TRAILING = re.compile(r"\s*\([^()]*\)$")  # "Ana Torres (Deactivated User)", "Closed won (Sales Pipeline)"
-
-
-def _owner_finder(context: Context) -> Callable[[str], "int | str"]:
-    """A function from a cell to a person's id, or to the reason why it is nobody's."""
-    emails = {person.email.casefold(): person.id for person in context.people}
-    names: dict[str, list[int]] = {}
-    for person in context.people:
-        names.setdefault(owner_key(person.name), []).append(person.id)
-    aliases = {owner_key(text): person for text, person in context.owner_aliases.items()}
-
-    @lru_cache(_CACHED)
-    def find(cell: str) -> int | str:
-        text = one_line(cell)
-        keys = (owner_key(text), owner_key(_TRAILING.sub("", text)))
-        for key in keys:
-            if key in aliases:
-                return aliases[key]
-        if not text:
-            return "The owner is empty."
-        email = _EMAIL.search(text)
-        if email and email[0].casefold() in emails:
-            return emails[email[0].casefold()]
-        for key in keys:
-            if len(names.get(key, ())) > 1:
-                return f'More than one person is called "{text}".'
-            if key in names:
-                return names[key][0]
-        return f'Nobody here is known as "{text[:100]}".'
-
-    return find
-
-
-def _stage_finder(context: Context) -> Callable[[str], "Stage | str"]:
-    """A function from a cell to a stage, or to the reason why there is none."""
-    by_id = {stage.id: stage for stage in context.stages}
-    known = {stage_key(stage.name): stage for stage in context.stages}
-    known |= {stage_key(text): by_id[stage] for text, stage in context.stage_aliases.items() if stage in by_id}
-    for outcome, spellings in _DEFAULT_STAGES.items():
-        # With several won stages it would be a guess which one a plain "won" is.
-        ending = [stage for stage in context.stages if stage.outcome == outcome]
-        if len(ending) == 1:
-            known = dict.fromkeys(spellings, ending[0]) | known
-
-    @lru_cache(_CACHED)
-    def find(cell: str) -> Stage | str:
-        text = one_line(cell)
-        if not text:
-            return "The stage is empty."
-        for key in (stage_key(text), stage_key(_TRAILING.sub("", text))):
-            if key in known:
-                return known[key]
-        return f'No stage of the pipeline is called "{text[:100]}".'
-
-    return find
 
 
 # ---------------------------------------------------------------- second pass: row by row
@@ -591,12 +253,12 @@ class _Rows:
         self.at = {name: table.headers.index(header) for name, header in mapping.items()}
         taken = set(self.at.values())
         self.extra = [(at, header) for at, header in enumerate(table.headers) if at not in taken]
-        self.id_of = _id_reader(self.at, context)
-        self.owner_of = _owner_finder(context)
-        self.stage_of = _stage_finder(context)
+        self.id_of = id_reader(self.at, context)
+        self.owner_of = owner_finder(context)
+        self.stage_of = stage_finder(context)
         order = decided["date_order"]
 
-        @lru_cache(_CACHED)
+        @lru_cache(CACHED)
         def date_of(cell: str) -> date | str | None:
             text = one_line(cell)
             if is_blank(text):
@@ -639,7 +301,7 @@ class _Rows:
         for row in self.table.rows():
             cells = row.cells[:width] + ("",) * (width - len(row.cells))
             key = self.id_of(cells)
-            if _short_hash(key) not in self.repeated:
+            if short_hash(key) not in self.repeated:
                 continue
             content = tuple(map(one_line, cells))
             if own is not None:  # the same id in 15 and in 18 characters is no difference
@@ -678,7 +340,7 @@ class _Rows:
                 "",
                 " | ".join(row.cells[width:])[:100],
                 f"The row has {count} cells, but there are {width} columns.",
-                "A separator stands inside a text that is not quoted: export again, or put the text in quotation marks.",
+                "A separator stands inside a text without quotation marks: export again, or add them.",
             )
         if row.line == self.table.cut_line:
             return Reason(

@@ -185,7 +185,7 @@ def read_table(data: bytes, filename: str, *, max_bytes: int = MAX_BYTES) -> Tab
         filename=filename,
         headers=headers,
         row_count=row_count,
-        set_aside=tuple(aside),
+        set_aside=tuple(sorted(aside, key=lambda item: item.line)),
         set_aside_count=aside_count,
         notes=tuple(notes),
         cut_line=last.line if cut else 0,

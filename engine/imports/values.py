@@ -15,6 +15,8 @@ DAY_FIRST, MONTH_FIRST = "day_first", "month_first"
 DOT, COMMA = "dot", "comma"
 AMBIGUOUS, PLAIN = "ambiguous", "plain"
 
+CACHED = 100_000  # texts whose reading is remembered, so that a million rows repeat little work
+
 FIRST_DAY, LAST_DAY = date(1990, 1, 1), date(2199, 12, 31)  # what the deals table holds
 
 _CODES = (
