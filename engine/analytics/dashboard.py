@@ -1,0 +1,195 @@
+"""What the dashboard shows, as sums made in Postgres: revenue, commission, attainment, pipeline, top deals.
+
+Money is int64 minor units of the company's currency; what is in another currency is converted at the latest
+stored rate on or before its day, and left out, counted, where there is none.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import pandas as pd
+import sqlalchemy as sa
+
+from engine.money import currency_digits
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Whose figures: `people` (None: everyone's), and of these the ones in `team` or below it on each day."""
+
+    people: frozenset[int] | None
+    team: int | None
+    currency: str
+
+
+# Who was in the chosen team, in a team below it, or led one of them, and when.
+_TEAM = """
+    WITH RECURSIVE tree (team_id, start_date, end_date) AS (
+        SELECT CAST(:team AS bigint), date '-infinity', date 'infinity'
+        UNION
+        SELECT s.team_id, greatest(s.start_date, t.start_date), least(coalesce(s.end_date, 'infinity'), t.end_date)
+          FROM team_structure s JOIN tree t ON s.parent_id = t.team_id
+         WHERE s.start_date < t.end_date AND coalesce(s.end_date, 'infinity') > t.start_date
+    ), chosen (user_id, start_date, end_date) AS (
+        SELECT m.user_id, greatest(m.start_date, t.start_date), least(coalesce(m.end_date, 'infinity'), t.end_date)
+          FROM team_members m JOIN tree t USING (team_id)
+        UNION ALL
+        SELECT s.manager_id, greatest(s.start_date, t.start_date), least(coalesce(s.end_date, 'infinity'), t.end_date)
+          FROM team_structure s JOIN tree t USING (team_id) WHERE s.manager_id IS NOT NULL
+    )
+"""
+
+
+def _within(person: str, day: str) -> str:
+    """The condition that `person` is in the scope on `day`; both are SQL expressions."""
+    return f"""
+        (CAST(:people AS bigint[]) IS NULL OR {person} = ANY(CAST(:people AS bigint[])))
+        AND (CAST(:team AS bigint) IS NULL OR EXISTS (
+            SELECT FROM chosen c WHERE c.user_id = {person} AND c.start_date <= {day} AND c.end_date > {day}))
+    """
+
+
+def _money(amount: str, currency: str, day: str) -> str:
+    """`amount` in the company's currency, by the rate of `day`; all are SQL expressions."""
+    return f"""
+        CASE WHEN {currency} = :currency THEN {amount} ELSE (
+            SELECT round({amount} * r.rate * CAST(CAST(:scales AS jsonb) ->> {currency} AS numeric))
+              FROM exchange_rates r
+             WHERE r.currency = {currency} AND r.to_currency = :currency AND r.day <= {day}
+             ORDER BY r.day DESC LIMIT 1) END
+    """  # noqa: S608
+
+
+def _read(conn: sa.Connection, query: str, scope: Scope, values: Mapping[str, Any]) -> pd.DataFrame:
+    """The query's rows; amounts may be missing where there was no rate."""
+    foreign = conn.scalars(
+        sa.text("SELECT DISTINCT currency FROM exchange_rates WHERE to_currency = :c"), {"c": scope.currency}
+    )
+    digits = currency_digits(scope.currency)
+    scales = {each: str(10.0 ** (digits - currency_digits(each))) for each in foreign}
+    shared = {
+        "people": None if scope.people is None else sorted(scope.people),
+        "team": scope.team,
+        "currency": scope.currency,
+        "scales": json.dumps(scales),
+    }
+    return pd.read_sql(sa.text(_TEAM + query), conn, params={**shared, **values})
+
+
+_DEAL_AMOUNT = _money("d.amount", "d.currency", "d.close_date")
+
+# Won revenue and deals by close date; a refund lowers the revenue and is not a deal won.
+_WON = f"""
+    SELECT close_date AS day, CAST(coalesce(sum(amount), 0) AS bigint) AS amount,
+           count(*) FILTER (WHERE given IS NULL OR given >= 0) AS deals,
+           count(*) FILTER (WHERE given IS NOT NULL AND amount IS NULL) AS unconverted
+      FROM (SELECT d.close_date, d.amount AS given, {_DEAL_AMOUNT} AS amount
+              FROM deals d JOIN pipeline_stages s ON s.id = d.stage_id
+             WHERE s.outcome = 'won' AND d.close_date >= :start AND d.close_date < :end
+               AND {_within("d.owner_id", "d.close_date")}) won
+     GROUP BY close_date ORDER BY close_date
+"""  # noqa: S608
+
+
+def won_by_day(conn: sa.Connection, scope: Scope, start: date, end: date) -> pd.DataFrame:
+    """Deals won by owners in the scope: day, amount, deals, unconverted (deals without a rate), for each day."""
+    return _read(conn, _WON, scope, {"start": start, "end": end})
+
+
+# Commission of the run that each pay period shows, adjustments included.
+_EARNED = f"""
+    SELECT p.period, p.end_date - 1 AS paid_for, p.status,
+           CAST(coalesce(sum({_money("l.amount", "l.currency", "(p.end_date - 1)")}), 0) AS bigint) AS amount
+      FROM pay_periods p
+      LEFT JOIN lines l ON l.run_id = p.run_id AND {_within("l.user_id", "(p.end_date - 1)")}
+     WHERE p.run_id IS NOT NULL AND p.end_date > :start AND p.end_date <= :end
+     GROUP BY p.period, p.end_date, p.status ORDER BY p.end_date, p.period
+"""  # noqa: S608
+
+
+def earned(conn: sa.Connection, scope: Scope, start: date, end: date) -> pd.DataFrame:
+    """Commission of the pay periods that end in ``(start, end]`` and have been run.
+
+    period, paid_for (its last day), status, amount.
+    """
+    return _read(conn, _EARNED, scope, {"start": start, "end": end})
+
+
+# The part of the same that comes from deals closed before a day.
+_EARNED_BY = f"""
+    SELECT CAST(coalesce(sum({_money("l.amount", "l.currency", "(p.end_date - 1)")}), 0) AS bigint) AS amount
+      FROM pay_periods p JOIN lines l ON l.run_id = p.run_id LEFT JOIN deals d ON d.id = l.deal_id
+     WHERE p.end_date > :start AND p.end_date <= :end AND coalesce(d.close_date, p.start_date) < :day
+       AND {_within("l.user_id", "(p.end_date - 1)")}
+"""  # noqa: S608
+
+
+def earned_by(conn: sa.Connection, scope: Scope, start: date, end: date, day: date) -> int:
+    """Commission of the pay periods that end in ``(start, end]`` on deals closed before `day`, in minor units."""
+    return int(_read(conn, _EARNED_BY, scope, {"start": start, "end": end, "day": day})["amount"].iloc[0])
+
+
+# Credit and quota of everyone, as the run of each pay period says; who leads a team then has its credit too.
+_ATTAINMENT = f"""
+    SELECT p.period, p.end_date - 1 AS paid_for, a.user_id, u.name, a.component, a.quota_period,
+           CAST(round(a.credit * :units) AS bigint) AS credit, CAST(round(a.quota * :units) AS bigint) AS quota,
+           coalesce(t.name, led.name, '') AS team, led.name IS NOT NULL AS leads
+      FROM pay_periods p
+      JOIN run_attainment a ON a.run_id = p.run_id
+      JOIN users u ON u.id = a.user_id
+      LEFT JOIN team_members m ON m.user_id = a.user_id AND m.start_date < p.end_date
+           AND (m.end_date IS NULL OR m.end_date >= p.end_date)
+      LEFT JOIN teams t ON t.id = m.team_id
+      LEFT JOIN LATERAL (
+          SELECT min(lt.name) AS name FROM team_structure s JOIN teams lt ON lt.id = s.team_id
+           WHERE s.manager_id = a.user_id AND s.start_date < p.end_date
+             AND (s.end_date IS NULL OR s.end_date >= p.end_date)) led ON true
+     WHERE p.end_date > :start AND p.end_date <= :end AND {_within("a.user_id", "(p.end_date - 1)")}
+     ORDER BY p.end_date, u.name, a.user_id, a.component
+"""  # noqa: S608
+
+
+def attainment(conn: sa.Connection, scope: Scope, start: date, end: date) -> pd.DataFrame:
+    """Attainment as each pay period's run knows it, for pay periods that end in ``(start, end]``.
+
+    period, paid_for, user_id, name, component, quota_period, credit and quota (minor units), team, leads.
+    """
+    units = 10 ** currency_digits(scope.currency)
+    return _read(conn, _ATTAINMENT, scope, {"start": start, "end": end, "units": units})
+
+
+# Open deals by stage and by the month in which they should close.
+_PIPELINE = f"""
+    SELECT s.name AS stage, s.position, s.probability_ppm, CAST(date_trunc('month', d.close_date) AS date) AS month,
+           d.close_date < :today AS overdue, count(*) AS deals,
+           CAST(coalesce(sum(amount.value), 0) AS bigint) AS amount,
+           count(*) FILTER (WHERE d.amount IS NOT NULL AND amount.value IS NULL) AS unconverted
+      FROM pipeline_stages s JOIN deals d ON d.stage_id = s.id
+      CROSS JOIN LATERAL (SELECT {_DEAL_AMOUNT} AS value) amount
+     WHERE s.outcome = 'open' AND {_within("d.owner_id", "greatest(d.close_date, :today)")}
+     GROUP BY s.id, month, overdue ORDER BY s.position, month
+"""  # noqa: S608
+
+
+def pipeline(conn: sa.Connection, scope: Scope, today: date) -> pd.DataFrame:
+    """Open deals: stage, position, probability_ppm, month of closing, overdue, deals, amount, unconverted."""
+    return _read(conn, _PIPELINE, scope, {"today": today})
+
+
+# The largest deals of a period with an outcome.
+_TOP = f"""
+    SELECT d.id, d.name, d.account, u.name AS owner, s.name AS stage, d.close_date, d.type, d.product,
+           CAST({_DEAL_AMOUNT} AS bigint) AS amount
+      FROM deals d JOIN pipeline_stages s ON s.id = d.stage_id JOIN users u ON u.id = d.owner_id
+     WHERE s.outcome = :outcome AND d.close_date >= :start AND d.close_date < :end
+       AND {_within("d.owner_id", "d.close_date")}
+     ORDER BY amount DESC NULLS LAST, d.id LIMIT :limit
+"""  # noqa: S608
+
+
+def top_deals(conn: sa.Connection, scope: Scope, outcome: str, start: date, end: date, limit: int) -> pd.DataFrame:
+    """The largest deals of the period that are `outcome` ("won" or "open"), largest first."""
+    return _read(conn, _TOP, scope, {"outcome": outcome, "start": start, "end": end, "limit": limit})
