@@ -1,0 +1,223 @@
+"""People and teams on a real database."""
+
+from datetime import date
+
+import pytest
+import sqlalchemy as sa
+
+from engine.db.database import Database
+from engine.errors import ProblemsError, QuotaPathError
+from engine.services import people, sign_in
+from engine.services.access import Actor, Forbidden
+
+TODAY = date(2026, 11, 22)
+NEW_YEAR = date(2026, 1, 1)
+
+
+@pytest.fixture
+def db(database_url):
+    database = Database(database_url)
+    with database.write() as conn:
+        conn.execute(sa.text("INSERT INTO company (name, currency) VALUES ('Acme', 'USD')"))
+        conn.execute(
+            sa.text("INSERT INTO users (code, name, email, role) VALUES ('root', 'Root', 'root@acme.test', 'admin')")
+        )
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def admin(db):
+    with db.read() as conn:
+        return Actor(conn.execute(sa.text("SELECT id FROM users")).scalar_one(), "admin", "Root")
+
+
+def add(db, admin, name, role="rep", **more):
+    email = name.lower().replace(" ", "") + "@acme.test"
+    return people.add_person(db, admin, name, email, role, NEW_YEAR, **more).user_id
+
+
+def listed(db, admin, on=TODAY):
+    return {person.name: person for person in people.list_people(db, admin, on)}
+
+
+def paths(caught):
+    return [problem.path for problem in caught.value.problems]
+
+
+def test_a_new_person_signs_in_with_the_generated_password(db, admin):
+    new = people.add_person(db, admin, "  Ana  Torres ", "Ana@Acme.test", "rep", NEW_YEAR)
+    assert new.code == "ana.torres"
+    assert sign_in.check_password(db, "ana@acme.test", new.password) == new.user_id
+    again = people.add_person(db, admin, "Ána Torres", "ana2@acme.test", "rep", password="a long password")
+    assert (again.code, again.password) == ("ana.torres2", None)
+    assert sign_in.check_password(db, "ana2@acme.test", "a long password") == again.user_id
+
+
+@pytest.mark.parametrize(
+    ("name", "email", "code"),
+    [
+        ("王小明", "xiaoming@acme.test", "xiaoming"),
+        ("王", "王@acme.test", "person"),
+        ("O'Neill, Zoë", "z@a", "o.neill.zoe"),
+    ],
+)
+def test_codes_of_other_alphabets(db, admin, name, email, code):
+    assert people.add_person(db, admin, name, email, "rep").code == code
+
+
+def test_everything_wrong_with_a_new_person_comes_at_once(db, admin):
+    with pytest.raises(ProblemsError) as caught:
+        people.add_person(db, admin, " ", "no address", "boss", None, team_id=1, password="short")
+    assert paths(caught) == ["name", "e-mail", "role", "password", "hired on"]
+    with pytest.raises(ProblemsError) as caught:
+        people.add_person(db, admin, "Ana", "ROOT@acme.test", "rep")
+    assert paths(caught) == ["e-mail"]
+    assert "Root" in str(caught.value)
+    assert set(listed(db, admin)) == {"Root"}
+
+
+def test_another_role_ends_the_sessions(db, admin):
+    ana = add(db, admin, "Ana")
+    token = sign_in.open_session(db, ana).token
+    people.edit_person(db, admin, ana, "Ana T", "ana@acme.test", "rep", NEW_YEAR)
+    assert sign_in.session_actor(db, token) is not None
+    people.edit_person(db, admin, ana, "Ana T", "ana@acme.test", "manager", NEW_YEAR)
+    assert sign_in.session_actor(db, token) is None
+    assert listed(db, admin)["Ana T"].code == "ana"
+
+
+def test_deactivating_ends_sessions_team_plan_and_leadership(db, admin):
+    mia = add(db, admin, "Mia", "manager")
+    west = people.create_team(db, admin, "West", None, mia, NEW_YEAR)
+    ana = add(db, admin, "Ana", team_id=west)
+    token = sign_in.open_session(db, mia).token
+    assert listed(db, admin)["Ana"].manager == "Mia"
+    people.deactivate_person(db, admin, mia, date(2026, 11, 1))
+    assert sign_in.session_actor(db, token) is None
+    assert listed(db, admin)["Ana"].manager is None
+    assert listed(db, admin, date(2026, 10, 31))["Ana"].manager == "Mia"
+    assert not listed(db, admin)["Mia"].is_active
+    people.deactivate_person(db, admin, ana, TODAY)
+    assert listed(db, admin)["Ana"].team is None
+    people.reactivate_person(db, admin, ana)
+    assert listed(db, admin)["Ana"].is_active
+    assert listed(db, admin)["Ana"].left_on is None
+
+
+def test_nobody_leaves_before_being_hired(db, admin):
+    ana = add(db, admin, "Ana")
+    with pytest.raises(ProblemsError) as caught:
+        people.deactivate_person(db, admin, ana, NEW_YEAR)
+    assert paths(caught) == ["left on"]
+    assert listed(db, admin)["Ana"].is_active
+
+
+def test_the_last_active_admin_stays(db, admin):
+    with pytest.raises(ProblemsError, match="only active admin"):
+        people.deactivate_person(db, admin, admin.user_id, TODAY)
+    with pytest.raises(ProblemsError, match="only active admin"):
+        people.edit_person(db, admin, admin.user_id, "Root", "root@acme.test", "finance", None)
+    second = add(db, admin, "Second", "admin")
+    people.deactivate_person(db, admin, admin.user_id, TODAY)
+    with pytest.raises(ProblemsError, match="only active admin"):
+        people.deactivate_person(db, admin, second, TODAY)
+
+
+def test_a_new_password_ends_the_sessions_and_works(db, admin):
+    ana = add(db, admin, "Ana")
+    token = sign_in.open_session(db, ana).token
+    password = people.reset_password(db, admin, ana)
+    assert sign_in.session_actor(db, token) is None
+    assert sign_in.check_password(db, "ana@acme.test", password) == ana
+    with db.read() as conn:
+        assert password not in str(conn.execute(sa.text("SELECT detail FROM audit")).all())
+
+
+def test_moving_ends_the_former_membership(db, admin):
+    west = people.create_team(db, admin, "West", None, None, NEW_YEAR)
+    east = people.create_team(db, admin, "East", None, None, NEW_YEAR)
+    ana = add(db, admin, "Ana", team_id=west)
+    people.move_person(db, admin, ana, east, date(2026, 7, 1))
+    people.move_person(db, admin, ana, east, date(2026, 4, 1))  # earlier than the move before it
+    assert [(each.team, each.start, each.end) for each in people.person_history(db, admin, ana, TODAY).teams] == [
+        ("West", NEW_YEAR, date(2026, 4, 1)),
+        ("East", date(2026, 4, 1), date(2026, 7, 1)),
+        ("East", date(2026, 7, 1), None),
+    ]
+    people.move_person(db, admin, ana, west, date(2026, 7, 1))  # the same day again replaces
+    people.move_person(db, admin, ana, None, date(2026, 9, 1))
+    assert listed(db, admin)["Ana"].team is None
+    assert listed(db, admin, date(2026, 8, 31))["Ana"].team == "West"
+    with pytest.raises(QuotaPathError, match="no such team"):
+        people.move_person(db, admin, ana, 999, TODAY)
+
+
+def test_a_team_changes_from_a_day(db, admin):
+    mia, max_ = add(db, admin, "Mia", "manager"), add(db, admin, "Max", "manager")
+    sales = people.create_team(db, admin, "Sales", None, None, NEW_YEAR)
+    west = people.create_team(db, admin, "West", None, mia, NEW_YEAR)
+    people.change_team(db, admin, west, "Far West", sales, max_, date(2026, 7, 1))
+    now = {team.name: team for team in people.list_team_rows(db, admin, TODAY)}
+    then = {team.name: team for team in people.list_team_rows(db, admin, date(2026, 6, 30))}
+    assert (now["Far West"].manager, now["Far West"].parent) == ("Max", "Sales")
+    assert (then["Far West"].manager, then["Far West"].parent) == ("Mia", None)
+    with pytest.raises(ProblemsError, match="already"):
+        people.change_team(db, admin, west, "Sales", None, None, TODAY)
+    with pytest.raises(ProblemsError, match="already"):
+        people.create_team(db, admin, "Sales", None, None, TODAY)
+
+
+def test_circles_of_teams_are_refused(db, admin):
+    top = people.create_team(db, admin, "Top", None, None, NEW_YEAR)
+    middle = people.create_team(db, admin, "Middle", top, None, NEW_YEAR)
+    low = people.create_team(db, admin, "Low", middle, None, NEW_YEAR)
+    with pytest.raises(ProblemsError, match="part of itself"):
+        people.change_team(db, admin, top, "Top", top, None, NEW_YEAR)
+    with pytest.raises(ProblemsError) as caught:
+        people.change_team(db, admin, top, "Top", low, None, date(2026, 3, 1))
+    assert "2026-03-01" in str(caught.value)
+    assert all(name in str(caught.value) for name in ("Top", "Middle", "Low"))
+    people.change_team(db, admin, low, "Low", None, None, date(2026, 2, 1))
+    people.change_team(db, admin, top, "Top", low, None, date(2026, 3, 1))  # no circle on any day any more
+
+
+def test_circles_of_managers_are_refused(db, admin):
+    mia = add(db, admin, "Mia", "manager")
+    sales = people.create_team(db, admin, "Sales", None, mia, NEW_YEAR)
+    max_ = add(db, admin, "Max", "manager", team_id=sales)
+    west = people.create_team(db, admin, "West", None, max_, NEW_YEAR)
+    with pytest.raises(ProblemsError, match="Max > Mia|Mia > Max"):
+        people.move_person(db, admin, mia, west, TODAY)
+    assert listed(db, admin)["Mia"].team is None
+
+
+def test_a_manager_sees_the_team_and_changes_nothing(db, admin):
+    mia = add(db, admin, "Mia", "manager")
+    west = people.create_team(db, admin, "West", None, mia, NEW_YEAR)
+    ana, bo = add(db, admin, "Ana", team_id=west), add(db, admin, "Bo")
+    actor = Actor(mia, "manager", "Mia")
+    assert set(listed(db, actor)) == {"Mia", "Ana"}
+    assert people.person_history(db, actor, ana, TODAY).teams
+    with pytest.raises(Forbidden):
+        people.person_history(db, actor, bo, TODAY)
+    for call in (
+        lambda: people.add_person(db, actor, "X", "x@acme.test", "admin"),
+        lambda: people.edit_person(db, actor, mia, "Mia", "mia@acme.test", "admin", None),
+        lambda: people.reset_password(db, actor, ana),
+        lambda: people.deactivate_person(db, actor, ana, TODAY),
+        lambda: people.reactivate_person(db, actor, ana),
+        lambda: people.create_team(db, actor, "X", None, mia, TODAY),
+        lambda: people.change_team(db, actor, west, "X", None, mia, TODAY),
+        lambda: people.move_person(db, actor, bo, west, TODAY),
+    ):
+        with pytest.raises(Forbidden):
+            call()
+    with pytest.raises(Forbidden):
+        people.list_people(db, Actor(ana, "rep", "Ana"), TODAY)
+
+
+def test_find_circle_looks_at_every_day():
+    one, two = date(2026, 1, 1), date(2026, 2, 1)
+    assert people.find_circle([(1, 2, one, two), (2, 1, two, None)]) is None
+    assert people.find_circle([(1, 2, one, None), (2, 3, one, None), (3, 1, two, None)]) == ([1, 2, 3], two)

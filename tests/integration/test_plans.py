@@ -1,0 +1,271 @@
+"""Drafts, versions and assignments on a real database; each test says what must be refused and that nothing stays."""
+
+from datetime import date
+
+import pytest
+import sqlalchemy as sa
+
+from engine.db.database import Database
+from engine.errors import ProblemsError, QuotaPathError
+from engine.services import people as people_service
+from engine.services import plans
+from engine.services.access import Actor, Forbidden
+
+TODAY = date(2026, 11, 22)
+NEW_YEAR = date(2026, 1, 1)
+
+
+@pytest.fixture
+def db(database_url):
+    database = Database(database_url)
+    with database.write() as conn:
+        conn.execute(sa.text("INSERT INTO company (name, currency) VALUES ('Acme', 'EUR')"))
+        conn.execute(
+            sa.text("""
+                INSERT INTO users (code, name, email, role) VALUES
+                    ('root', 'Root', 'root@acme.test', 'admin'), ('ana', 'Ana', 'ana@acme.test', 'rep'),
+                    ('bo', 'Bo', 'bo@acme.test', 'rep'), ('mia', 'Mia', 'mia@acme.test', 'manager')
+            """)
+        )
+    yield database
+    database.close()
+
+
+def user(db, code):
+    with db.read() as conn:
+        return conn.execute(sa.text("SELECT id FROM users WHERE code = :code"), {"code": code}).scalar_one()
+
+
+@pytest.fixture
+def admin(db):
+    return Actor(user(db, "root"), "admin", "Root")
+
+
+@pytest.fixture
+def plan(db, admin):
+    return plans.create_plan(db, admin, "AE 2026", "percentage", NEW_YEAR)
+
+
+def detail(db, admin, plan_id):
+    return plans.plan_detail(db, admin, plan_id, TODAY)
+
+
+def published(db, admin, plan_id):
+    plans.publish_plan(db, admin, plan_id, detail(db, admin, plan_id).draft.document)
+    return plan_id
+
+
+def paths(caught):
+    return [problem.path for problem in caught.value.problems]
+
+
+def audits(db):
+    with db.read() as conn:
+        return conn.execute(sa.text("SELECT count(*) FROM audit")).scalar_one()
+
+
+@pytest.mark.parametrize("template", [template.name for template in plans.templates()])
+def test_each_template_begins_a_plan_that_can_be_published(db, admin, template):
+    plan_id = plans.create_plan(db, admin, "A plan", template, NEW_YEAR)
+    begun = detail(db, admin, plan_id)
+    assert begun.name == "a-plan"
+    assert 'currency = "EUR"' in begun.draft.document
+    assert plans.draft_problems("a-plan", begun.draft.document, ()) == []
+
+
+def test_the_four_seed_kinds_have_templates():
+    assert {"flat", "percentage", "tiered", "quota"} <= {template.name for template in plans.templates()}
+    assert all(template.title and template.description for template in plans.templates())
+
+
+@pytest.mark.parametrize("title", ["", "   ", "!!!", "x" * 201])
+def test_a_plan_needs_a_usable_name(db, admin, title):
+    with pytest.raises(ProblemsError) as caught:
+        plans.create_plan(db, admin, title, "flat", NEW_YEAR)
+    assert paths(caught) == ["name"]
+    assert plans.list_plans(db, admin, TODAY) == []
+
+
+def test_a_name_is_used_once(db, admin, plan):
+    with pytest.raises(ProblemsError) as caught:
+        plans.create_plan(db, admin, "ae 2026!", "flat", NEW_YEAR)
+    assert "already" in str(caught.value)
+
+
+def test_a_draft_is_kept_with_its_problems_and_refused_for_publishing_with_all_of_them(db, admin, plan):
+    before = detail(db, admin, plan).draft.document
+    broken = 'plan = "other"\ncurrency = "euro"\npay_period = "month"\n'
+    plans.save_draft(db, admin, plan, broken, before, title="AE plan 2026")
+    assert detail(db, admin, plan).draft.document == broken
+    assert detail(db, admin, plan).title == "AE plan 2026"
+    with pytest.raises(ProblemsError) as caught:
+        plans.publish_plan(db, admin, plan, broken)
+    assert {"plan", "currency", "component", "effective_from"} <= set(paths(caught))
+    assert all(problem.remedy for problem in caught.value.problems if problem.path != "currency")
+    assert detail(db, admin, plan).versions == ()
+
+
+def test_text_that_is_no_toml_is_kept_too(db, admin, plan):
+    plans.save_draft(db, admin, plan, "[[component", detail(db, admin, plan).draft.document)
+    with pytest.raises(ProblemsError, match="not TOML"):
+        plans.publish_plan(db, admin, plan, "[[component")
+
+
+def test_two_editors_do_not_overwrite_each_other(db, admin, plan):
+    seen = detail(db, admin, plan).draft.document
+    plans.save_draft(db, admin, plan, seen + "# first\n", seen)
+    with pytest.raises(QuotaPathError, match="Someone else"):
+        plans.save_draft(db, admin, plan, seen + "# second\n", seen)
+    with pytest.raises(QuotaPathError, match="Someone else"):
+        plans.publish_plan(db, admin, plan, seen)
+    assert detail(db, admin, plan).draft.document == seen + "# first\n"
+
+
+def test_publishing_freezes_the_version(db, admin, plan):
+    document = detail(db, admin, plan).draft.document
+    digest = plans.publish_plan(db, admin, plan, document)
+    (version,) = detail(db, admin, plan).versions
+    assert (version.hash, version.effective_from, version.published_by) == (digest, NEW_YEAR, "Root")
+    assert detail(db, admin, plan).draft is None
+    with pytest.raises(QuotaPathError, match="no draft"):
+        plans.save_draft(db, admin, plan, "x", document)
+    with pytest.raises(sa.exc.IntegrityError, match="never changes"), db.write() as conn:
+        conn.execute(sa.text("UPDATE plan_versions SET document = ''"))
+
+
+def test_the_next_version_starts_later(db, admin, plan):
+    published(db, admin, plan)
+    with pytest.raises(ProblemsError) as caught:
+        plans.new_draft(db, admin, plan, NEW_YEAR)
+    assert paths(caught) == ["effective_from"]
+    plans.new_draft(db, admin, plan, date(2026, 7, 1))
+    document = detail(db, admin, plan).draft.document
+    assert "effective_from = 2026-07-01" in document
+    earlier = document.replace("2026-07-01", "2025-07-01")
+    versions = detail(db, admin, plan).versions
+    assert [each.path for each in plans.draft_problems("ae-2026", earlier, versions)] == ["effective_from"]
+    quarterly = document.replace('pay_period = "month"', 'pay_period = "quarter"')
+    assert "pay_period" in [each.path for each in plans.draft_problems("ae-2026", quarterly, versions)]
+    plans.publish_plan(db, admin, plan, document)
+    assert [v.effective_from for v in detail(db, admin, plan).versions] == [NEW_YEAR, date(2026, 7, 1)]
+
+
+def test_discarding_the_only_draft_removes_the_plan(db, admin, plan):
+    assert plans.discard_draft(db, admin, plan) is True
+    assert plans.list_plans(db, admin, TODAY) == []
+    with pytest.raises(QuotaPathError, match="no such plan"):
+        detail(db, admin, plan)
+
+
+def test_discarding_a_later_draft_keeps_the_versions(db, admin, plan):
+    published(db, admin, plan)
+    plans.new_draft(db, admin, plan, TODAY)
+    assert plans.discard_draft(db, admin, plan) is False
+    assert len(detail(db, admin, plan).versions) == 1
+
+
+def test_an_assignment_needs_a_version_in_force(db, admin, plan):
+    ana = user(db, "ana")
+    with pytest.raises(ProblemsError) as caught:
+        plans.assign_plan(db, admin, plan, [ana], NEW_YEAR)
+    assert paths(caught) == ["plan"]
+    published(db, admin, plan)
+    with pytest.raises(ProblemsError) as caught:
+        plans.assign_plan(db, admin, plan, [ana], date(2025, 12, 31), date(2025, 12, 31))
+    assert paths(caught) == ["start", "end"]
+
+
+def test_one_plan_at_a_time_and_all_or_none(db, admin, plan):
+    published(db, admin, plan)
+    ana, bo = user(db, "ana"), user(db, "bo")
+    plans.assign_plan(db, admin, plan, [ana], NEW_YEAR)
+    before = audits(db)
+    with pytest.raises(ProblemsError) as caught:
+        plans.assign_plan(db, admin, plan, [bo, ana], date(2026, 6, 1))
+    assert paths(caught) == ["Ana"]
+    assert "AE 2026 from 2026-01-01" in str(caught.value)
+    assert [row.person for row in detail(db, admin, plan).assigned] == ["Ana"]
+    assert audits(db) == before
+
+
+def test_half_open_assignments_touch(db, admin, plan):
+    published(db, admin, plan)
+    ana = user(db, "ana")
+    plans.assign_plan(db, admin, plan, [ana], NEW_YEAR, date(2026, 4, 1))
+    plans.assign_plan(db, admin, plan, [ana], date(2026, 4, 1))
+    assert len(detail(db, admin, plan).assigned) == 2
+
+
+def test_moving_to_another_plan_ends_the_first(db, admin, plan):
+    published(db, admin, plan)
+    other = published(db, admin, plans.create_plan(db, admin, "Second", "flat", NEW_YEAR))
+    ana = user(db, "ana")
+    plans.assign_plan(db, admin, plan, [ana], NEW_YEAR)
+    plans.assign_plan(db, admin, other, [ana], date(2026, 7, 1), end_other_plans=True)
+    (first,) = detail(db, admin, plan).assigned
+    assert first.end == date(2026, 7, 1)
+    with pytest.raises(ProblemsError):  # one that begins later is never cut
+        plans.assign_plan(db, admin, plan, [ana], date(2026, 6, 1), end_other_plans=True)
+
+
+def test_a_whole_team_is_assigned_at_once(db, admin, plan):
+    published(db, admin, plan)
+    west = people_service.create_team(db, admin, "West", None, user(db, "mia"), NEW_YEAR)
+    for code in ("ana", "bo"):
+        people_service.move_person(db, admin, user(db, code), west, NEW_YEAR)
+    assert plans.assign_team(db, admin, plan, west, date(2026, 2, 1)) == 2
+    with pytest.raises(QuotaPathError, match="Nobody is in that team"):
+        plans.assign_team(db, admin, plan, west, date(2025, 1, 1))
+    mia = Actor(user(db, "mia"), "manager", "Mia")
+    assert [row.person for row in plans.plan_detail(db, mia, plan, TODAY).assigned] == ["Ana", "Bo"]
+
+
+def test_ending_and_removing_an_assignment(db, admin, plan):
+    published(db, admin, plan)
+    ana = user(db, "ana")
+    plans.assign_plan(db, admin, plan, [ana], NEW_YEAR)
+    (row,) = detail(db, admin, plan).assigned
+    with pytest.raises(ProblemsError):
+        plans.end_assignment(db, admin, row.assignment_id, NEW_YEAR)
+    plans.end_assignment(db, admin, row.assignment_id, date(2026, 5, 1))
+    plans.assign_plan(db, admin, plan, [ana], date(2026, 8, 1))
+    with pytest.raises(ProblemsError, match="2026-08-01"):
+        plans.end_assignment(db, admin, row.assignment_id, None)
+    plans.remove_assignment(db, admin, row.assignment_id)
+    assert [each.start for each in detail(db, admin, plan).assigned] == [date(2026, 8, 1)]
+    with pytest.raises(QuotaPathError, match="gone"):
+        plans.remove_assignment(db, admin, row.assignment_id)
+
+
+def test_a_deactivated_person_is_not_assigned(db, admin, plan):
+    published(db, admin, plan)
+    people_service.deactivate_person(db, admin, user(db, "bo"), TODAY)
+    with pytest.raises(ProblemsError, match="Bo: is deactivated"):
+        plans.assign_plan(db, admin, plan, [user(db, "bo")], NEW_YEAR)
+    with pytest.raises(ProblemsError, match="Nobody"):
+        plans.assign_plan(db, admin, plan, [], NEW_YEAR)
+
+
+@pytest.mark.parametrize("role", ["finance", "manager", "rep"])
+def test_only_admins_write(db, admin, plan, role):
+    actor = Actor(user(db, "mia"), role, "Mia")
+    document = detail(db, admin, plan).draft.document
+    for call in (
+        lambda: plans.create_plan(db, actor, "Mine", "flat", NEW_YEAR),
+        lambda: plans.save_draft(db, actor, plan, "x", document),
+        lambda: plans.publish_plan(db, actor, plan, document),
+        lambda: plans.new_draft(db, actor, plan, TODAY),
+        lambda: plans.discard_draft(db, actor, plan),
+        lambda: plans.assign_plan(db, actor, plan, [], TODAY),
+        lambda: plans.assign_team(db, actor, plan, 1, TODAY),
+        lambda: plans.end_assignment(db, actor, 1, TODAY),
+        lambda: plans.remove_assignment(db, actor, 1),
+    ):
+        with pytest.raises(Forbidden):
+            call()
+    assert detail(db, admin, plan).draft.document == document
+
+
+def test_a_rep_does_not_see_plans(db, plan):
+    with pytest.raises(Forbidden):
+        plans.list_plans(db, Actor(user(db, "ana"), "rep", "Ana"), TODAY)
