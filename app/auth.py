@@ -16,7 +16,7 @@ def session_token() -> str | None:
 
 def current() -> Actor | None:
     """The signed-in person, or None."""
-    return sign_in.actor_of(state.database(), session_token())
+    return sign_in.session_actor(state.database(), session_token())
 
 
 def require(action: str) -> Actor:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pandas as pd
 import streamlit as st
@@ -283,8 +283,9 @@ def table(
                 lambda: sheets.to_xlsx(headers, rows, export),
                 "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
             )
-    rows_chosen = event["selection"]["rows"] if select else []
-    return rows_chosen[0] if rows_chosen and rows_chosen[0] < len(frame) else None
+    chosen: list[int] = cast("Any", event)["selection"]["rows"] if select else []
+    # A selection outlives the rows it was made in.
+    return chosen[0] if chosen and chosen[0] < len(frame) else None
 
 
 def _currencies(frame: pd.DataFrame, column: Column) -> list[str]:

@@ -139,7 +139,7 @@ def _open_session(conn: sa.Connection, user_id: int) -> Session:
     return Session(token, user_id, sign_in.add_session(conn, _hash(token), user_id, SESSION_HOURS))
 
 
-def actor_of(db: Database, token: str | None) -> Actor | None:
+def session_actor(db: Database, token: str | None) -> Actor | None:
     """The person whose live session the token is, with the role as of now; None when there is none."""
     if not token:
         return None

@@ -1,0 +1,18 @@
+"""The entry script of every page: who is there, what they may open, and the frame around it."""
+
+import streamlit as st
+
+from app import auth, entrance, navigation, shell
+
+STATIC = navigation.ROOT / "app" / "static"
+
+st.set_page_config("QuotaPath", str(STATIC / "icon.svg"), layout="wide")
+st.logo(str(STATIC / "logo.svg"), size="large", icon_image=str(STATIC / "icon.svg"))
+actor = auth.current()
+if actor is None:
+    shell.closed_pages().run()
+    entrance.draw()
+else:
+    page = shell.open_pages(actor)
+    shell.user_menu(actor)
+    page.run()

@@ -1,0 +1,87 @@
+"""The frame of the app: the pages of each role, the user's menu."""
+
+from collections.abc import Callable
+
+import streamlit as st
+from streamlit.navigation.page import StreamlitPage
+
+from app import auth, state, widgets
+from app.navigation import CATALOG, HOME, ROOT, Entry
+from engine.services import access, sign_in
+from engine.services.access import Actor
+
+
+def _page(entry: Entry, what: str | Callable[[], None], visible: bool = True) -> StreamlitPage:
+    # The page's identity is its URL path, so that an address stays the same page through sign-in.
+    return st.Page(
+        what,
+        title=entry.title,
+        icon=entry.icon,
+        url_path=entry.name,
+        default=entry.name == HOME,
+        visibility="visible" if visible else "hidden",
+    )
+
+
+def closed_pages() -> StreamlitPage:
+    """Every address, each an empty page: what a visitor may see is drawn by the entry script."""
+
+    def nothing() -> None: ...
+
+    return st.navigation([_page(entry, nothing) for entry in CATALOG], position="hidden")
+
+
+def open_pages(actor: Actor) -> StreamlitPage:
+    """The pages of the actor's role in the menu; every other address says that there is no access."""
+
+    def forbidden() -> None:
+        auth.no_access(actor)
+
+    menu: dict[str, list[StreamlitPage]] = {}
+    st.session_state["pages"] = {}
+    for entry in CATALOG:
+        if access.may(actor, entry.action):
+            page = _page(entry, str(ROOT / "pages" / f"{entry.name}.py"))
+            menu.setdefault(entry.section, []).append(page)
+            st.session_state["pages"][entry.name] = page
+        else:
+            menu.setdefault("", []).append(_page(entry, forbidden, visible=False))
+    return st.navigation(menu, position="sidebar", expanded=True)
+
+
+def user_menu(actor: Actor) -> None:
+    """Name and role at the foot of the menu, light or dark, sign out."""
+    with (
+        st.sidebar,
+        st.container(key="user_menu"),
+        st.popover(widgets.plain(actor.name), icon=":material/account_circle:", width="stretch"),
+    ):
+        st.markdown(f"**{widgets.plain(actor.name)}**")
+        st.caption(f"{widgets.plain(actor.email)} · {actor.role}")
+        theme = st.segmented_control(
+            "Theme",
+            ["System", "Light", "Dark"],
+            format_func={
+                "System": ":material/contrast: Auto",
+                "Light": ":material/light_mode: Light",
+                "Dark": ":material/dark_mode: Dark",
+            }.__getitem__,
+            label_visibility="collapsed",
+            key="theme",
+        )
+        if st.button("Sign out", icon=":material/logout:", width="stretch", key="sign_out"):
+            _sign_out()
+    if theme:
+        paths = " ".join(["/", *(f"/{entry.name}" for entry in CATALOG)])
+        st.html(
+            f'<script src="/assets/theme.js" data-theme="{theme}" data-paths="{paths}"></script>',
+            unsafe_allow_javascript=True,
+        )
+
+
+def _sign_out() -> None:
+    token = auth.session_token()
+    if token:
+        sign_in.end_session(state.database(), token)
+    st.session_state.clear()
+    st.rerun()
