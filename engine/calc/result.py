@@ -12,9 +12,10 @@ from engine.calc.book import Book
 from engine.calc.model import Plan
 from engine.errors import Problem
 
-# The columns that every line has, and those that only some kinds need (0 where a block does not).
+# The columns that every line has (``credit`` and ``running`` after the line), and those that only the
+# lines of some blocks need, in arrays of their own from row `Block.more` on.
 LINE_COLUMNS = ("deal", "cents", "credit", "running")
-MORE_COLUMNS = ("limited", "money", "share", "full", "fx", "day", "earned")
+MORE_COLUMNS = ("limited", "money", "share", "full", "full_money")
 
 
 class Block(NamedTuple):
@@ -34,15 +35,18 @@ class Block(NamedTuple):
     first: int
     count: int
     cents: int  # sum of the lines
+    more: int  # first row in the further columns; -1: none
     scale: int
     credit: int  # before the first line
     running: int  # rounded running total before the first line, before limits
     limited: int  # the same after per_deal, with what was carried in
+    paid: int  # the same after the cap
     version_credit: int  # credit at which this version began in the quota period
-    quota: Optional[Tuple[int, int]]  # numerator, denominator
-    quota_whole: Optional[int]
+    quota: Optional[Tuple[int, int]]  # prorated: numerator, denominator
+    quota_whole: Optional[Tuple[int, int]]  # as given
+    quota_factor: Optional[Tuple[int, int]]  # the part of the period that counts
     quota_from: str  # row | person_component | person | component | ""
-    gate: Optional[Tuple[int, int]]  # attainment of the gate's component, as credit and quota over one denominator
+    gate: Optional[Tuple[int, int]]  # attainment of the gate's component
 
 
 class Attained(NamedTuple):

@@ -1,0 +1,520 @@
+"""The running total of one person's component: from credits to lines.
+
+An `Account` takes the credits of one person and component in order and keeps, for each quota period, the
+credit so far, the exact total of the versions in force, and what is paid of it.  A line is the difference
+of two rounded, limited running totals.
+"""
+
+from bisect import bisect_left
+from fractions import Fraction
+from math import gcd
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from engine.calc.credits import NO_RATE, Credited
+from engine.calc.model import PPM, Component, Plan
+from engine.calc.payout import (
+    HIGHEST,
+    LOWEST,
+    Payout,
+    Quota,
+    compile_payout,
+    edge_ratio,
+    needs_quota,
+    slope,
+    tier_slopes,
+)
+from engine.calc.result import LINE_COLUMNS, MORE_COLUMNS, Block
+from engine.money import round_ratio
+from engine.periods import Period, period_of
+
+# How a component version turns credits into its part of the running total.
+FUNCTION = "function"  # of the credit so far
+DEALS = "deals"  # a sum of what each deal pays by itself
+MONEY = "money"  # money shared over the tiers that its credit falls in
+
+
+class Lines:
+    """Lines being written: columns of ints, cut into blocks."""
+
+    def __init__(self) -> None:
+        self.blocks: List[Block] = []
+        self.deal: List[int] = []
+        self.cents: List[int] = []
+        self.credit: List[int] = []
+        self.running: List[int] = []
+        # What only some lines need, beside them: row `Block.more` onwards.
+        self.limited: List[int] = []
+        self.money: List[int] = []
+        self.share: List[int] = []
+        self.full: List[int] = []
+        self.full_money: List[int] = []
+
+    def add(self, other: "Lines") -> None:
+        """Put all of ``other`` behind these."""
+        first, more = len(self.deal), len(self.limited)
+        for block in other.blocks:
+            self.blocks.append(
+                block._replace(first=block.first + first, more=block.more + more if block.more >= 0 else -1)
+            )
+        for name in LINE_COLUMNS + MORE_COLUMNS:
+            getattr(self, name).extend(getattr(other, name))
+
+
+class Gated(NamedTuple):
+    """The attainment that a gate looks at: credit and quota in the same unit."""
+
+    credit: Fraction
+    quota: Fraction
+
+
+class Closed(NamedTuple):
+    """A quota period's end: credit in parts, and the quota of the version that took the last one."""
+
+    period: Period
+    credit: int
+    scale: int
+    quota: Optional[Quota]
+
+
+def mode(component: Component) -> str:
+    """How a component pays; see FUNCTION, DEALS and MONEY."""
+    plain = not component.multipliers and (
+        component.pays_on == component.measure or all(tier.rate is None for tier in component.tiers)
+    )
+    if component.kind == "quota":
+        return FUNCTION if plain else MONEY
+    if component.kind == "percentage":
+        return FUNCTION if not component.multipliers and component.pays_on == component.measure else DEALS
+    if component.kind == "bonus" or (component.kind == "curve" and component.per == "period"):
+        return FUNCTION
+    return DEALS
+
+
+class Stretch:
+    """One version's part of a quota period, and its pay so far: number / denominator + rest, exact."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        version: int,
+        component: Component,
+        quota: Optional[Quota],
+        scale: int,
+        credit: int,
+        gate: Optional[Gated],
+    ) -> None:
+        self.plan, self.version, self.component, self.quota = plan, version, component, quota
+        self.mode = mode(component)
+        self.credit = credit  # credit at which it began
+        self.payout: Optional[Payout] = None
+        self.tiers: Optional[Tiers] = None
+        self.rate = Fraction(0)
+        self.number, self.denominator, self.rest = 0, 1, Fraction(0)
+        # What its function gives where it began, if another version came first.
+        self.before, self.before_rest = 0, Fraction(0)
+        self.gate = gate
+        self.open = True  # its gate on another component
+        self.gate_at = LOWEST  # credit from which its own gate is open
+        if component.gate is not None and component.gate.component is not None:
+            self.open = gate is not None and gate.credit * PPM >= gate.quota * component.gate.at_least
+        elif component.gate is not None and quota is not None:
+            at = quota.prorated * Fraction(component.gate.at_least * scale, PPM)
+            self.gate_at = -(-at.numerator // at.denominator)
+        self.limits = component.per_deal_min is not None or component.per_deal_max is not None
+        self.cap = component.cap.amount if component.cap is not None else HIGHEST
+
+    def total(self, x: int) -> Fraction:
+        """Its part of the running total when credit stands at x: all of it, or nothing below its gate."""
+        if not self.open or x < self.gate_at:
+            return Fraction(0)
+        return Fraction(self.number, self.denominator) + self.rest
+
+
+class Tiers:
+    """Money shared over tiers in proportion to the credit that falls in each."""
+
+    def __init__(self, component: Component, quota: Optional[Quota], scale: int, money_scale: int, currency: str) -> None:
+        numerator, self.over = edge_ratio(component, quota, scale)
+        self.edges = [tier.start * numerator for tier in component.tiers]
+        self.retroactive = [tier.applies == "all" for tier in component.tiers]
+        slopes = [rate / money_scale for rate in tier_slopes(component, quota, currency)]
+        self.denominator = 1
+        for rate in slopes:
+            self.denominator = self.denominator * rate.denominator // gcd(self.denominator, rate.denominator)
+        self.slopes = [rate.numerator * (self.denominator // rate.denominator) for rate in slopes]
+        self.clear()
+
+    def clear(self) -> None:
+        self.whole = [0] * len(self.slopes)
+        self.parts = [Fraction(0)] * len(self.slopes)
+
+    def reached(self, x: int) -> int:
+        """The tier where x stands; below 0 the first."""
+        place = len(self.edges) - 1
+        while place and x * self.over < self.edges[place]:
+            place -= 1
+        return place
+
+    def take(self, before: int, after: int, money: int) -> None:
+        """Share out the money of a deal whose credit goes from ``before`` to ``after``."""
+        low, high = (before, after) if before <= after else (after, before)
+        first, last = self.reached(low), self.reached(high)
+        if high * self.over == self.edges[last] and low != high:
+            last -= 1  # the credit ends where the tier starts, and has no part in it
+        if first >= last:
+            self.whole[first] += money
+            return
+        size = (high - low) * self.over
+        for place in range(first, last + 1):
+            start = low * self.over if place == first else self.edges[place]
+            end = high * self.over if place == last else self.edges[place + 1]
+            self.parts[place] += Fraction(money * (end - start), size)
+
+    def paid(self, x: int) -> Tuple[int, Fraction]:
+        """What all the money so far pays at x: a number over ``denominator``, and a rest in cents."""
+        reached = self.reached(x)
+        retroactive = -1
+        for place in range(reached, -1, -1):
+            if self.retroactive[place]:
+                retroactive = place
+                break
+        number, rest = 0, Fraction(0)
+        for place, slope in enumerate(self.slopes):
+            if place < retroactive:
+                slope = self.slopes[retroactive]
+            number += slope * self.whole[place]
+            if self.parts[place]:
+                rest += self.parts[place] * slope / self.denominator
+        return number, rest
+
+
+class Account:
+    """One person's component over all quota periods.
+
+    ``gate`` answers for a gate's component and a day: its attainment at the end of the quota period that
+    holds the day, or None when the person is not assigned in it.
+    """
+
+    def __init__(
+        self,
+        person: int,
+        plans: Sequence[Plan],
+        components: Sequence[Optional[Component]],
+        scale: int,
+        quota_of: Callable[[Plan, Component, Period], Optional[Quota]],
+        gate: Callable[[str, int], Optional[Gated]],
+        lines: Lines,
+        payouts: Dict[object, Payout],
+    ) -> None:
+        self.person, self.plans, self.components, self.scale = person, plans, components, scale
+        self.quota_of, self.gate, self.lines, self.payouts = quota_of, gate, lines, payouts
+        self.closed: List[Closed] = []
+        self.missing_quota: Optional[int] = None  # the version that needs a quota and has none
+        self.period: Optional[Period] = None
+        self.stretch: Optional[Stretch] = None
+        self.earlier: List[Stretch] = []
+        self.history: List[Tuple[int, int, int]] = []  # (x before, x after, money), for later versions
+        self.last: Optional[Component] = None  # whose cap decides what is carried out of the period
+        self.x = self.running = self.limited = self.paid = self.excess = 0
+        self.pending: Optional[Block] = None
+        self.block_end = 0  # first day after the pay period of the pending block
+
+    # -- periods ------------------------------------------------------------------------------------
+
+    def _enter(self, day: int, kind: str) -> Period:
+        """Be in the quota period that holds ``day``, having paid carried money on the way."""
+        if self.period is not None and day < self.period.end:
+            return self.period
+        target = period_of(kind, day)
+        if self.period is not None:
+            self._close()
+            while self.excess and self.period.end < target.start:
+                self._open(self.period.next())
+                self._close()
+        self._open(target)
+        return target
+
+    def _open(self, period: Period) -> None:
+        self.period, self.stretch, self.last = period, None, None
+        self.earlier, self.history = [], []
+        self.x = self.running = self.paid = 0
+        self.limited, self.excess = self.excess, 0
+        if self.limited:
+            version = self._version_on(period.start)
+            component = self.components[version]
+            assert component is not None
+            self.last = component
+            self._begin_block("carry", version, component, period.start)
+            self.paid = self.limited if component.cap is None else min(self.limited, component.cap.amount)
+            self._line(-1, self.paid)
+
+    def _version_on(self, day: int) -> int:
+        """The version that has the component and is in force on ``day``, or was last before it."""
+        having = [version for version, component in enumerate(self.components) if component is not None]
+        return max([version for version in having if self.plans[version].effective_from <= day] or having[:1])
+
+    def _close(self) -> None:
+        self._end_block()
+        if self.stretch is not None and self.period is not None:
+            self.closed.append(Closed(self.period, self.x, self.scale, self.stretch.quota))
+        carries = self.last is not None and self.last.cap is not None and self.last.cap.excess == "carry"
+        self.excess = max(0, self.limited - self.paid) if carries else 0
+
+    def finish(self, horizon: Optional[int]) -> None:
+        """Close the last period, and pay carried money up to the period that holds ``horizon``."""
+        if self.period is None:
+            return
+        self._close()
+        while self.excess and horizon is not None and self.period.end <= horizon:
+            self._open(self.period.next())
+            self._close()
+
+    # -- versions -----------------------------------------------------------------------------------
+
+    def _begin(self, version: int, component: Component, period: Period, money_scale: int) -> Optional[Stretch]:
+        """The stretch of a version in the period; None where it needs a quota and there is none."""
+        if self.stretch is not None and self.stretch.version == version:
+            return self.stretch
+        plan = self.plans[version]
+        quota = self.quota_of(plan, component, period)
+        if quota is None and needs_quota(component):
+            self.missing_quota = version
+            return None
+        if self.stretch is not None:
+            self.earlier.append(self.stretch)
+        gate = None
+        if component.gate is not None and component.gate.component is not None:
+            gate = self.gate(component.gate.component, period.end - 1)
+        stretch = Stretch(plan, version, component, quota, self.scale, self.x, gate)
+        self._compile(stretch, money_scale)
+        self.stretch, self.last = stretch, component
+        return stretch
+
+    def _compile(self, stretch: Stretch, money_scale: int) -> None:
+        component, quota, currency = stretch.component, stretch.quota, stretch.plan.currency
+        if stretch.mode == MONEY:
+            stretch.tiers = tiers = Tiers(component, quota, self.scale, money_scale, currency)
+            stretch.denominator = tiers.denominator
+            # This version's tiers hold all money of the period, so that a retroactive one can re-rate it.
+            for before, after, money in self.history:
+                tiers.take(before, after, money)
+            if self.earlier:
+                stretch.before, stretch.before_rest = tiers.paid(self.x)
+        elif stretch.mode == FUNCTION:
+            key = (stretch.plan.name, stretch.version, component.id, quota, self.scale)
+            if key not in self.payouts:
+                self.payouts[key] = compile_payout(component, quota, self.scale, currency)
+            stretch.payout = self.payouts[key]
+            stretch.denominator = stretch.payout.denominator
+            if self.earlier:
+                stretch.before = stretch.payout.value(self.x)
+        elif component.kind == "flat":
+            stretch.denominator = PPM
+        elif component.kind == "percentage":
+            assert component.rate is not None
+            stretch.rate = slope(component.rate, component, quota, currency) / money_scale
+            stretch.denominator = stretch.rate.denominator
+        elif component.kind == "tiered" and component.pays_on != component.measure:
+            stretch.tiers = Tiers(component, quota, 1, 1, currency)
+            stretch.denominator = stretch.tiers.denominator * PPM
+        else:
+            stretch.payout = compile_payout(component, quota, 1, currency)
+            stretch.denominator = stretch.payout.denominator * PPM
+
+    # -- credits ------------------------------------------------------------------------------------
+
+    def take(self, version: int, credited: Credited, days: Sequence[int]) -> None:
+        """Take a version's credits, closed on ``days``; versions come in their order."""
+        component = self.components[version]
+        assert component is not None
+        rows, credit, money = credited.rows, credited.credit, credited.money
+        share, full, full_money = credited.share, credited.full, credited.full_money
+        place, count = 0, len(rows)
+        while place < count:
+            day = days[place]
+            period = self._enter(day, component.quota_period)
+            stretch = self._begin(version, component, period, credited.money_scale)
+            if stretch is None:
+                return
+            if self.pending is None or day >= self.block_end or self.pending.version != version:
+                self._begin_block("earned", version, component, day)
+            end = bisect_left(days, self.block_end, place)
+            if stretch.mode == FUNCTION and not (self.earlier or stretch.limits) and stretch.open:
+                self._fold(stretch, rows, credit, place, end)
+            else:
+                for i in range(place, end):
+                    self._take_one(
+                        stretch,
+                        rows[i],
+                        credit[i],
+                        money[i],
+                        share[i] if share else 0,
+                        full[i] if full else 0,
+                        full_money[i] if full_money else 0,
+                    )
+            place = end
+
+    def _fold(self, stretch: Stretch, rows: Sequence[int], credit: Sequence[int], place: int, end: int) -> None:
+        """The usual case as a plain loop over ints: one version, pay a function of credit, no per_deal.
+
+        It does what `_take_one` does, and only that.
+        """
+        payout = stretch.payout
+        assert payout is not None
+        starts, bases, slopes, over = payout.starts, payout.bases, payout.slopes, payout.denominator
+        over2, last = 2 * over, len(bases) - 1
+        half_even = stretch.plan.rounding == "half_even"
+        gate_at, cap = stretch.gate_at, stretch.cap
+        x, running, paid = self.x, self.running, self.paid
+        carried = self.limited - running
+        segment = payout.segment(x)
+        low, high, base, rise = starts[segment], starts[segment + 1], bases[segment], slopes[segment]
+        lines = self.lines
+        deal_out, cents_out = lines.deal.append, lines.cents.append
+        credit_out, running_out = lines.credit.append, lines.running.append
+        for i in range(place, end):
+            x += credit[i]
+            if x >= high or x < low:
+                while segment < last and x >= starts[segment + 1]:
+                    segment += 1
+                while segment and x < starts[segment]:
+                    segment -= 1
+                low, high, base, rise = starts[segment], starts[segment + 1], bases[segment], slopes[segment]
+            number = base + rise * x
+            if x < gate_at:
+                running = 0
+            elif half_even:
+                running = round_ratio(number, over, "half_even")
+            elif number >= 0:
+                running = (2 * number + over) // over2
+            else:
+                running = -((over - 2 * number) // over2)
+            capped = running + carried
+            if capped > cap:
+                capped = cap
+            deal_out(rows[i])
+            cents_out(capped - paid)
+            credit_out(x)
+            running_out(running)
+            paid = capped
+        self.x, self.running, self.paid, self.limited = x, running, paid, running + carried
+
+    def _take_one(
+        self, stretch: Stretch, row: int, credit: int, money: int, share: int, full: int, full_money: int
+    ) -> None:
+        """One credit, whatever its component: its own part, the versions' parts, rounding, limits."""
+        before, self.x = self.x, self.x + credit
+        x = self.x
+        if stretch.mode == FUNCTION:
+            assert stretch.payout is not None
+            stretch.number = stretch.payout.value(x) - stretch.before
+        elif stretch.mode == MONEY:
+            assert stretch.tiers is not None
+            self.history.append((before, x, money))
+            stretch.tiers.take(before, x, money)
+            number, rest = stretch.tiers.paid(x)
+            stretch.number, stretch.rest = number - stretch.before, rest - stretch.before_rest
+        else:
+            self._pay_deal(stretch, money, share, full, full_money)
+
+        if self.earlier or stretch.rest:
+            total = sum((part.total(x) for part in self.earlier), stretch.total(x))
+            running = round_ratio(total.numerator, total.denominator, stretch.plan.rounding)
+        elif stretch.open and x >= stretch.gate_at:
+            running = round_ratio(stretch.number, stretch.denominator, stretch.plan.rounding)
+        else:
+            running = 0
+        line, self.running = running - self.running, running
+        if stretch.limits and line > 0:
+            component = stretch.component
+            if component.per_deal_min is not None and line < component.per_deal_min:
+                line = component.per_deal_min
+            if component.per_deal_max is not None and line > component.per_deal_max:
+                line = component.per_deal_max
+        self.limited += line
+        capped = min(self.limited, stretch.cap)
+        cents, self.paid = capped - self.paid, capped
+        self._line(row, cents, money, share, full, full_money)
+
+    def _pay_deal(self, stretch: Stretch, money: int, share: int, full: int, full_money: int) -> None:
+        """Add what one deal pays by itself: flat, percentage, deal-size tiers, a curve for each deal."""
+        component = stretch.component
+        if component.kind == "flat":
+            amount = component.amount or 0
+            stretch.number += (-amount if NO_RATE < full < 0 else amount) * share
+        elif component.kind == "percentage":
+            stretch.number += stretch.rate.numerator * money
+        elif stretch.tiers is not None:
+            # The deal's money over the tiers that its measure reaches, then the person's share of it.
+            tiers = stretch.tiers
+            tiers.clear()
+            tiers.take(0, abs(full), full_money)
+            number, rest = tiers.paid(abs(full))
+            stretch.number += number * share
+            stretch.rest += rest * share / PPM
+        else:
+            assert stretch.payout is not None
+            number = stretch.payout.value(abs(full))
+            stretch.number += (-number if full < 0 else number) * share
+
+    # -- lines --------------------------------------------------------------------------------------
+
+    def _begin_block(self, kind: str, version: int, component: Component, day: int) -> None:
+        self._end_block()
+        assert self.period is not None
+        pay = period_of(self.plans[version].pay_period, day)
+        self.block_end = min(pay.end, self.period.end)
+        stretch = self.stretch if kind == "earned" else None
+        quota = stretch.quota if stretch is not None else None
+        gate = stretch.gate if stretch is not None else None
+        self.pending = Block(
+            kind=kind,
+            person=self.person,
+            plan=self.plans[version].name,
+            version=version,
+            component=component.id,
+            period=pay.name,
+            quota_period=self.period.name,
+            first=len(self.lines.deal),
+            count=0,
+            cents=0,
+            more=len(self.lines.limited),
+            scale=self.scale,
+            credit=self.x,
+            running=self.running,
+            limited=self.limited,
+            paid=self.paid,
+            version_credit=stretch.credit if stretch is not None else 0,
+            quota=ratio(quota.prorated) if quota is not None else None,
+            quota_whole=ratio(quota.whole) if quota is not None else None,
+            quota_factor=ratio(quota.factor) if quota is not None else None,
+            quota_from=quota.source if quota is not None else "",
+            gate=ratio(gate.credit / gate.quota) if gate is not None else None,
+        )
+
+    def _end_block(self) -> None:
+        if self.pending is not None:
+            lines, first = self.lines, self.pending.first
+            more = self.pending.more if len(lines.limited) > self.pending.more else -1
+            lines.blocks.append(
+                self.pending._replace(count=len(lines.deal) - first, cents=sum(lines.cents[first:]), more=more)
+            )
+            self.pending = None
+
+    def _line(
+        self, row: int, cents: int, money: int = 0, share: int = 0, full: int = 0, full_money: int = 0
+    ) -> None:
+        lines = self.lines
+        lines.deal.append(row)
+        lines.cents.append(cents)
+        lines.credit.append(self.x)
+        lines.running.append(self.running)
+        lines.limited.append(self.limited)
+        lines.money.append(money)
+        lines.share.append(share)
+        lines.full.append(full)
+        lines.full_money.append(full_money)
+
+
+def ratio(value: Fraction) -> Tuple[int, int]:
+    return value.numerator, value.denominator

@@ -1,0 +1,393 @@
+"""Which deals credit whom, and with how much: currency, splits, filters, multipliers, roll-up.
+
+`Credits` holds a loaded book and the columns derived from it, each computed once and kept: converted
+money, each person's part of it, the deals that a filter lets through.
+"""
+
+from array import array
+from bisect import bisect_left
+from datetime import date
+from math import gcd
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+
+from engine.calc.book import NONE, Book, Deals, full_shares, visible
+from engine.calc.filters import both, match_numbers, match_words
+from engine.calc.model import MICRO, PPM, Component, Condition, ExchangeRate, Plan
+from engine.calc.payout import is_money, unit
+from engine.calc.tree import Span, Tree
+from engine.money import currency_digits, round_ratio, split_largest_remainder
+
+NO_RATE = NONE + 1  # money of a deal for whose currency there is no exchange rate
+
+Column = Sequence[int]
+
+
+class Finding(NamedTuple):
+    """A problem in the data; ``row`` is a deal, or -1 where ``path`` stands alone."""
+
+    row: int
+    path: str
+    message: str
+    remedy: str
+
+
+class Credited(NamedTuple):
+    """What one component version credits to one person, in the order of the deals.
+
+    ``credit`` counts towards quota, in ``scale`` parts of a cent or millionth.  The other columns are the
+    same list as ``credit``, or empty, where a component does not need them: ``money`` is the person's part
+    of what is paid on, in ``money_scale`` parts and without multipliers; ``share`` the person's share
+    (ppm); ``full`` and ``full_money`` the deal's own measure and money, before splitting.
+    """
+
+    rows: List[int]
+    credit: List[int]
+    scale: int
+    money: List[int]
+    money_scale: int
+    share: List[int]
+    full: List[int]
+    full_money: List[int]
+
+
+class Credits:
+    """A loaded book."""
+
+    def __init__(self, book: Book) -> None:
+        self.book = book
+        self.deals: Deals = book.deals
+        self.count = visible(book)
+        self.tree = Tree(book)
+        self.findings: List[Finding] = []
+        self._found: Set[Tuple[int, str]] = set()
+        self._money: Dict[Tuple[str, str, str], Tuple[Column, Optional[Column]]] = {}
+        self._parts: Dict[Tuple[str, str, str], Column] = {}
+        self._conditions: Dict[Tuple[str, str, Condition], bytearray] = {}
+        self._rates: Dict[Tuple[str, str], List[Tuple[int, int, ExchangeRate]]] = {}
+        for place, rate in enumerate(book.rates):
+            self._rates.setdefault((rate.currency, rate.to), []).append((rate.day, place, rate))
+        for rates in self._rates.values():
+            rates.sort(key=lambda rate: rate[:2])
+        self.whole = full_shares(book.deals)  # nobody shares a deal: a credit is its deal
+        self._sort_by_person()
+
+    # -- who has which deals ------------------------------------------------------------------------
+
+    def _sort_by_person(self) -> None:
+        """Credits of each person, in the order of the deals (a counting sort)."""
+        deals, people = self.deals, len(self.book.people)
+        person, share, start = deals.credit_person, deals.credit_share, deals.credit_start
+        last = self.count if start is None else start[self.count]
+        # A share of 0% credits nothing.
+        counts = [0] * (people + 1)
+        for i in range(last):
+            if person[i] >= 0 and (share is None or share[i] != 0):
+                counts[person[i] + 1] += 1
+        for i in range(people):
+            counts[i + 1] += counts[i]
+        self._start = list(counts)
+        sorted_credits = [0] * counts[people]
+        row_of: Optional[List[int]] = None if start is None else [0] * last
+        if start is not None and row_of is not None:
+            for row in range(self.count):
+                for i in range(start[row], start[row + 1]):
+                    row_of[i] = row
+        for i in range(last):
+            p = person[i]
+            if p >= 0 and (share is None or share[i] != 0):
+                sorted_credits[counts[p]] = i
+                counts[p] += 1
+        self._credits = sorted_credits
+        self._row_of = row_of
+
+    def _own(self, person: int) -> List[int]:
+        return self._credits[self._start[person] : self._start[person + 1]]
+
+    def own_rows(self, person: int, days: Sequence[Span]) -> Tuple[List[int], List[int]]:
+        """The credits of a person for deals closed on these days, and the row of each."""
+        credits, row_of, closed = self._own(person), self._row_of, self.deals.close_date
+        rows = credits if row_of is None else [row_of[i] for i in credits]
+        if not rows or (len(days) == 1 and days[0][0] <= closed[rows[0]] and closed[rows[-1]] < days[0][1]):
+            return (credits, rows) if days else ([], [])
+        dates = [closed[row] for row in rows]
+        kept_credits: List[int] = []
+        kept_rows: List[int] = []
+        for start, end in days:
+            low, high = bisect_left(dates, start), bisect_left(dates, end)
+            kept_credits += credits[low:high]
+            kept_rows += rows[low:high]
+        return kept_credits, kept_rows
+
+    def find(self, row: int, path: str, message: str, remedy: str) -> None:
+        """Note a problem once, however many people it touches."""
+        if (row, path) not in self._found:
+            self._found.add((row, path))
+            self.findings.append(Finding(row, path, message, remedy))
+
+    # -- columns ------------------------------------------------------------------------------------
+
+    def money(self, measure: str, currency: str, rounding: str) -> Tuple[Column, Optional[Column]]:
+        """Amount or margin of every deal in cents of ``currency``, and the exchange rate used.
+
+        The rate is a place in `Book.rates` + 1, 0 for none; the column is None when all are in the plan's.
+        """
+        key = (measure, currency, rounding)
+        if key not in self._money:
+            self._money[key] = self._convert(*key)
+        return self._money[key]
+
+    def _convert(self, measure: str, currency: str, rounding: str) -> Tuple[Column, Optional[Column]]:
+        deals = self.deals
+        column = deals.amount if measure == "amount" else deals.margin
+        if column is None:
+            return array("q", [NONE]) * self.count, None
+        codes = deals.currency
+        if codes is None or all(code == NONE or deals.currencies[code] == currency for code in codes):
+            return column, None
+        converted, used = array("q", column), array("q", bytes(8 * len(column)))
+        digits = currency_digits(currency)
+        for row in range(self.count):
+            code = codes[row]
+            if code == NONE or deals.currencies[code] == currency or column[row] == NONE:
+                continue
+            foreign = deals.currencies[code]
+            rates = self._rates.get((foreign, currency), [])
+            place = bisect_left(rates, (deals.close_date[row] + 1,))
+            if place == 0:
+                converted[row] = NO_RATE
+                continue
+            _, number, rate = rates[place - 1]
+            converted[row] = round_ratio(
+                column[row] * rate.value * 10**digits, rate.scale * 10 ** currency_digits(foreign), rounding
+            )
+            used[row] = number + 1
+        return converted, used
+
+    def full(self, measure: str, plan: Plan) -> Column:
+        """The whole measure of every deal: cents, or millionths."""
+        if measure == "count":
+            amount, _ = self.money("amount", plan.currency, plan.rounding)
+            return [-MICRO if NO_RATE < value < 0 else MICRO for value in amount]
+        if is_money(measure):
+            return self.money(measure, plan.currency, plan.rounding)[0]
+        field = self.deals.fields[measure]
+        return field.values if field.words is None else array("q", [NONE]) * self.count
+
+    def parts(self, measure: str, plan: Plan) -> Column:
+        """Each credit's part of its deal: cents by largest remainder, or millionths x share in ppm."""
+        key = (measure, plan.currency if is_money(measure) else "", plan.rounding if is_money(measure) else "")
+        if key not in self._parts:
+            full = self.full(measure, plan)
+            self._parts[key] = full if self.whole else self._split(full, is_money(measure))
+        return self._parts[key]
+
+    def _split(self, full: Column, money: bool) -> Column:
+        deals = self.deals
+        start, share = deals.credit_start, deals.credit_share
+        parts = array("q", bytes(8 * len(deals.credit_person)))
+        for row in range(self.count):
+            low, high = (row, row + 1) if start is None else (start[row], start[row + 1])
+            value = full[row]
+            if value <= NO_RATE:
+                for i in range(low, high):
+                    parts[i] = value
+            elif not money:
+                for i in range(low, high):
+                    parts[i] = value * (PPM if share is None else share[i])
+            elif share is None or (high - low == 1 and share[low] == PPM):
+                for i in range(low, high):
+                    parts[i] = value
+            else:
+                for i, part in enumerate(split_largest_remainder(value, share[low:high])):
+                    parts[low + i] = part
+        return parts
+
+    def scale(self, measure: str) -> int:
+        """Parts of a cent or millionth in which `parts` counts."""
+        return 1 if self.whole or is_money(measure) else PPM
+
+    def matches(self, when: Tuple[Condition, ...], plan: Plan) -> Optional[bytearray]:
+        """One byte a deal: 1 where every condition holds.  None: all of them."""
+        passed: Optional[bytearray] = None
+        for condition in when:
+            key = (plan.currency, plan.rounding, condition)
+            if key not in self._conditions:
+                self._conditions[key] = self._match(condition, plan)
+            passed = both(passed, self._conditions[key])
+        return passed
+
+    def _match(self, condition: Condition, plan: Plan) -> bytearray:
+        deals, name = self.deals, condition.field
+        if name in ("amount", "margin"):
+            values = self.money(name, plan.currency, plan.rounding)[0]
+            return match_numbers(values, condition.tests, unit(name, plan.currency), False, self.count)
+        if name in ("close_date", "cancelled"):
+            days = deals.close_date if name == "close_date" else deals.cancelled
+            days = days if days is not None else array("q", [NONE]) * self.count
+            return match_numbers(days, condition.tests, 1, True, self.count)
+        field = deals.fields[name]
+        if field.words is None:
+            return match_numbers(field.values, condition.tests, MICRO, False, self.count)
+        return match_words(field, condition.tests, self.count)
+
+    # -- who is credited ----------------------------------------------------------------------------
+
+    def check_own(self, person: int, versions: Sequence[Plan], days: Sequence[Span]) -> None:
+        """Deals of a person on a plan that no version, or no exchange rate, covers."""
+        _, rows = self.own_rows(person, days)
+        self._check_dates(rows, versions)
+        if self.deals.currency is not None:
+            for measure in ("amount", "margin"):
+                for version in versions:
+                    column, _ = self.money(measure, version.currency, version.rounding)
+                    for row in rows:
+                        if column[row] == NO_RATE:
+                            self._missing(row, measure, NO_RATE, version)
+
+    def _check_dates(self, rows: Sequence[int], versions: Sequence[Plan]) -> None:
+        closed, first = self.deals.close_date, versions[0]
+        for row in rows:
+            if closed[row] >= first.effective_from:
+                break
+            self.find(
+                row,
+                "close_date",
+                f"it closed before plan {first.name} began, on {_iso(first.effective_from)}.",
+                "Correct the date, let the plan begin earlier, or let the assignment begin later.",
+            )
+
+    def _missing(self, row: int, measure: str, value: int, plan: Plan) -> None:
+        if value == NONE:
+            self.find(row, measure, f"it has no {measure}, which plan {plan.name} measures.", "Fill it in; 0 will do.")
+            return
+        codes = self.deals.currency
+        assert codes is not None
+        currency = self.deals.currencies[codes[row]]
+        self.find(
+            row,
+            "currency",
+            f"there is no exchange rate from {currency} to {plan.currency} on or before its close date.",
+            f"Store a rate from {currency} to {plan.currency}.",
+        )
+
+    def credited(self, person: int, plan: Plan, component: Component, days: Sequence[Span]) -> Credited:
+        """What a component version credits to a person for the deals closed on these days.
+
+        A manager's credit is the sum of the credits of the people it comes from.  Columns of the measure
+        ``commission`` are 0 here: it is known only once those people's lines are.
+        """
+        days = _inside(days, component.window_from, component.window_until)
+        if component.credit_from == "own":
+            credits, rows = self.own_rows(person, days)
+            groups: Optional[List[List[int]]] = None
+        else:
+            rows, groups = self._team(person, days, component.credit_from == "team")
+            credits = []
+        passed = self.matches(component.when, plan)
+        if passed is not None:
+            kept = [i for i in range(len(rows)) if passed[rows[i]]]
+            rows = [rows[i] for i in kept]
+            if groups is None:
+                credits = [credits[i] for i in kept]
+            else:
+                groups = [groups[i] for i in kept]
+
+        raw, scale = self._sum(component.measure, plan, rows, credits, groups)
+        credit, money, money_scale = raw, raw, scale
+        if component.pays_on != component.measure:
+            money, money_scale = self._sum(component.pays_on, plan, rows, credits, groups)
+        if component.multipliers:
+            credit, scale = self._multiplied(raw, scale, component, plan, rows)
+        share: List[int] = []
+        full: List[int] = []
+        full_money: List[int] = []
+        if component.kind in ("flat", "tiered") or (component.kind == "curve" and component.per == "deal"):
+            share = self._shares(component, credits, groups)
+            # A flat amount is taken back where the deal's amount, whatever is measured, is below 0.
+            full = self._fulls("amount" if component.kind == "flat" else component.measure, plan, rows)
+            full_money = full
+            if component.pays_on != component.measure and component.kind != "flat":
+                full_money = self._fulls(component.pays_on, plan, rows)
+        return Credited(rows, credit, scale, money, money_scale, share, full, full_money)
+
+    def _team(self, manager: int, days: Sequence[Span], whole_team: bool) -> Tuple[List[int], List[List[int]]]:
+        """The rows that come to a manager, and for each the credits of the people it comes from."""
+        size = len(self.deals.credit_person) + 1
+        pairs: List[int] = []
+        for person, below in self.tree.below(manager, whole_team).items():
+            spans = [both for start, end in below for both in _inside(days, start, end)]
+            credits, rows = self.own_rows(person, spans)
+            pairs += [row * size + credit for row, credit in zip(rows, credits)]
+        pairs.sort()
+        rows = []
+        groups: List[List[int]] = []
+        for pair in pairs:
+            row, credit = divmod(pair, size)
+            if rows and rows[-1] == row:
+                groups[-1].append(credit)
+            else:
+                rows.append(row)
+                groups.append([credit])
+        return rows, groups
+
+    def _sum(
+        self, measure: str, plan: Plan, rows: List[int], credits: List[int], groups: Optional[List[List[int]]]
+    ) -> Tuple[List[int], int]:
+        """The person's part of a measure, in `scale` parts."""
+        if measure == "commission":
+            return [0] * len(rows), 1
+        parts = self.parts(measure, plan)
+        if groups is None:
+            values = [parts[credit] for credit in credits]
+        else:
+            values = [sum([parts[credit] for credit in group]) for group in groups]
+        # A sum may hide a missing part, or look like one: ask the parts themselves.
+        if groups is not None or (values and min(values) <= NO_RATE):
+            for row, group in zip(rows, groups if groups is not None else [[credit] for credit in credits]):
+                for credit in group:
+                    if parts[credit] <= NO_RATE:
+                        self._missing(row, measure, parts[credit], plan)
+        return values, self.scale(measure)
+
+    def _fulls(self, measure: str, plan: Plan, rows: List[int]) -> List[int]:
+        if measure == "commission":
+            return [0] * len(rows)
+        full = self.full(measure, plan)
+        return [full[row] for row in rows]
+
+    def _shares(self, component: Component, credits: List[int], groups: Optional[List[List[int]]]) -> List[int]:
+        if component.kind == "flat" and not component.scale_by_share:
+            return [PPM] * len(credits if groups is None else groups)
+        share = self.deals.credit_share
+        if groups is None:
+            return [PPM] * len(credits) if share is None else [share[credit] for credit in credits]
+        if share is None:
+            return [PPM * len(group) for group in groups]
+        return [sum([share[credit] for credit in group]) for group in groups]
+
+    def _multiplied(
+        self, raw: List[int], scale: int, component: Component, plan: Plan, rows: List[int]
+    ) -> Tuple[List[int], int]:
+        """Credit towards quota: every multiplier that matches takes part in the product."""
+        credit = raw
+        for multiplier in component.multipliers:
+            common = gcd(multiplier.factor, PPM)
+            times, over = multiplier.factor // common, PPM // common
+            passed = self.matches(multiplier.when, plan)
+            credit = [
+                value * (times if passed is None or passed[row] else over) for value, row in zip(credit, rows)
+            ]
+            scale *= over
+        return credit, scale
+
+
+def _inside(days: Sequence[Span], start: Optional[int], end: Optional[int]) -> List[Span]:
+    """The part of these days in ``[start, end)``."""
+    cut = [
+        (low if start is None else max(low, start), high if end is None else min(high, end)) for low, high in days
+    ]
+    return [span for span in cut if span[0] < span[1]]
+
+
+def _iso(day: int) -> str:
+    return date.fromordinal(day).isoformat()
