@@ -70,6 +70,10 @@ SORTS = {
     "type": "d.type",
     "external_id": "d.external_id",
 }
+_JOINS = {
+    "owner": "JOIN users u ON u.id = d.owner_id",
+    "stage": "JOIN pipeline_stages s ON s.id = d.stage_id",
+}
 
 _TYPES = {"id": "int64", "owner_id": "int64", "stage_id": "int64", "version": "int64", "amount": "Int64"}
 
@@ -91,8 +95,8 @@ _WHERE = """
        AND (CAST(:amount_from AS bigint) IS NULL OR (d.amount >= :amount_from AND d.currency = :currency))
        AND (CAST(:amount_to AS bigint) IS NULL OR (d.amount <= :amount_to AND d.currency = :currency))
 """
-# One page of deals; <where> and <order> are replaced by text of this module.  The ids come first, so that the
-# rows before the page are only counted; a left join that nothing asks for is not made.
+# One page of deals; <join>, <where> and <order> are replaced by text of this module.  The ids are found first,
+# so that the rows before the page are only counted.
 _LIST = """
     SELECT d.id, d.source, d.external_id, d.name, d.account, d.owner_id, u.name AS owner, d.stage_id,
            s.name AS stage, CASE WHEN d.cancelled_on IS NULL THEN s.outcome ELSE 'cancelled' END AS outcome,
@@ -101,7 +105,7 @@ _LIST = """
                               ORDER BY c.share_ppm DESC, cu.name)
               FROM deal_credits c JOIN users cu ON cu.id = c.user_id WHERE c.deal_id = d.id) AS credited
       FROM (SELECT d.id
-              FROM deals d LEFT JOIN users u ON u.id = d.owner_id LEFT JOIN pipeline_stages s ON s.id = d.stage_id
+              FROM deals d <join>
             <where>
              ORDER BY <order> LIMIT :limit OFFSET :offset) page
       JOIN deals d USING (id) JOIN users u ON u.id = d.owner_id JOIN pipeline_stages s ON s.id = d.stage_id
@@ -167,7 +171,11 @@ def _read(conn: sa.Connection, page: Page, params: dict[str, Any], limit: int | 
     way = "DESC" if page.descending else "ASC"
     # A deal without an amount is the smallest, whichever way one looks.
     nulls = {"DESC": " NULLS LAST", "ASC": " NULLS FIRST"}[way] if page.sort == "amount" else ""
-    query = _LIST.replace("<where>", _WHERE).replace("<order>", f"{SORTS[page.sort]} {way}{nulls}, d.id {way}")
+    query = (
+        _LIST.replace("<join>", _JOINS.get(page.sort, ""))
+        .replace("<where>", _WHERE)
+        .replace("<order>", f"{SORTS[page.sort]} {way}{nulls}, d.id {way}")
+    )
     found = conn.execute(sa.text(query), params | {"limit": limit, "offset": offset})
     # Not by read_sql: one missing amount would make floats of all the others.
     frame = pd.DataFrame(found.all(), columns=list(found.keys()), dtype=object)
