@@ -1,0 +1,43 @@
+"""How the system is: what the status page and the health checks ask."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+import sqlalchemy as sa
+
+from engine.db.database import Database
+from engine.services.access import Actor, require
+from engine.workers.pool import Pool
+
+
+@dataclass(frozen=True)
+class SystemStatus:
+    """`workers` has a row per calculation process: worker, pid, interpreter, shards, deals, busy_seconds, restarts."""
+
+    interpreter: str
+    interpreter_note: str
+    workers: pd.DataFrame
+    database: str
+    deals: int
+
+
+# The planner's estimate: counting a million rows to show a round figure is not worth it.
+_DATABASE = sa.text("""
+    SELECT split_part(version(), ' ', 2) AS version,
+           pg_size_pretty(pg_database_size(current_database())) AS size,
+           (SELECT CAST(greatest(reltuples, 0) AS bigint) FROM pg_class WHERE oid = CAST('deals' AS regclass)) AS deals
+""")
+
+
+def system_status(db: Database, pool: Pool, actor: Actor) -> SystemStatus:
+    """Workers, interpreter and database as they are now.  Needs "status.view"."""
+    require(actor, "status.view")
+    with db.read() as conn:
+        found = conn.execute(_DATABASE).one()
+    return SystemStatus(
+        pool.interpreter,
+        pool.note,
+        pd.DataFrame([vars(worker) for worker in pool.status()]),
+        f"PostgreSQL {found.version}, {found.size}",
+        found.deals,
+    )
