@@ -1,0 +1,369 @@
+"""Runs, adjustments, approvals and payments on a real database, with real workers."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+
+import pytest
+import sqlalchemy as sa
+from engine.workers.pool import Pool
+
+from engine.db.database import Database
+from engine.errors import ProblemsError, QuotaPathError
+from engine.services import earnings, payouts, runs
+from engine.services.access import Actor, Forbidden
+
+PLAN = """
+plan = "ae"
+effective_from = 2026-01-01
+currency = "USD"
+pay_period = "month"
+
+[[component]]
+id = "new-business"
+kind = "quota"
+quota_period = "quarter"
+when = { type = ["New", "Expansion"] }
+tiers = [{ from = "0%", rate = "8%" }, { from = "100%", rate = "12%" }]
+"""
+MANAGER_PLAN = """
+plan = "manager"
+effective_from = 2026-01-01
+currency = "USD"
+pay_period = "month"
+
+[[component]]
+id = "override"
+kind = "percentage"
+credit_from = "direct_reports"
+rate = "1%"
+"""
+
+
+class Company:
+    """Ana and Bo sell in a team that Mia leads; Ada is the admin.  Money is given in dollars."""
+
+    def __init__(self, url: str) -> None:
+        self.db = Database(url)
+        with self.db.write() as conn:
+            conn.execute(sa.text("INSERT INTO company (name, currency) VALUES ('Test', 'USD')"))
+            people = {"ada": "admin", "ana": "rep", "bo": "rep", "mia": "manager", "fay": "finance"}
+            self.users = {
+                code: conn.scalar(
+                    sa.text(
+                        "INSERT INTO users (code, name, email, role) "
+                        "VALUES (:c, :n, :c || '@test.example', :r) RETURNING id"
+                    ),
+                    {"c": code, "n": code.capitalize(), "r": role},
+                )
+                for code, role in people.items()
+            }
+            self.actors = {code: Actor(self.users[code], role, code) for code, role in people.items()}
+            team = conn.scalar(sa.text("INSERT INTO teams (name) VALUES ('East') RETURNING id"))
+            conn.execute(
+                sa.text("INSERT INTO team_structure (team_id, manager_id, start_date) VALUES (:t, :m, '2025-01-01')"),
+                {"t": team, "m": self.users["mia"]},
+            )
+            for code in ("ana", "bo"):
+                conn.execute(
+                    sa.text("INSERT INTO team_members (team_id, user_id, start_date) VALUES (:t, :u, '2025-01-01')"),
+                    {"t": team, "u": self.users[code]},
+                )
+                conn.execute(
+                    sa.text("""
+                        INSERT INTO quotas (user_id, period, start_date, end_date, amount, currency)
+                        VALUES (:u, '2026-Q1', '2026-01-01', '2026-04-01', 10000000, 'USD')
+                    """),
+                    {"u": self.users[code]},
+                )
+            self._publish(conn, "ae", PLAN, ("ana", "bo"))
+            self._publish(conn, "manager", MANAGER_PLAN, ("mia",))
+
+    def _publish(self, conn: sa.Connection, name: str, document: str, people: tuple[str, ...]) -> None:
+        plan = conn.scalar(sa.text("INSERT INTO plans (name, title) VALUES (:n, :n) RETURNING id"), {"n": name})
+        conn.execute(
+            sa.text("""
+                INSERT INTO plan_versions (plan_id, effective_from, document, hash, status, published_at)
+                VALUES (:p, '2026-01-01', :d, '', 'published', now())
+            """),
+            {"p": plan, "d": document},
+        )
+        for code in people:
+            conn.execute(
+                sa.text("INSERT INTO plan_assignments (user_id, plan_id, start_date) VALUES (:u, :p, '2026-01-01')"),
+                {"u": self.users[code], "p": plan},
+            )
+
+    def deal(
+        self, name: str, owner: str, day: str, dollars: int, stage: str = "Closed Won", source: str = "crm"
+    ) -> int:
+        with self.db.write() as conn:
+            return conn.execute(
+                sa.text("""
+                    INSERT INTO deals (source, external_id, name, owner_id, stage_id, amount, currency,
+                                       close_date, type)
+                    SELECT :source, :name, :name, :owner, id, :cents, 'USD', :day, 'New'
+                      FROM pipeline_stages WHERE name = :stage RETURNING id
+                """),
+                {
+                    "source": source,
+                    "name": name,
+                    "owner": self.users[owner],
+                    "cents": dollars * 100,
+                    "day": day,
+                    "stage": stage,
+                },
+            ).scalar_one()
+
+    def change(self, deal: int, **values: object) -> None:
+        with self.db.write() as conn:
+            for column, value in values.items():
+                conn.execute(sa.text(f"UPDATE deals SET {column} = :v WHERE id = :d"), {"v": value, "d": deal})
+
+    def earned(self, who: str, period: str) -> int:
+        found = earnings.earned(self.db, self.actors["ada"], self.users[who], period)
+        return 0 if found is None else int(found.totals["earned"] or 0)
+
+    def balance(self, who: str) -> int:
+        with self.db.read() as conn:
+            query = sa.text(
+                "SELECT coalesce(sum(amount), 0)::bigint FROM ledger WHERE user_id = :u".replace("::", "\\:\\:")
+            )
+            return conn.scalar(query, {"u": self.users[who]}) or 0
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    with Pool(1) as found:
+        yield found
+
+
+@pytest.fixture
+def company(database_url: str) -> Iterator[Company]:
+    found = Company(database_url)
+    yield found
+    found.db.close()
+
+
+def test_a_month_of_a_quarterly_quota(company: Company, pool: Pool) -> None:
+    company.deal("D1", "ana", "2026-01-20", 60_000)
+    company.deal("D2", "ana", "2026-02-11", 70_000)
+    company.deal("open", "ana", "2026-02-12", 999, stage="Proposal")
+    ada = company.actors["ada"]
+    runs.run_period(company.db, pool, ada, "2026-01")
+    runs.run_period(company.db, pool, ada, "2026-02")
+    # 60,000 x 8%; then 40,000 x 8% + 30,000 x 12%; the manager 1% of both
+    assert company.earned("ana", "2026-01") == 480_000
+    assert company.earned("ana", "2026-02") == 680_000
+    assert company.earned("mia", "2026-02") == 70_000
+    shown = earnings.earned(company.db, ada, company.users["ana"], "2026-02")
+    assert shown is not None
+    assert shown.attainment["attainment"].tolist() == [1.3]
+    assert shown.lines["deal"].tolist() == ["D2"]
+
+
+def test_the_explanation_adds_up_to_the_line(company: Company, pool: Pool) -> None:
+    company.deal("D1", "ana", "2026-01-20", 60_000)
+    company.deal("D2", "ana", "2026-02-11", 70_000)
+    ada = company.actors["ada"]
+    runs.run_period(company.db, pool, ada, "2026-02")
+    shown = earnings.earned(company.db, ada, company.users["ana"], "2026-02")
+    assert shown is not None
+    working = earnings.explain_line(company.db, ada, int(shown.lines["line_id"].iloc[0]))
+    text = "\n".join(working.texts)
+    for part in ("40,000.00", "30,000.00", "8%", "12%", "6,800.00", "new-business"):
+        assert part in text
+
+
+def test_same_inputs_same_hashes(company: Company, pool: Pool) -> None:
+    for number in range(20):
+        company.deal(f"D{number}", "ana" if number % 3 else "bo", f"2026-01-{number + 1:02d}", 1_000 + number)
+    hashes = set()
+    with Pool(2, "cpython") as other:
+        for workers in (pool, other, pool):
+            run_id = runs.run_period(company.db, workers, company.actors["ada"], "2026-01")
+            with company.db.read() as conn:
+                hashes.add(conn.execute(sa.text(f"SELECT inputs_hash, lines_hash FROM runs WHERE id = {run_id}")).one())
+    assert len({(bytes(a), bytes(b)) for a, b in hashes}) == 1
+
+
+def test_a_closed_period_never_moves_and_the_next_one_carries_the_difference(company: Company, pool: Pool) -> None:
+    ada = company.actors["ada"]
+    first = company.deal("D1", "ana", "2026-01-20", 60_000)
+    runs.run_period(company.db, pool, ada, "2026-01")
+    payouts.approve_period(company.db, ada, "2026-01")
+    payouts.mark_paid(company.db, ada, "2026-01")
+    assert company.balance("ana") == 0
+
+    company.change(first, amount=5_000_000)  # 50,000 after all: 800 less
+    late = company.deal("late", "ana", "2026-01-31", 1_000)  # and a deal that came in late: 80 more
+    with pytest.raises(QuotaPathError, match="never moves"):
+        runs.run_period(company.db, pool, ada, "2026-01")
+    runs.run_period(company.db, pool, ada, "2026-02")
+    assert company.earned("ana", "2026-01") == 480_000
+    shown = earnings.earned(company.db, ada, company.users["ana"], "2026-02")
+    assert shown is not None
+    assert dict(zip(shown.lines["deal"], shown.lines["amount"], strict=True)) == {"D1": -80_000, "late": 8_000}
+    assert set(shown.lines["origin_period"]) == {"2026-01"}
+    working = earnings.explain_line(company.db, ada, int(shown.lines["line_id"].iloc[0]))
+    assert "4,800.00" in "\n".join(working.texts)
+
+    payouts.approve_period(company.db, ada, "2026-02")
+    assert company.balance("ana") == -72_000  # overpaid: carried, not asked back
+    runs.run_period(company.db, pool, ada, "2026-03")
+    assert company.earned("ana", "2026-03") == 0
+    assert late
+
+
+def test_what_was_overpaid_lowers_the_next_payout(company: Company, pool: Pool) -> None:
+    ada = company.actors["ada"]
+    first = company.deal("D1", "ana", "2026-01-20", 10_000)
+    runs.run_period(company.db, pool, ada, "2026-01")
+    payouts.approve_period(company.db, ada, "2026-01")
+    payouts.mark_paid(company.db, ada, "2026-01")
+    company.change(first, amount=0)
+    company.deal("D2", "ana", "2026-02-03", 20_000)
+    runs.run_period(company.db, pool, ada, "2026-02")
+    payouts.approve_period(company.db, ada, "2026-02")
+    people = payouts.period_people(company.db, ada, "2026-02").set_index("code")
+    assert people.loc["ana", "due"] == 160_000 - 80_000
+    payouts.mark_paid(company.db, ada, "2026-02")
+    assert company.balance("ana") == 0
+
+
+def test_approving_and_paying_twice_is_once(company: Company, pool: Pool) -> None:
+    ada = company.actors["ada"]
+    company.deal("D1", "ana", "2026-01-20", 60_000)
+    runs.run_period(company.db, pool, ada, "2026-01")
+
+    def together(action: object) -> list[object]:
+        with ThreadPoolExecutor(4) as threads:
+            return list(threads.map(lambda _: action(company.db, ada, "2026-01").id, range(4)))  # type: ignore[operator]
+
+    assert len(set(together(payouts.approve_period))) == 1
+    assert company.balance("ana") == 480_000
+    assert len(set(together(payouts.mark_paid))) == 1
+    assert company.balance("ana") == 0
+    with company.db.read() as conn:
+        kinds = conn.execute(sa.text("SELECT kind, count(*) FROM ledger GROUP BY kind ORDER BY kind")).all()
+    assert [tuple(row) for row in kinds] == [("earned", 2), ("paid", 2)]
+
+
+def test_a_run_from_before_an_approval_cannot_be_approved(company: Company, pool: Pool) -> None:
+    ada = company.actors["ada"]
+    company.deal("D1", "ana", "2026-01-20", 60_000)
+    runs.run_period(company.db, pool, ada, "2026-01")
+    runs.run_period(company.db, pool, ada, "2026-02")
+    payouts.approve_period(company.db, ada, "2026-01")
+    with pytest.raises(QuotaPathError, match="Run 2026-02 again"):
+        payouts.approve_period(company.db, ada, "2026-02")
+
+
+@pytest.mark.parametrize("statement", ["UPDATE ledger SET amount = 0", "DELETE FROM ledger", "TRUNCATE ledger CASCADE"])
+def test_the_database_itself_refuses_to_change_the_ledger(company: Company, pool: Pool, statement: str) -> None:
+    company.deal("D1", "ana", "2026-01-20", 60_000)
+    runs.run_period(company.db, pool, company.actors["ada"], "2026-01")
+    payouts.approve_period(company.db, company.actors["ada"], "2026-01")
+    with pytest.raises(sa.exc.IntegrityError, match="append-only"), company.db.write() as conn:
+        conn.execute(sa.text(statement))
+    with pytest.raises(sa.exc.IntegrityError, match="never moves"), company.db.write() as conn:
+        conn.execute(sa.text("UPDATE pay_periods SET status = 'open'"))
+
+
+def test_deals_of_two_sources_may_share_an_id(company: Company, pool: Pool) -> None:
+    company.deal("D1", "ana", "2026-01-20", 10_000)
+    company.deal("D1", "ana", "2026-01-20", 20_000, source="other")
+    runs.run_period(company.db, pool, company.actors["ada"], "2026-01")
+    assert company.earned("ana", "2026-01") == 240_000
+
+
+def test_shared_credit(company: Company, pool: Pool) -> None:
+    deal = company.deal("D1", "ana", "2026-01-20", 10_000)
+    with company.db.write() as conn:
+        for code, share in (("ana", 600_000), ("bo", 400_000)):
+            conn.execute(
+                sa.text("INSERT INTO deal_credits VALUES (:d, :u, :s)"),
+                {"d": deal, "u": company.users[code], "s": share},
+            )
+    company.deal("D0", "bo", "2026-01-01", 1_000)
+    runs.run_period(company.db, pool, company.actors["ada"], "2026-01")
+    assert (company.earned("ana", "2026-01"), company.earned("bo", "2026-01")) == (48_000, 40_000)
+    assert company.earned("mia", "2026-01") == 11_000
+
+
+def test_problems_name_the_deal_and_nothing_is_kept(company: Company, pool: Pool) -> None:
+    deal = company.deal("D1", "ana", "2026-01-20", 10_000)
+    company.change(deal, amount=None)
+    with pytest.raises(ProblemsError) as caught:
+        runs.run_period(company.db, pool, company.actors["ada"], "2026-01")
+    assert "D1" in str(caught.value)
+    with company.db.read() as conn:
+        assert conn.scalar(sa.text("SELECT count(*) FROM pay_periods")) == 0
+
+
+def test_nothing_to_calculate_is_said(company: Company, pool: Pool) -> None:
+    with pytest.raises(QuotaPathError, match="No published plan pays by the quarter"):
+        runs.run_period(company.db, pool, company.actors["ada"], "2026-Q1")
+    with pytest.raises(QuotaPathError, match="is not a period"):
+        runs.run_period(company.db, pool, company.actors["ada"], "2026-13")
+    with pytest.raises(QuotaPathError, match="has not been calculated"):
+        payouts.approve_period(company.db, company.actors["ada"], "2026-01")
+
+
+def test_reach(company: Company, pool: Pool) -> None:
+    company.deal("D1", "ana", "2026-01-20", 10_000)
+    company.deal("D2", "bo", "2026-01-20", 10_000)
+    for code in ("ana", "mia", "fay"):
+        with pytest.raises(Forbidden):
+            runs.run_period(company.db, pool, company.actors[code], "2026-01")
+        with pytest.raises(Forbidden):
+            payouts.approve_period(company.db, company.actors[code], "2026-01")
+    runs.run_period(company.db, pool, company.actors["ada"], "2026-01")
+
+    def seen(code: str) -> set[str]:
+        return set(earnings.payees(company.db, company.actors[code], "2026-01")["code"])
+
+    assert seen("ana") == {"ana"}
+    assert seen("mia") == seen("fay") == {"ana", "bo", "mia"}
+    lines = earnings.earned(company.db, company.actors["bo"], company.users["bo"], "2026-01")
+    assert lines is not None
+    line_id = int(lines.lines["line_id"].iloc[0])
+    for reader in ("bo", "mia", "fay"):
+        assert earnings.explain_line(company.db, company.actors[reader], line_id).texts
+    with pytest.raises(Forbidden):
+        earnings.explain_line(company.db, company.actors["ana"], line_id)
+    with pytest.raises(Forbidden):
+        earnings.earned(company.db, company.actors["ana"], company.users["bo"], "2026-01")
+
+
+def test_payroll_file(company: Company, pool: Pool) -> None:
+    ada = company.actors["ada"]
+    company.deal("D1", "ana", "2026-01-20", 60_000)
+    with company.db.write() as conn:
+        conn.execute(sa.text("UPDATE users SET name = '=cmd()' WHERE code = 'ana'"))
+    runs.run_period(company.db, pool, ada, "2026-01")
+    with pytest.raises(QuotaPathError, match="not approved"):
+        payouts.payroll_csv(company.db, ada, "2026-01")
+    payouts.approve_period(company.db, ada, "2026-01")
+    lines = payouts.payroll_csv(company.db, ada, "2026-01").decode("utf-8-sig").splitlines()
+    assert lines[1] == "ana,'=cmd(),ana@test.example,2026-01,4800.00,USD,approved,"
+    payouts.mark_paid(company.db, ada, "2026-01")
+    paid = payouts.payroll_csv(company.db, ada, "2026-01").decode("utf-8-sig").splitlines()[1]
+    assert paid.startswith("ana,'=cmd(),ana@test.example,2026-01,4800.00,USD,paid,20")
+    assert date.fromisoformat(paid.rsplit(",", 1)[1])
+
+
+def test_a_draw_tops_up_and_is_repaid(company: Company, pool: Pool) -> None:
+    ada = company.actors["ada"]
+    draw = PLAN.replace('plan = "ae"', 'plan = "drawn"') + '\n[draw]\nkind = "recoverable"\namount = 3000\n'
+    with company.db.write() as conn:
+        conn.execute(sa.text("DELETE FROM plan_assignments WHERE user_id = :u"), {"u": company.users["bo"]})
+        company._publish(conn, "drawn", draw, ("bo",))
+    company.deal("D1", "bo", "2026-01-20", 10_000)  # earns 800: 2,200 advanced
+    company.deal("D2", "bo", "2026-02-20", 70_000)  # earns 5,600: the 2,200 come back
+    for month, paid in (("2026-01", 300_000), ("2026-02", 560_000 - 220_000)):
+        runs.run_period(company.db, pool, ada, month)
+        payouts.approve_period(company.db, ada, month)
+        due = payouts.period_people(company.db, ada, month).set_index("code").loc["bo", "due"]
+        assert due == paid
+    assert company.balance("bo") == 80_000 + 560_000
