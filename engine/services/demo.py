@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
-import bcrypt
 import sqlalchemy as sa
 
-from engine.db import audit
+from engine.db import audit, setup
 from engine.db.bulk import copy_rows
 from engine.db.database import Database
 from engine.errors import QuotaPathError
+from engine.periods import Period, period_of
 from engine.plans.canonical import plan_hash
 from engine.plans.document import parse_plan
+from engine.services import payouts, runs, sign_in
+from engine.services.access import Actor
 from engine.services.demo_company import DemoCompany, Span
 
 if TYPE_CHECKING:
@@ -38,23 +40,47 @@ class DemoAccounts:
 def load_demo(db: Database, pool: Pool, today: date, on_progress: Progress | None = None) -> DemoAccounts:
     """Fill an empty database with Northwind Robotics as it stands on `today`.
 
-    `on_progress` gets (done, total, what is being done).  Raises QuotaPathError when the database holds
-    anything; then nothing was written.
+    The data comes in one transaction; then every month of the history is run, and the months before the
+    running quarter are approved and paid.  `on_progress` gets (done, total, what is being done).  Raises
+    QuotaPathError when the database holds anything; then nothing was written.
     """
-    report = on_progress or (lambda *_: None)
     company = DemoCompany(today)
-    report(0, 10, "Making up the company")
+    months = list(_months(company))
+    total = len(months) + 4
+
+    def report(done: int, what: str) -> None:
+        if on_progress is not None:
+            on_progress(done, total, what)
+
     with db.write() as conn:
-        conn.execute(sa.text("LOCK TABLE company IN EXCLUSIVE MODE"))
-        if conn.scalar(sa.text("SELECT EXISTS (SELECT FROM company) OR EXISTS (SELECT FROM users)")):
+        setup.lock_setup(conn)
+        if setup.company(conn) is not None or setup.has_users(conn):
             raise QuotaPathError(
                 "The database is not empty, so the demo company was not loaded. "
                 "Point DATABASE_URL (or QUOTAPATH_HOME) at an empty one."
             )
-        _Loader(conn, company).load(report)
+        loader = _Loader(conn, company)
+        loader.load(report)
+        admin = company.people[0]
+        actor = Actor(loader.people[admin.name], admin.role, admin.name, admin.email)
+    for done, month in enumerate(months, 4):
+        report(done, f"Running {month.name}")
+        runs.run_period(db, pool, actor, month.name)
+        if month.end <= company.running.start:
+            payouts.approve_period(db, actor, month.name)
+            payouts.mark_paid(db, actor, month.name)
+    report(total, "Done")
     return DemoAccounts(
         PASSWORD, tuple((person.role, person.name, person.email) for person in company.people if not person.left_on)
     )
+
+
+def _months(company: DemoCompany) -> Iterator[Period]:
+    """The months of the history, the one that holds today the last."""
+    month = period_of("month", company.start.toordinal())
+    while month.start <= company.today.toordinal():
+        yield month
+        month = month.next()
 
 
 class _Loader:
@@ -65,18 +91,16 @@ class _Loader:
         self.people = {person.name: number for number, person in enumerate(company.people, 1)}
         self.teams = {team.name: number for number, team in enumerate(company.teams, 1)}
 
-    def load(self, report: Progress) -> None:
+    def load(self, report: Callable[[int, str], None]) -> None:
         """Everything but runs and payouts."""
-        self.conn.execute(
-            sa.text("INSERT INTO company (name, currency, is_demo) VALUES (:name, :currency, true)"),
-            {"name": self.company.name, "currency": self.company.currency},
-        )
+        setup.add_company(self.conn, self.company.name, self.company.currency, is_demo=True)
+        report(0, "People and teams")
         self._people()
-        report(1, 10, "Plans and quotas")
+        report(1, "Plans and quotas")
         self._plans()
-        report(2, 10, "Deals and activities")
+        report(2, "Deals and activities")
         self._deals()
-        report(4, 10, "Counting")
+        report(3, "Statistics")
         self.conn.execute(sa.text("ANALYZE"))
         audit.record(self.conn, None, "demo.load", f"company {self.company.name}", {"day": self.company.today})
 
@@ -88,7 +112,7 @@ class _Loader:
             )
 
     def _people(self) -> None:
-        shared = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(10)).decode()
+        shared = sign_in.hash_password(PASSWORD)
         self._copy(
             "users",
             "id code name email role password_hash is_active hired_on left_on",

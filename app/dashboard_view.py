@@ -1,0 +1,336 @@
+"""The parts of the dashboard: cards, charts, attainment, top deals."""
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from app import charts, navigation, widgets
+from app.widgets import Card, date_column, money_column, number_column, percent_column, progress_column, text_column
+from engine.money import currency_digits
+from engine.periods import Period
+from engine.services.access import Actor
+from engine.services.dashboard import Dashboard, Figure
+
+_MILLION = 1_000_000
+
+
+def show(actor: Actor, board: Dashboard) -> None:
+    """The whole page under the filters."""
+    st.caption(_compared(board))
+    _notes(board)
+    _cards(actor, board)
+    left, right = st.columns([3, 2], gap="medium")
+    with left.container(border=True, height="stretch"):
+        _revenue(board)
+    with right.container(border=True, height="stretch"):
+        _pipeline(board)
+    left, right = st.columns([3, 2], gap="medium")
+    with left.container(border=True, height="stretch"):
+        _commission(board)
+    with right.container(border=True, height="stretch"):
+        _attainment(board)
+    with st.container(border=True):
+        _top_deals(board)
+
+
+def _compared(board: Dashboard) -> str:
+    now, before = widgets.period_title(board.period), widgets.period_title(board.before)
+    if not board.running:
+        return f"{now}, changes against {before}."
+    return f"{now} so far. Changes are against the same days of {before}, up to {board.compared_until:%d %B}."
+
+
+def _notes(board: Dashboard) -> None:
+    """What the figures lack, and the way to it for those who can do something about it."""
+    if board.not_run:
+        months = _listed([widgets.period_title(month) for month in board.not_run])
+        several = len(board.not_run) > 1
+        with st.container(horizontal=True, vertical_alignment="center", key="not_run"):
+            st.info(
+                f"Commission of {months} has not been calculated yet, so {'they are' if several else 'it is'} "
+                "missing from commission, effective rate and attainment.",
+                icon=":material/pending_actions:",
+            )
+            navigation.link("runs", "Go to runs", {"period": board.not_run[-1].name})
+    if board.unconverted:
+        st.warning(
+            f"{board.unconverted:,} deals in other currencies are left out: there is no exchange rate to "
+            f"{board.currency} on or before their close date.",
+            icon=":material/currency_exchange:",
+        )
+
+
+def _listed(names: list[str]) -> str:
+    if len(names) > 3:
+        return f"{names[0]} to {names[-1]}"
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+# --------------------------------------------------------------------------------------------- cards
+
+
+def _cards(actor: Actor, board: Dashboard) -> None:
+    currency = board.currency
+    own = actor.role == "rep"
+    rate = board.rate
+    widgets.cards(
+        _money_card("Won revenue", board.won, currency, "Deals won, by close date and owner; refunds are taken off."),
+        _money_card(
+            "Your commission" if own else "Commission earned",
+            board.commission,
+            currency,
+            "From the latest run of each pay period, adjustments included.",
+        ),
+        Card(
+            "Effective rate",
+            _percent(rate.value, 2),
+            _points(None if rate.value is None or rate.before is None else rate.value - rate.before, 2),
+            help="Commission earned per unit of won revenue, over the months that have been run.",
+            trend=_trend(rate),
+        ),
+        _attainment_card(board),
+        Card(
+            "Deals won",
+            f"{board.deals.value:,}",
+            _change(board.deals),
+            _better(board.deals),
+            "Refunds are not counted.",
+            _trend(board.deals),
+        ),
+        _money_card("Average deal", board.average, currency, "Won revenue per deal won."),
+        Card(
+            "Open pipeline",
+            _short(board.open_amount, currency),
+            help=f"{board.open_deals:,} open deals, {widgets.money(board.open_amount, currency)}, that should close in "
+            f"{widgets.period_title(board.period)}.",
+        ),
+        Card(
+            "Weighted pipeline",
+            _short(board.weighted.value, currency),
+            help="Open pipeline times the probability of each stage. The small chart is this and the coming periods.",
+            trend=_trend(board.weighted),
+        ),
+    )
+
+
+def _money_card(label: str, figure: Figure, currency: str, meaning: str) -> Card:
+    exact = "" if figure.value is None else f" Exactly {widgets.money(round(figure.value), currency)}."
+    return Card(
+        label, _short(figure.value, currency), _change(figure), _better(figure), meaning + exact, _trend(figure)
+    )
+
+
+def _attainment_card(board: Dashboard) -> Card:
+    """While the quota period runs: how far from pace.  Afterwards: more or less than in the period before."""
+    figure = board.attainment
+    delta, good = None, None
+    if figure.value is not None and board.pace is not None and board.pace < 1:
+        ahead = figure.value - board.pace
+        delta, good = f"{_points(ahead)} to pace", ahead >= 0
+    elif figure.value is not None and figure.before is not None:
+        delta, good = _points(figure.value - figure.before), figure.value >= figure.before
+    return Card(
+        "Quota attainment",
+        _percent(figure.value, 1),
+        delta,
+        good,
+        "Credit to date over quota, from the latest run; team leads are not counted again. Pace is where an even "
+        "quarter would stand today.",
+        _trend(figure),
+    )
+
+
+def _trend(figure: Figure) -> list[float] | None:
+    """A sparkline, where there is something to see."""
+    return list(figure.trend) if sum(1 for each in figure.trend if each) > 1 else None
+
+
+def _change(figure: Figure) -> str | None:
+    return None if figure.change is None else f"{figure.change:+.1%}"
+
+
+def _better(figure: Figure) -> bool | None:
+    return None if figure.change is None else figure.change >= 0
+
+
+def _points(difference: float | None, digits: int = 1) -> str | None:
+    return None if difference is None else f"{difference * 100:+.{digits}f} pts"
+
+
+def _percent(ratio: float | None, digits: int) -> str:
+    return "–" if ratio is None else f"{ratio:.{digits}%}"
+
+
+def _short(cents: float | None, currency: str) -> str:
+    """Money that fits a card: exact below a million."""
+    if cents is None:
+        return "–"
+    units = cents / 10 ** currency_digits(currency)
+    if abs(units) < _MILLION:
+        return widgets.money(round(cents), currency)
+    in_millions = widgets.money(round(units / _MILLION * 10 ** (2 if currency_digits(currency) else 0)), currency)
+    return f"{in_millions}M"
+
+
+# --------------------------------------------------------------------------------------------- charts
+
+
+def _revenue(board: Dashboard) -> None:
+    st.subheader("Won revenue", anchor=False)
+    titles = {each.name: widgets.period_title(each) for each in (board.period, board.before)}
+    if not board.revenue["amount"].any():
+        st.caption(f"Nothing was won in {_listed(list(titles.values()))}.")
+        return
+    charts.trend(
+        board.revenue.assign(series=board.revenue["series"].map(titles)),
+        "at",
+        "amount",
+        color="series",
+        currency=board.currency,
+        y_title="Revenue",
+        alt_text=f"Won revenue since the start of {_listed(list(titles.values()))}, cumulated",
+    )
+
+
+def _pipeline(board: Dashboard) -> None:
+    title = widgets.period_title(board.period)
+    st.subheader("Open pipeline by stage", anchor=False)
+    if board.stages.empty:
+        st.caption(f"No open deal should close in {title}.")
+    else:
+        _stage_bars(board.stages, board.currency, f"Open pipeline by stage for {title}, in full and weighted")
+    if board.overdue_deals:
+        amount = widgets.money(board.overdue_amount, board.currency)
+        st.caption(widgets.plain(f"{board.overdue_deals:,} open deals ({amount}) are past their close date."))
+
+
+def _stage_bars(stages: pd.DataFrame, currency: str, alt_text: str) -> None:
+    kinds = {"amount": "In full", "weighted": "Weighted"}
+    data = stages.melt(["stage", "deals"], list(kinds), "kind", "value")
+    data["kind"] = data["kind"].map(kinds)
+    data["value"] = data["value"].astype("float64") / 10 ** currency_digits(currency)
+    sign = "$" if currency == "USD" else ""
+    chart = (
+        alt.Chart(data)
+        .mark_bar(cornerRadiusEnd=4)
+        .encode(
+            alt.X("value:Q", title=None if sign else currency, axis=alt.Axis(format=f"{sign}~s", tickCount=4)),
+            alt.Y("stage:N", title=None, sort=None),
+            yOffset=alt.YOffset("kind:N", sort=list(kinds.values())),
+            color=alt.Color("kind:N", title=None, sort=list(kinds.values()), legend=alt.Legend(orient="top")),
+            tooltip=[
+                alt.Tooltip("stage:N", title="Stage"),
+                alt.Tooltip("kind:N", title="Pipeline"),
+                alt.Tooltip("value:Q", title=currency, format=f"{sign},.{currency_digits(currency)}f"),
+                alt.Tooltip("deals:Q", title="Deals", format=","),
+            ],
+        )
+        .properties(height=300)
+    )
+    st.altair_chart(chart, alt=alt_text)
+    with st.popover("Table", icon=":material/table_rows:", type="tertiary"):
+        widgets.table(
+            stages,
+            {
+                "stage": text_column("Stage"),
+                "deals": number_column("Deals"),
+                "amount": money_column("In full", currency),
+                "weighted": money_column("Weighted", currency),
+            },
+            key="pipeline_table",
+            export="pipeline-by-stage",
+        )
+
+
+def _commission(board: Dashboard) -> None:
+    st.subheader("Commission by month", anchor=False)
+    months = board.commission_months
+    if months.empty:
+        st.caption("No pay period has been calculated yet.")
+        return
+    charts.bars(
+        months.assign(
+            month=[f"{month:%b} {month:%y}" for month in months["month"]], status=months["status"].str.capitalize()
+        ),
+        "month",
+        "amount",
+        color="status",
+        currency=board.currency,
+        y_title="Commission",
+        alt_text="Commission earned in each of the last twelve months, by whether it is paid",
+    )
+
+
+# --------------------------------------------------------------------------------------------- tables
+
+
+def _attainment(board: Dashboard) -> None:
+    st.subheader("Quota attainment", anchor=False)
+    people, currency = board.people, board.currency
+    if people.empty:
+        st.caption("No one here has a quota in a pay period that has been calculated.")
+        return
+    columns = {
+        "attainment": progress_column("Attained"),
+        "pace": percent_column("On pace for", help="Attainment at the end of the quota period, at the speed so far"),
+        "credit": money_column("Credit", currency),
+        "quota": money_column("Quota", currency),
+    }
+    if len(people) == 1:
+        _own_attainment(people.iloc[0], currency)
+        return
+    shown = people.assign(team=people["team"] + people["leads"].map({True: " (lead)", False: ""}))
+    by_person, by_team = st.tabs(["People", "Teams"])
+    with by_person:
+        widgets.table(
+            shown,
+            {"name": text_column("Person"), **columns, "team": text_column("Team")},
+            key="attainment_people",
+            export=f"attainment-{board.period.name}",
+        )
+    with by_team:
+        if board.teams.empty:
+            st.caption("None of these people is in a team.")
+        else:
+            widgets.table(
+                board.teams,
+                {"team": text_column("Team"), **columns},
+                key="attainment_teams",
+                export=f"attainment-teams-{board.period.name}",
+            )
+
+
+def _own_attainment(row: pd.Series, currency: str) -> None:
+    credit, quota = (widgets.money(int(row[name]), currency) for name in ("credit", "quota"))
+    st.metric(row["name"], _percent(row["attainment"], 1), delta_color="off")
+    st.progress(min(1.0, max(0.0, float(row["attainment"]))), text=widgets.plain(f"{credit} of {quota}"))
+    st.caption(f"At this speed {_percent(row['pace'], 1)} by the end of the quota period.")
+
+
+def _top_deals(board: Dashboard) -> None:
+    st.subheader("Top deals", anchor=False)
+    won, still_open = st.tabs(["Won", "Open"])
+    for tab, frame, word in ((won, board.top_won, "won"), (still_open, board.top_open, "open")):
+        with tab:
+            if frame.empty:
+                st.caption(_no_deals(board.period, word))
+                continue
+            widgets.table(
+                frame,
+                {
+                    "name": text_column("Deal"),
+                    "amount": money_column("Amount", board.currency),
+                    "owner": text_column("Owner"),
+                    "stage": text_column("Stage"),
+                    "close_date": date_column("Close date"),
+                    "type": text_column("Type"),
+                    "product": text_column("Product"),
+                },
+                key=f"top_{word}",
+                export=f"top-deals-{word}-{board.period.name}",
+            )
+
+
+def _no_deals(period: Period, word: str) -> str:
+    title = widgets.period_title(period)
+    return f"No deal was won in {title}." if word == "won" else f"No open deal should close in {title}."
