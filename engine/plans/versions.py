@@ -81,13 +81,16 @@ def _against(earlier: Plan, later: Plan, path: str) -> Iterable[Problem]:
 
 def _accumulation(versions: Sequence[tuple[str, Plan]]) -> Iterable[Problem]:
     """A component goes on accumulating over versions: over the same period, in the same kind of number."""
-    first_seen: dict[str, tuple[str, bool]] = {}
+    first_seen: dict[str, tuple[str, str, bool]] = {}
     for path, plan in versions:
         for index, component in enumerate(plan.components):
             in_money = component.measure in MONEY_MEASURES
-            period, money_before = first_seen.setdefault(component.id, (component.quota_period, in_money))
+            period, pay_period, money_before = first_seen.setdefault(
+                component.id, (component.quota_period, plan.pay_period, in_money)
+            )
             start = f"{path}component[{index}]"
-            if period != component.quota_period:
+            follows_pay_period = period == pay_period and component.quota_period == plan.pay_period
+            if period != component.quota_period and not follows_pay_period:  # else told of the pay period
                 yield Problem(
                     f"{start}.quota_period",
                     f'"{component.id}" accumulated over a {period} before, now over a {component.quota_period}.',
