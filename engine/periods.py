@@ -47,6 +47,14 @@ class Period:
         return date.fromordinal(self.end - 1)
 
     @property
+    def index(self) -> int:
+        """A number that grows by one from each period to the next of its kind."""
+        if self.kind == "week":
+            return self.start // 7
+        first = self.first_day
+        return (first.year * 12 + first.month - 1) // MONTHS[self.kind]
+
+    @property
     def days(self) -> int:
         return self.end - self.start
 

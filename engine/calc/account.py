@@ -213,6 +213,8 @@ class Account:
         self.period: Optional[Period] = None
         self.stretch: Optional[Stretch] = None
         self.earlier: List[Stretch] = []
+        modes = [mode(component) for component in components if component is not None]
+        self.keeps = len(modes) > 1 and MONEY in modes
         self.history: List[Tuple[int, int, int]] = []  # (x before, x after, money), for later versions
         self.last: Optional[Component] = None  # whose cap decides what is carried out of the period
         self.x = self.running = self.limited = self.paid = self.excess = 0
@@ -339,7 +341,7 @@ class Account:
             if self.pending is None or day >= self.block_end or self.pending.version != version:
                 self._begin_block("earned", version, component, day)
             end = bisect_left(days, self.block_end, place)
-            if stretch.mode == FUNCTION and not (self.earlier or stretch.limits) and stretch.open:
+            if stretch.mode == FUNCTION and stretch.open and not (self.earlier or stretch.limits or self.keeps):
                 self._fold(stretch, rows, credit, place, end)
             else:
                 for i in range(place, end):
@@ -405,12 +407,13 @@ class Account:
         """One credit, whatever its component: its own part, the versions' parts, rounding, limits."""
         before, self.x = self.x, self.x + credit
         x = self.x
+        if self.keeps:
+            self.history.append((before, x, money))
         if stretch.mode == FUNCTION:
             assert stretch.payout is not None
             stretch.number = stretch.payout.value(x) - stretch.before
         elif stretch.mode == MONEY:
             assert stretch.tiers is not None
-            self.history.append((before, x, money))
             stretch.tiers.take(before, x, money)
             number, rest = stretch.tiers.paid(x)
             stretch.number, stretch.rest = number - stretch.before, rest - stretch.before_rest

@@ -14,21 +14,13 @@ from engine.calc.book import NONE, Book, Deals, full_shares, visible
 from engine.calc.filters import both, match_numbers, match_words
 from engine.calc.model import MICRO, PPM, Component, Condition, ExchangeRate, Plan
 from engine.calc.payout import is_money, unit
+from engine.calc.result import Finding
 from engine.calc.tree import Span, Tree
 from engine.money import currency_digits, round_ratio, split_largest_remainder
 
 NO_RATE = NONE + 1  # money of a deal for whose currency there is no exchange rate
 
 Column = Sequence[int]
-
-
-class Finding(NamedTuple):
-    """A problem in the data; ``row`` is a deal, or -1 where ``path`` stands alone."""
-
-    row: int
-    path: str
-    message: str
-    remedy: str
 
 
 class Credited(NamedTuple):
@@ -117,6 +109,10 @@ class Credits:
             kept_credits += credits[low:high]
             kept_rows += rows[low:high]
         return kept_credits, kept_rows
+
+    def forget_findings(self) -> None:
+        self.findings = []
+        self._found = set()
 
     def find(self, row: int, path: str, message: str, remedy: str) -> None:
         """Note a problem once, however many people it touches."""
@@ -235,7 +231,7 @@ class Credits:
     def check_own(self, person: int, versions: Sequence[Plan], days: Sequence[Span]) -> None:
         """Deals of a person on a plan that no version, or no exchange rate, covers."""
         _, rows = self.own_rows(person, days)
-        self._check_dates(rows, versions)
+        self.check_dates(rows, versions)
         if self.deals.currency is not None:
             for measure in ("amount", "margin"):
                 for version in versions:
@@ -244,7 +240,8 @@ class Credits:
                         if column[row] == NO_RATE:
                             self._missing(row, measure, NO_RATE, version)
 
-    def _check_dates(self, rows: Sequence[int], versions: Sequence[Plan]) -> None:
+    def check_dates(self, rows: Sequence[int], versions: Sequence[Plan]) -> None:
+        """Rows, in order, that closed before a plan's first version."""
         closed, first = self.deals.close_date, versions[0]
         for row in rows:
             if closed[row] >= first.effective_from:
@@ -276,7 +273,7 @@ class Credits:
         A manager's credit is the sum of the credits of the people it comes from.  Columns of the measure
         ``commission`` are 0 here: it is known only once those people's lines are.
         """
-        days = _inside(days, component.window_from, component.window_until)
+        days = inside(days, component.window_from, component.window_until)
         if component.credit_from == "own":
             credits, rows = self.own_rows(person, days)
             groups: Optional[List[List[int]]] = None
@@ -315,7 +312,7 @@ class Credits:
         size = len(self.deals.credit_person) + 1
         pairs: List[int] = []
         for person, below in self.tree.below(manager, whole_team).items():
-            spans = [both for start, end in below for both in _inside(days, start, end)]
+            spans = [both for start, end in below for both in inside(days, start, end)]
             credits, rows = self.own_rows(person, spans)
             pairs += [row * size + credit for row, credit in zip(rows, credits)]
         pairs.sort()
@@ -370,18 +367,31 @@ class Credits:
     ) -> Tuple[List[int], int]:
         """Credit towards quota: every multiplier that matches takes part in the product."""
         credit = raw
-        for multiplier in component.multipliers:
-            common = gcd(multiplier.factor, PPM)
-            times, over = multiplier.factor // common, PPM // common
-            passed = self.matches(multiplier.when, plan)
+        for passed, times, over in self._factors(component, plan):
             credit = [
                 value * (times if passed is None or passed[row] else over) for value, row in zip(credit, rows)
             ]
             scale *= over
         return credit, scale
 
+    def _factors(self, component: Component, plan: Plan) -> List[Tuple[Optional[bytearray], int, int]]:
+        """For each multiplier the deals it matches, and its factor as a fraction."""
+        found = []
+        for multiplier in component.multipliers:
+            common = gcd(multiplier.factor, PPM)
+            passed = self.matches(multiplier.when, plan)
+            found.append((passed, multiplier.factor // common, PPM // common))
+        return found
 
-def _inside(days: Sequence[Span], start: Optional[int], end: Optional[int]) -> List[Span]:
+    def factor(self, component: Component, plan: Plan, row: int, scale: int) -> int:
+        """What one deal's measure is multiplied by to be credit in ``scale`` parts."""
+        for passed, times, over in self._factors(component, plan):
+            scale //= over
+            scale *= times if passed is None or passed[row] else over
+        return scale
+
+
+def inside(days: Sequence[Span], start: Optional[int], end: Optional[int]) -> List[Span]:
     """The part of these days in ``[start, end)``."""
     cut = [
         (low if start is None else max(low, start), high if end is None else min(high, end)) for low, high in days

@@ -21,7 +21,7 @@ class Quotas:
         }
 
     def of(self, person: int, plan: Plan, component: Component, period: Period) -> Optional[Quota]:
-        """The quota that holds, or None where nobody gave one.
+        """The quota that holds, or None where nobody gave one above 0.
 
         A row for the period, then the person's figure for the component, then the person's one figure,
         then the component's own.  A row for a named period stands as it is; the others are scaled to the
@@ -40,6 +40,8 @@ class Quotas:
         elif component.quota is not None:
             source, whole = "component", Fraction(component.quota)
         else:
+            return None
+        if whole <= 0:
             return None
         factor = Fraction(1)
         if source != "row":

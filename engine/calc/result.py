@@ -49,6 +49,15 @@ class Block(NamedTuple):
     gate: Optional[Tuple[int, int]]  # attainment of the gate's component
 
 
+class Finding(NamedTuple):
+    """A problem in the data; ``row`` is the deal that ``path`` belongs to, or -1."""
+
+    row: int
+    path: str
+    message: str
+    remedy: str
+
+
 class Attained(NamedTuple):
     """Attainment of a quota period: ``credit / quota`` over one denominator, exact."""
 

@@ -1,0 +1,414 @@
+"""From a book to what everyone earns.
+
+`calculate` does it all here and now; a worker keeps a `Desk` with a loaded book and calculates the people
+it is asked for, and `combine` puts such parts together.
+"""
+
+from array import array
+from fractions import Fraction
+from math import gcd
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
+
+from engine.calc.account import Account, Gated, Lines
+from engine.calc.book import FOREVER, Book
+from engine.calc.credits import Credited, Credits, inside
+from engine.calc.model import PPM, Component, Plan
+from engine.calc.payout import Payout, Quota
+from engine.calc.quotas import Quotas
+from engine.calc.result import (
+    LINE_COLUMNS,
+    MORE_COLUMNS,
+    Attained,
+    Block,
+    Finding,
+    Payment,
+    PayPeriod,
+    Result,
+)
+from engine.calc.settle import claw_back, due, pay_periods, payments
+from engine.calc.tree import Span, within
+from engine.errors import Problem, QuotaPathError
+from engine.periods import Period, period_of
+
+# More problems than anyone reads; a column that is missing altogether would give one for each deal.
+MOST_FINDINGS = 1000
+
+
+class CalculationError(QuotaPathError):
+    """A rule failed on an input: a fault of ours, told with the person and component it struck."""
+
+
+class Part(NamedTuple):
+    """What was calculated for some people; columns as in `Result`."""
+
+    blocks: List[Block]
+    columns: "Dict[str, array[int]]"
+    attainment: List[Attained]
+    pay: List[PayPeriod]
+    payments: List[Payment]
+    findings: List[Finding]
+
+
+def calculate(book: Book) -> Result:
+    """Lines, attainment, pay and payments of everyone in the book.
+
+    Problems in the data (a missing quota or measure, a deal before the first version, no exchange rate)
+    come back in `Result.problems`, and then nothing else does.  Raises `CalculationError` when a rule
+    fails, which names the person and the component.
+    """
+    return combine(book, [Desk(book).run(range(len(book.people)))])
+
+
+def combine(book: Book, parts: Iterable[Part]) -> Result:
+    """One result out of parts, in their order."""
+    blocks: List[Block] = []
+    columns = {name: array("q") for name in LINE_COLUMNS + MORE_COLUMNS}
+    attainment: List[Attained] = []
+    pay: List[PayPeriod] = []
+    due_later: List[Payment] = []
+    findings: Dict[Finding, None] = {}
+    for part in parts:
+        first, more = len(columns["deal"]), len(columns["limited"])
+        if first:
+            blocks += [_moved(block, first, more) for block in part.blocks]
+        else:
+            blocks += part.blocks
+        for name, column in part.columns.items():
+            if columns[name]:
+                columns[name].extend(column)
+            else:
+                columns[name] = column
+        attainment += part.attainment
+        pay += part.pay
+        due_later += part.payments
+        findings.update(dict.fromkeys(part.findings))
+    if findings:
+        problems = [_problem(book, finding) for finding in sorted(findings)[:MOST_FINDINGS]]
+        return Result(book, problems=tuple(problems))
+    return Result(book, blocks, columns, attainment, pay, due_later)
+
+
+def _moved(block: Block, first: int, more: int) -> Block:
+    return block._replace(first=block.first + first, more=block.more + more if block.more >= 0 else -1)
+
+
+def _problem(book: Book, finding: Finding) -> Problem:
+    if finding.row < 0:
+        return Problem(finding.path, finding.message, finding.remedy)
+    place = book.rows[finding.row] if book.rows else finding.row
+    name = f"deal {book.ids[finding.row]}: " if book.ids else ""
+    return Problem(f"deal[{place}].{finding.path}", name + finding.message, finding.remedy)
+
+
+class _Rules:
+    """A component id of a plan as one person is under it: its versions, and the days of each."""
+
+    def __init__(self, person: int, plans: Sequence[Plan], id: str, days: Sequence[Span]) -> None:
+        self.person, self.plans, self.id, self.assigned = person, plans, id, days
+        self.components: List[Optional[Component]] = [
+            next((component for component in plan.components if component.id == id), None) for plan in plans
+        ]
+        # Days before the first version are asked for as well, so that a deal in them is found out.
+        starts = [0] + [plan.effective_from for plan in plans[1:]]
+        self.days = [inside(days, start, end) for start, end in zip(starts, starts[1:] + [FOREVER])]
+
+    def versions(self) -> List[Tuple[int, Component]]:
+        return [(version, component) for version, component in enumerate(self.components) if component]
+
+    @property
+    def on_commission(self) -> bool:
+        return any("commission" in (part.measure, part.pays_on) for _, part in self.versions())
+
+    @property
+    def rolls_up(self) -> bool:
+        return any(part.credit_from != "own" for _, part in self.versions())
+
+
+class _Override:
+    """An account on commission, fed deal by deal while the lines beneath it come into being."""
+
+    def __init__(self, rules: _Rules, account: Account, credited: Dict[int, Credited]) -> None:
+        self.rules, self.account, self.credited = rules, account, credited
+        self.places = {version: {row: i for i, row in enumerate(part.rows)} for version, part in credited.items()}
+        self.below: Dict[int, Dict[int, List[Span]]] = {}  # version: who is credited from, and when
+
+
+class Desk:
+    """A loaded book, and the people calculated from it."""
+
+    def __init__(self, book: Book) -> None:
+        self.book = book
+        self.credits = Credits(book)
+        self.tree = self.credits.tree
+        self.quotas = Quotas(book, self.tree)
+        self._payouts: Dict[object, Payout] = {}
+
+    def run(self, people: Iterable[int]) -> Part:
+        """Calculate these people, by their codes."""
+        wanted = list(people)
+        book, lines = self.book, Lines()
+        self.credits.forget_findings()
+        part = Part(lines.blocks, {}, [], [], [], self.credits.findings)
+        drafts = self._sweep(wanted)
+        for person in wanted:
+            first = len(lines.blocks)
+            if person in drafts:
+                draft, accounts = drafts[person]
+                lines.add(draft)
+            else:
+                accounts = self._accounts(person, self._rules(person), lines)
+            name = book.people[person]
+            for rules, account in accounts:
+                for end in account.closed:
+                    if end.quota is not None:
+                        quota = end.quota.prorated
+                        credit, whole = end.credit * quota.denominator, quota.numerator * end.scale
+                        plan = rules.plans[0].name
+                        part.attainment.append(Attained(name, plan, rules.id, end.period.name, credit, whole))
+            claw_back(book, lines, lines.blocks[first:])
+            blocks = lines.blocks[first:]
+            part.pay.extend(pay_periods(book, self.tree, person, blocks))
+            part.payments.extend(payments(name, due(book, lines, blocks)))
+        for column in LINE_COLUMNS + MORE_COLUMNS:
+            part.columns[column] = array("q", getattr(lines, column))
+        return part
+
+    # -- accounts -----------------------------------------------------------------------------------
+
+    def _rules(self, person: int) -> List[_Rules]:
+        """Every component a person is ever under, in the order of the plans and their documents."""
+        found = []
+        for name in self.tree.plans(person):
+            plans, days = self.book.plans[name], self.tree.assigned(person, name)
+            ids = dict.fromkeys(component.id for plan in plans for component in plan.components)
+            found += [_Rules(person, plans, id, days) for id in ids]
+        return found
+
+    def _accounts(self, person: int, every: Sequence[_Rules], lines: Lines) -> List[Tuple[_Rules, Account]]:
+        """The accounts of a person that do not wait for anyone's commission, with their lines written."""
+        for name in self.tree.plans(person):
+            self.credits.check_own(person, self.book.plans[name], self.tree.assigned(person, name))
+        closed = self.book.deals.close_date
+        accounts = []
+        for rules in every:
+            if rules.on_commission:
+                continue
+            with _named(self.book, rules):
+                credited = self._credited(rules)
+                account = self._account(rules, credited, every, lines)
+                for version, part in credited.items():
+                    account.take(version, part, [closed[row] for row in part.rows])
+                self._finish(rules, account)
+            accounts.append((rules, account))
+        return accounts
+
+    def _credited(self, rules: _Rules) -> Dict[int, Credited]:
+        """A person's credits by version, all in the same parts."""
+        credited = {
+            version: self.credits.credited(rules.person, rules.plans[version], component, rules.days[version])
+            for version, component in rules.versions()
+        }
+        scale = 1
+        for part in credited.values():
+            scale = scale * part.scale // gcd(scale, part.scale)
+        for version, part in credited.items():
+            if part.rows and part.rows[0] >= 0 and rules.rolls_up:
+                self.credits.check_dates(part.rows, rules.plans)
+            if part.scale != scale:
+                times = scale // part.scale
+                credited[version] = part._replace(credit=[value * times for value in part.credit], scale=scale)
+        return credited
+
+    def _account(
+        self, rules: _Rules, credited: Dict[int, Credited], every: Sequence[_Rules], lines: Lines
+    ) -> Account:
+        def quota_of(plan: Plan, component: Component, period: Period) -> Optional[Quota]:
+            return self.quotas.of(rules.person, plan, component, period)
+
+        def gate(id: str, day: int) -> Optional[Gated]:
+            plan = rules.plans[0].name
+            (looked_at,) = [other for other in every if other.id == id and other.plans[0].name == plan]
+            return self._attained(looked_at, day)
+
+        scale = max(part.scale for part in credited.values())
+        return Account(
+            rules.person, rules.plans, rules.components, scale, quota_of, gate, lines, self._payouts
+        )
+
+    def _finish(self, rules: _Rules, account: Account) -> None:
+        account.finish(self.book.horizon)
+        if account.missing_quota is not None:
+            self._no_quota(rules, account.missing_quota)
+
+    def _no_quota(self, rules: _Rules, version: int) -> None:
+        plan = rules.plans[version]
+        place = [component.id for component in plan.components].index(rules.id)
+        self.credits.find(
+            -1,
+            f"{self.book.plan_path(plan.name, version)}component[{place}].quota",
+            f"component {rules.id} needs a quota, and {self.book.people[rules.person]} has none above 0.",
+            "Give the component a quota, or the person one of their own.",
+        )
+
+    def _attained(self, rules: _Rules, day: int) -> Optional[Gated]:
+        """Attainment at the end of the quota period that holds ``day``; None when not assigned in it."""
+        (_, first), *_ = rules.versions()
+        period = period_of(first.quota_period, day)
+        if not inside(rules.assigned, period.start, period.end):
+            return None
+        closed, credit, last = self.book.deals.close_date, Fraction(0), None
+        for version, part in self._credited(rules).items():
+            inside_period = [i for i, row in enumerate(part.rows) if closed[row] in period]
+            if inside_period:
+                last = version
+                credit += Fraction(sum(part.credit[i] for i in inside_period), part.scale)
+        if last is None:
+            return Gated(Fraction(0), Fraction(1))
+        component = rules.components[last]
+        assert component is not None
+        quota = self.quotas.of(rules.person, rules.plans[last], component, period)
+        if quota is None:
+            self._no_quota(rules, last)
+            return None
+        return Gated(credit, quota.prorated)
+
+    # -- commission on commission -------------------------------------------------------------------
+
+    def _sweep(self, wanted: Sequence[int]) -> Dict[int, Tuple[Lines, List[Tuple[_Rules, Account]]]]:
+        """Calculate those whose pay depends on other lines, and everyone it depends on.
+
+        The deals are taken one after the other, and on each the people from the bottom of the hierarchy
+        in force on its close date upwards, so that every line is there before it is asked for.
+        """
+        needed = self._needed(wanted)
+        drafts: Dict[int, Tuple[Lines, List[Tuple[_Rules, Account]]]] = {}
+        overrides: Dict[int, List[_Override]] = {}
+        watchers: Dict[int, Set[int]] = {}  # who has an override on the lines of whom
+        earned: Dict[int, Dict[int, int]] = {}  # row: person: cents of the lines so far
+        for person in needed:
+            every, lines = self._rules(person), Lines()
+            drafts[person] = lines, self._accounts(person, every, lines)
+            for block in lines.blocks:
+                for i in range(block.first, block.first + block.count):
+                    if lines.deal[i] >= 0:
+                        by_person = earned.setdefault(lines.deal[i], {})
+                        by_person[person] = by_person.get(person, 0) + lines.cents[i]
+            for rules in every:
+                if rules.on_commission:
+                    override = self._override(rules, every)
+                    overrides.setdefault(person, []).append(override)
+                    for below in override.below.values():
+                        for other in below:
+                            watchers.setdefault(other, set()).add(person)
+        for row in sorted(earned):
+            self._sweep_row(row, earned[row], overrides, watchers)
+        for person, mine in overrides.items():
+            lines, accounts = drafts[person]
+            for override in mine:
+                with _named(self.book, override.rules):
+                    self._finish(override.rules, override.account)
+                lines.add(override.account.lines)
+                accounts.append((override.rules, override.account))
+        return drafts
+
+    def _needed(self, wanted: Sequence[int]) -> List[int]:
+        """Those of ``wanted`` who are paid on commission, and everyone whose lines that takes."""
+        needed: Set[int] = set()
+        todo = [person for person in wanted if any(rules.on_commission for rules in self._rules(person))]
+        while todo:
+            person = todo.pop()
+            if person not in needed:
+                needed.add(person)
+                if any(rules.on_commission and rules.rolls_up for rules in self._rules(person)):
+                    todo += self.tree.below(person, True)
+        return sorted(needed)
+
+    def _override(self, rules: _Rules, every: Sequence[_Rules]) -> _Override:
+        with _named(self.book, rules):
+            credited = self._credited(rules)
+            override = _Override(rules, self._account(rules, credited, every, Lines()), credited)
+            for version, component in rules.versions():
+                if component.credit_from == "own":
+                    override.below[version] = {rules.person: [(0, FOREVER)]}
+                else:
+                    override.below[version] = self.tree.below(rules.person, component.credit_from == "team")
+        return override
+
+    def _sweep_row(
+        self, row: int, base: Dict[int, int], overrides: Dict[int, List[_Override]], watchers: Dict[int, Set[int]]
+    ) -> None:
+        day = self.book.deals.close_date[row]
+        earned = dict(base)
+        waiting = {watcher for person in base for watcher in watchers.get(person, ())}
+        done: Set[int] = set()
+        while waiting:
+            person = max(waiting, key=lambda watcher: (self.tree.depth(watcher, day), watcher))
+            waiting.remove(person)
+            done.add(person)
+            cents = [self._take(override, row, day, base, earned) for override in overrides[person]]
+            lines = [line for line in cents if line is not None]
+            if lines:
+                earned[person] = earned.get(person, 0) + sum(lines)
+                waiting |= watchers.get(person, set()) - done
+
+    def _take(
+        self, override: _Override, row: int, day: int, base: Dict[int, int], earned: Dict[int, int]
+    ) -> Optional[int]:
+        """Give an override its credit of a deal; the cents of its line, or None where it has none."""
+        rules, account = override.rules, override.account
+        for version, component in rules.versions():
+            days = inside(rules.days[version], component.window_from, component.window_until)
+            if not any(start <= day < end for start, end in days):
+                continue
+            plan, part = rules.plans[version], override.credited[version]
+            lines = base if component.credit_from == "own" else earned
+            below = override.below[version]
+            sources = [cents for person, cents in lines.items() if within(below, person, day)]
+            passed = self.credits.matches(component.when, plan)
+            place = override.places[version].get(row)
+            measured = component.measure == "commission"
+            if not sources or (passed is not None and not passed[row]) or (place is None and not measured):
+                continue
+            commission = sum(sources)
+            credit, money = commission, commission
+            share, full, full_money = PPM, commission, commission
+            if measured:
+                credit *= self.credits.factor(component, plan, row, part.scale)
+            elif place is not None:
+                credit = part.credit[place]
+            if component.pays_on != "commission":
+                money = part.money[place] if place is not None else 0
+                full_money = part.full_money[place] if place is not None and part.full_money else 0
+            if not measured and place is not None and part.full:
+                share, full = part.share[place], part.full[place]
+            with _named(self.book, rules):
+                before = len(account.lines.deal)
+                taken = part._replace(
+                    rows=[row],
+                    credit=[credit],
+                    money=[money],
+                    share=[share],
+                    full=[full],
+                    full_money=[full_money],
+                )
+                account.take(version, taken, [day])
+                return account.lines.cents[-1] if len(account.lines.deal) > before else None
+        return None
+
+
+class _named:
+    """Tells whose component it was when a rule fails."""
+
+    def __init__(self, book: Book, rules: _Rules) -> None:
+        self.book, self.rules = book, rules
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: Optional[BaseException], trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, QuotaPathError):
+            raise CalculationError(
+                f"Component {self.rules.id} of plan {self.rules.plans[0].name} could not be calculated for "
+                f"{self.book.people[self.rules.person]}: {type(error).__name__}: {error}. "
+                "This is a fault of the program; please report it with the plan and the deals."
+            ) from error

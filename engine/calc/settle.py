@@ -1,0 +1,191 @@
+"""What follows from a person's lines: clawbacks, when money falls due, and draws."""
+
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+
+from engine.calc.account import Lines
+from engine.calc.book import NONE, Book
+from engine.calc.model import MICRO, PPM, Draw, Payable, Plan
+from engine.calc.result import Block, PayPeriod, Payment
+from engine.calc.tree import Tree
+from engine.money import round_ratio, split_largest_remainder
+from engine.periods import Period, add_months, months_between, parse_period, period_of
+
+AT_ONCE = Payable()
+
+
+def clawback_share(plan: Plan, closed: int, cancelled: int, term: int) -> Optional[Tuple[int, int]]:
+    """The part of a line that a cancellation takes back, or None when it comes too late.
+
+    ``term`` is the deal's term in months, in millionths (NONE: not known, everything).
+    """
+    rule = plan.clawback
+    if rule is None or (rule.within_days is not None and cancelled - closed > rule.within_days):
+        return None
+    if rule.share is not None:
+        return rule.share, PPM
+    if term <= 0:
+        return 1, 1
+    return max(0, term - months_between(closed, cancelled) * MICRO), term
+
+
+def cancellation(book: Book, row: int) -> Optional[int]:
+    """The day a deal was cancelled, if that counts."""
+    column = book.deals.cancelled
+    if column is None or column[row] == NONE or (book.as_of is not None and column[row] > book.as_of):
+        return None
+    return column[row]
+
+
+def term_months(book: Book, row: int) -> int:
+    field = book.deals.fields.get("term_months")
+    return NONE if field is None or field.words is not None else field.values[row]
+
+
+def claw_back(book: Book, lines: Lines, earned: Sequence[Block]) -> None:
+    """Take back what was earned on deals that were cancelled, in the pay period of the cancellation.
+
+    ``running`` of such a line holds the cents of the line it takes back.
+    """
+    if book.deals.cancelled is None:
+        return
+    for block in earned:
+        plan = book.plans[block.plan][block.version]
+        if plan.clawback is None or block.kind != "earned":
+            continue
+        for i in range(block.first, block.first + block.count):
+            row, cents = lines.deal[i], lines.cents[i]
+            cancelled = cancellation(book, row)
+            if cancelled is None or cents <= 0:
+                continue
+            share = clawback_share(plan, book.deals.close_date[row], cancelled, term_months(book, row))
+            if share is None:
+                continue
+            back = -round_ratio(cents * share[0], share[1], plan.rounding)
+            period = period_of(plan.pay_period, cancelled).name
+            lines.blocks.append(
+                block._replace(
+                    kind="clawback", period=period, first=len(lines.deal), count=1, cents=back, more=-1
+                )
+            )
+            lines.deal.append(row)
+            lines.cents.append(back)
+            lines.credit.append(0)
+            lines.running.append(cents)
+
+
+def due(book: Book, lines: Lines, blocks: Sequence[Block]) -> Dict[Period, int]:
+    """Earned money by the pay period in which it falls due; clawbacks count at once."""
+    found: Dict[Period, int] = {}
+    for block in blocks:
+        plan = book.plans[block.plan][block.version]
+        period = parse_period(block.period)
+        if block.kind == "clawback" or plan.payable == AT_ONCE:
+            found[period] = found.get(period, 0) + block.cents
+            continue
+        shares = [share for _, share in plan.payable.schedule]
+        for i in range(block.first, block.first + block.count):
+            for day, cents in _payable(book, block, plan, lines.deal[i], lines.cents[i]):
+                parts = split_largest_remainder(cents, shares)
+                for (months, _), part in zip(plan.payable.schedule, parts):
+                    period = period_of(plan.pay_period, add_months(day, months))
+                    found[period] = found.get(period, 0) + part
+    return found
+
+
+def _payable(book: Book, block: Block, plan: Plan, row: int, cents: int) -> Iterator[Tuple[int, int]]:
+    """The days from which parts of a line may be scheduled."""
+    deals = book.deals
+    if block.kind == "carry":
+        yield parse_period(block.quota_period).start, cents
+        return
+    amount = NONE if deals.amount is None else deals.amount[row]
+    if plan.payable.on == "close" or amount <= 0:
+        yield deals.close_date[row], cents
+        return
+    if deals.invoice_start is None or deals.invoice_paid is None or deals.invoice_amount is None:
+        return
+    paid = released = 0
+    for i in range(deals.invoice_start[row], deals.invoice_start[row + 1]):
+        day = deals.invoice_paid[i]
+        if book.as_of is not None and day > book.as_of:
+            break
+        paid += deals.invoice_amount[i]
+        so_far = round_ratio(cents * min(paid, amount), amount, plan.rounding)
+        yield day, so_far - released
+        released = so_far
+
+
+def pay_periods(book: Book, tree: Tree, person: int, blocks: Sequence[Block]) -> List[PayPeriod]:
+    """Earnings, what is paid of them and the draw's balance, by pay period."""
+    earned: Dict[Period, int] = {}
+    for block in blocks:
+        period = parse_period(block.period)
+        earned[period] = earned.get(period, 0) + block.cents
+    kinds = {period.kind for period in earned}
+    kinds.update(book.plans[name][0].pay_period for name in tree.plans(person))
+    found: List[PayPeriod] = []
+    for kind in sorted(kinds):
+        found += _draw(book, tree, person, kind, {p: cents for p, cents in earned.items() if p.kind == kind})
+    return found
+
+
+def _draw(book: Book, tree: Tree, person: int, kind: str, earned: Dict[Period, int]) -> List[PayPeriod]:
+    """Run the draw through the pay periods of one length."""
+    name = book.people[person]
+    starts: Dict[str, int] = {}  # the day each plan's draw begins for this person
+    for plan in tree.plans(person):
+        drawn = [version.effective_from for version in book.plans[plan] if version.draw is not None]
+        if drawn and book.plans[plan][0].pay_period == kind:
+            starts[plan] = max(drawn[0], tree.assigned(person, plan)[0][0])
+    if not starts or book.horizon is None:
+        return [PayPeriod(name, period.name, cents, cents, None) for period, cents in sorted(earned.items())]
+
+    period = min([period_of(kind, day) for day in starts.values()] + list(earned))
+    last = max([period_of(kind, book.horizon)] + list(earned))
+    found: List[PayPeriod] = []
+    balance: Optional[int] = None
+    terms: Optional[Draw] = None
+    rounding = "half_up"
+    while period <= last:
+        cents = earned.get(period, 0)
+        number = 0  # which of the draw's pay periods this is; 0: it does not run
+        assignment = tree.last_in(person, period)
+        if assignment is not None and assignment.plan in starts and starts[assignment.plan] < period.end:
+            version = _in_force(book.plans[assignment.plan], period.end - 1)
+            if version.draw is not None and period.start <= book.horizon:
+                terms, rounding = version.draw, version.rounding
+                number = period.index - period_of(kind, starts[assignment.plan]).index + 1
+        if terms is not None:
+            paid, balance = _paid(terms, number, cents, balance or 0, rounding)
+            if number or period in earned:
+                found.append(PayPeriod(name, period.name, cents, paid, balance))
+        elif period in earned:
+            found.append(PayPeriod(name, period.name, cents, cents, balance))
+        period = period.next()
+    return found
+
+
+def _in_force(versions: Sequence[Plan], day: int) -> Plan:
+    return [version for version in versions if version.effective_from <= day][-1]
+
+
+def _paid(draw: Draw, number: int, earned: int, balance: int, rounding: str) -> Tuple[int, int]:
+    """What is paid in a pay period, and the balance after it."""
+    runs = number > 0 and (draw.periods is None or number <= draw.periods)
+    amount = draw.amount if runs else 0
+    if runs and earned < amount:
+        if draw.kind == "recoverable":
+            balance += amount - earned
+        paid = amount
+    elif draw.kind == "recoverable" and earned > amount and (number == 0 or number >= draw.recover_from):
+        repaid = min(balance, round_ratio((earned - amount) * draw.recover, PPM, rounding))
+        paid, balance = earned - repaid, balance - repaid
+    else:
+        paid = earned
+    if draw.forgive_at_end and number and number == draw.periods:
+        balance = 0
+    return paid, balance
+
+
+def payments(name: str, found: Dict[Period, int]) -> List[Payment]:
+    return [Payment(name, period.name, cents) for period, cents in sorted(found.items())]
