@@ -56,7 +56,7 @@ make_venv() {
 install() {
     stamp=".venv/$1.installed"
     cmp -s "$1" "$stamp" && return
-    need_space "$2"
+    [ -e "$stamp" ] || need_space "$2"
     say "Installing the packages of $1 (about a minute) ..."
     if ! said=$(.venv/bin/python -m pip install -qq --only-binary :all: -r "$1" 2>&1); then
         printf '%s\n' "$said" | tail -n 15 >&2
