@@ -32,7 +32,7 @@ def db(database_url):
 @pytest.fixture
 def ids(db):
     with db.read() as conn:
-        return {code: user_id for code, user_id in conn.execute(sa.text("SELECT code, id FROM users"))}
+        return {row.code: row.id for row in conn.execute(sa.text("SELECT code, id FROM users"))}
 
 
 @pytest.fixture

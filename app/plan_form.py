@@ -1,0 +1,203 @@
+"""The editor of a plan's draft: a form and the TOML text beside it, each following the other.
+
+The text is what counts.  A change in the form writes the document anew; a change in the text fills the
+form anew.  Streamlit's fields keep what they were born with, so a new document means new fields: the
+fields' keys carry a generation that grows with each change from outside the form.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from app import widgets
+from app.plan_fields import FORM_KINDS, component_fields, kind_label, plan_fields
+from app.plan_rows import new_component, written
+from engine.errors import Problem, QuotaPathError
+from engine.plans.canonical import to_toml
+from engine.plans.reader import load_toml
+
+
+@dataclass
+class _Editor:
+    """What the editor of one draft remembers between two runs; `base` is what the fields were born with."""
+
+    began_from: str  # the saved draft that the text began from
+    text: str
+    base: dict[str, Any] | None
+    document: dict[str, Any] | None
+    refusal: str
+    generation: int = 0
+
+    def start_over(self, components: list[Any]) -> None:
+        """New fields, filled with the document with other components, and the text that says the same."""
+        self.base = self.document = {**(self.document or {}), "component": components}
+        self.text = to_toml(self.document)
+        self.generation += 1
+
+
+@dataclass(frozen=True)
+class Edited:
+    """The text as it is now, what is wrong with it, and the saved draft that it began from."""
+
+    text: str
+    problems: list[Problem]
+    began_from: str
+
+
+def _read(text: str) -> tuple[dict[str, Any] | None, str]:
+    """The document of a text, or why there is none."""
+    try:
+        document = load_toml(text)
+        to_toml(document)
+    except (QuotaPathError, TypeError) as error:
+        return None, str(error)
+    components = document.get("component", [])
+    if not isinstance(components, list) or not all(isinstance(row, Mapping) for row in components):
+        return None, "`component` is not a list of tables. Write each component as [[component]]."
+    return document, ""
+
+
+def edit(key: str, document: str, check: Callable[[str], list[Problem]]) -> Edited:
+    """Draw the editor of the draft `key` that is saved as `document`; `check` says what is wrong with a text."""
+    if key not in st.session_state:
+        table, refusal = _read(document)
+        st.session_state[key] = _Editor(document, document, table, table, refusal)
+    editor: _Editor = st.session_state[key]
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        places = _form(editor, key)
+    problems = check(editor.text)
+    for index, place in enumerate(places):
+        own = [problem for problem in problems if problem.path.startswith(f"component[{index}]")]
+        if own:
+            with place:
+                st.error(_listed(own, f"component[{index}]."))
+    with right:
+        _beside(editor, key, problems)
+    return Edited(editor.text, problems, editor.began_from)
+
+
+def saved(key: str) -> None:
+    """The text of the editor has just been saved."""
+    editor: _Editor = st.session_state[key]
+    editor.began_from = editor.text
+
+
+def forget(key: str) -> None:
+    """Let the next `edit` begin from what is saved."""
+    st.session_state.pop(key, None)
+
+
+# --- the text, and what is wrong with it -----------------------------------------------------------
+
+
+def _beside(editor: _Editor, key: str, problems: list[Problem]) -> None:
+    if problems:
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''} to solve before publishing"
+        st.error(f"**{count}**\n\n{_listed(problems)}")
+    else:
+        st.success("No problems. This draft can be published.", icon=":material/check_circle:")
+    field = f"{key}_text"
+
+    def text_changed() -> None:
+        editor.text = st.session_state[field]
+        document, editor.refusal = _read(editor.text)
+        if document is not None:
+            editor.base = editor.document = document
+            editor.generation += 1
+
+    st.session_state[field] = editor.text
+    st.text_area(
+        "The plan as text (TOML)",
+        key=field,
+        height=620,
+        on_change=text_changed,
+        help="The form and this text say the same: change either. Ctrl+Enter takes over what you typed. "
+        "Using the form writes the text anew, without comments.",
+    )
+
+
+def _listed(problems: Sequence[Problem], prefix: str = "") -> str:
+    lines = []
+    for problem in problems:
+        path = problem.path.removeprefix(prefix)
+        where = f"**{widgets.plain(path)}** " if path else ""
+        lines.append(f"- {where}{widgets.plain(problem.message)} {widgets.plain(problem.remedy)}".rstrip())
+    return "\n".join(lines)
+
+
+# --- the form --------------------------------------------------------------------------------------
+
+
+def _form(editor: _Editor, key: str) -> list[Any]:
+    """Draw the fields and take over what changed in them; returns a place in each component for its problems."""
+    if editor.refusal or editor.base is None or editor.document is None:
+        st.warning(f"The form waits until the text can be read. {widgets.plain(editor.refusal)}")
+        return []
+    # Streamlit forgets the fields of a page that one leaves; coming back, they begin with the document as it is.
+    if f"{key}_{editor.generation}_rounding" not in st.session_state:
+        editor.base = editor.document
+        editor.generation += 1
+    prefix = f"{key}_{editor.generation}"
+    document = plan_fields(editor.base, prefix)
+    components, places = [], []
+    bases = editor.base.get("component", [])
+    for index, base in enumerate(bases):
+        title = written(base.get("label") or base.get("id")) or "Component"
+        with st.expander(f"**{widgets.plain(title)}** · {kind_label(base.get('kind'))}", True, key=f"{prefix}_{index}"):
+            changed, place = component_fields(base, f"{prefix}_{index}", document)
+            components.append(changed)
+            places.append(place)
+            _buttons(editor, index, len(bases), f"{prefix}_{index}")
+    if components != bases:
+        document["component"] = components
+    if document != editor.document:
+        editor.document, editor.text = document, to_toml(document)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        kind = st.selectbox("One more component", FORM_KINDS, format_func=kind_label, key=f"{prefix}_new", width=260)
+        st.button("Add", icon=":material/add:", key=f"{prefix}_add", on_click=_add, args=(editor, kind))
+    return places
+
+
+def _components(editor: _Editor) -> list[Any]:
+    return list((editor.document or {}).get("component", []))
+
+
+def _buttons(editor: _Editor, index: int, count: int, prefix: str) -> None:
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        if index > 0:
+            st.button(
+                "Move up",
+                icon=":material/arrow_upward:",
+                type="tertiary",
+                key=f"{prefix}_up",
+                on_click=_move_up,
+                args=(editor, index),
+            )
+        if count > 1:
+            st.button(
+                "Remove",
+                icon=":material/delete:",
+                type="tertiary",
+                key=f"{prefix}_remove",
+                on_click=_remove,
+                args=(editor, index),
+            )
+
+
+def _add(editor: _Editor, kind: str) -> None:
+    components = _components(editor)
+    editor.start_over([*components, new_component(kind, [written(each.get("id")) for each in components])])
+
+
+def _remove(editor: _Editor, index: int) -> None:
+    components = _components(editor)
+    editor.start_over(components[:index] + components[index + 1 :])
+
+
+def _move_up(editor: _Editor, index: int) -> None:
+    components = _components(editor)
+    components[index - 1], components[index] = components[index], components[index - 1]
+    editor.start_over(components)

@@ -1,0 +1,108 @@
+"""A plan's rules in words and tables, for those who read them."""
+
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+
+import pandas as pd
+import streamlit as st
+
+from app import widgets
+from app.plan_fields import KIND_LABELS
+from app.plan_rows import OPERATORS, written
+from engine.calc.model import MICRO, Component, Condition, Day, FieldValue, Number, Plan, Rate, Tier
+from engine.money import format_rate
+
+_PARTS = {"draw": "a draw", "clawback": "clawbacks", "gate": "a gate", "cap": "a cap", "multipliers": "multipliers"}
+
+
+def show_plan(plan: Plan) -> None:
+    """Each component as a card, and what holds for the whole plan."""
+    with st.grid(2, min_column_width=360):
+        for component in plan.components:
+            with st.container(border=True, height="stretch"):
+                _show_component(component, plan)
+    also = [_PARTS[part] for part in ("draw", "clawback") if getattr(plan, part) is not None]
+    sentence = f"Paid each {plan.pay_period} in {plan.currency}"
+    st.caption(sentence + (f", with {' and '.join(also)}; the text has the figures." if also else "."))
+
+
+def _show_component(component: Component, plan: Plan) -> None:
+    st.markdown(f"**{widgets.plain(component.label)}** :gray-badge[{KIND_LABELS[component.kind]}]")
+    st.markdown(widgets.plain(sentence(component, plan.currency)))
+    if component.tiers:
+        st.dataframe(tier_frame(component, plan.currency), hide_index=True)
+    limits = [_PARTS[part] for part in ("gate", "cap", "multipliers") if getattr(component, part)]
+    if limits:
+        st.caption(f"With {' and '.join(limits)}; the text has the figures.")
+
+
+def sentence(component: Component, currency: str) -> str:
+    """What the component pays, on which deals, over which period."""
+    deals = "deal" if not component.when else "deal where " + " and ".join(map(_condition, component.when))
+    if component.window_from or component.window_until:
+        start = f" from {date.fromordinal(component.window_from)}" if component.window_from else ""
+        until = f" until {date.fromordinal(component.window_until)}" if component.window_until else ""
+        deals += f", closed{start}{until} (exclusive)" if until else f", closed{start}"
+    if component.kind == "flat":
+        return f"{widgets.money(component.amount or 0, currency)} for each {deals}."
+    if component.kind == "percentage":
+        return f"{_rate(component.rate)} of the {component.pays_on} of each {deals}."
+    if component.kind == "tiered":
+        how = "the whole deal" if component.tiers[0].applies == "all" else "each slice of the deal"
+        return f"The size of each {deals} sets the rate of {how}."
+    quota = ""
+    if component.edges == "quota" and component.quota:
+        quota = f" Quota unless set for the person: {_edge(component.quota, 'money' if _money(component) else 'units', currency)}."
+    return f"The {component.measure} of each {deals} adds up over the {component.quota_period}.{quota}"
+
+
+def tier_frame(component: Component, currency: str) -> pd.DataFrame:
+    """From, to, pays and applies of each tier."""
+    ends = [_edge(tier.start, component.edges, currency) for tier in component.tiers[1:]] + ["and above"]
+    return pd.DataFrame(
+        {
+            "From": [_edge(tier.start, component.edges, currency) for tier in component.tiers],
+            "To": ends,
+            "Pays": [_pays(tier, currency) for tier in component.tiers],
+            "Applies to": ["this slice" if tier.applies == "slice" else "everything" for tier in component.tiers],
+        }
+    )
+
+
+def _money(component: Component) -> bool:
+    return component.measure in ("amount", "margin", "commission")
+
+
+def _pays(tier: Tier, currency: str) -> str:
+    return _rate(tier.rate) if tier.rate else f"{widgets.money(tier.amount or 0, currency)} a unit"
+
+
+def _rate(rate: Rate | None) -> str:
+    if rate is None:
+        return "nothing"
+    return f"{_number(rate.ppm)}x the base rate" if rate.of_base else format_rate(rate.ppm)
+
+
+def _number(micro: int) -> str:
+    return f"{(Decimal(micro) / MICRO).normalize():,f}"
+
+
+def _edge(value: int, edges: str, currency: str) -> str:
+    if edges == "quota":
+        return f"{format_rate(value)} of quota"
+    return widgets.money(value, currency) if edges == "money" else _number(value)
+
+
+def _condition(condition: Condition) -> str:
+    names: Mapping[str, str] = {**OPERATORS, "any_of": "is"}
+    return " and ".join(
+        f"{condition.field} {names[operator]} {' or '.join(map(_value, operands))}"
+        for operator, operands in condition.tests
+    )
+
+
+def _value(value: FieldValue) -> str:
+    if isinstance(value, Number):
+        return _number(value.micro)
+    return str(date.fromordinal(value.ordinal)) if isinstance(value, Day) else written(value)
