@@ -1,5 +1,6 @@
 """Deals as frames for the screens: the filtered list, its totals, one deal's history and earnings."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
@@ -244,6 +245,40 @@ _LABELS = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Names:
+    """What user and stage ids are called."""
+
+    users: Mapping[int, str]
+    stages: Mapping[int, str]
+
+
+def names(conn: sa.Connection) -> Names:
+    """The names of all users and stages."""
+    users, stage_names = (
+        {row.id: row.name for row in conn.execute(sa.text(query))}
+        for query in ("SELECT id, name FROM users", "SELECT id, name FROM pipeline_stages")
+    )
+    return Names(users, stage_names)
+
+
+def described(
+    changes: Mapping[str, Sequence[Any]], names: Names, before_currency: str, after_currency: str
+) -> list[tuple[str, str, str]]:
+    """(field, before, after) as text, for changes as ``deal_changes`` keeps them."""
+    pairs = {name: pair for name, pair in changes.items() if name != "extra"}
+    old, new = changes.get("extra", ({}, {}))
+    pairs |= {name: (old.get(name), new.get(name)) for name in sorted({*old, *new}) if old.get(name) != new.get(name)}
+    return [
+        (
+            _LABELS.get(name, name),
+            _shown(name, before, names, before_currency),
+            _shown(name, after, names, after_currency),
+        )
+        for name, (before, after) in pairs.items()
+    ]
+
+
 def history(conn: sa.Connection, deal_id: int, currency: str) -> pd.DataFrame:
     """Every change of a deal, the latest first: at, who, via (a file name), field, before, after (as text).
 
@@ -257,28 +292,18 @@ def history(conn: sa.Connection, deal_id: int, currency: str) -> pd.DataFrame:
         """),
         {"id": deal_id},
     ).all()
-    users = {row.id: row.name for row in conn.execute(sa.text("SELECT id, name FROM users"))}
-    stage_names = {row.id: row.name for row in conn.execute(sa.text("SELECT id, name FROM pipeline_stages"))}
+    known = names(conn)
     found = []
-    after_currency = currency
     for row in rows:
-        before_currency = row.changes.get("currency", [after_currency])[0]
-        changes = dict(row.changes)
-        old, new = changes.pop("extra", ({}, {}))
-        for name in sorted({*old, *new}):
-            if old.get(name) != new.get(name):
-                changes[name] = [old.get(name), new.get(name)]
-        for name, (before, after) in changes.items():
-            texts = [
-                _shown(name, value, users, stage_names, code)
-                for value, code in ((before, before_currency), (after, after_currency))
-            ]
-            found.append((row.at, row.who, row.via, _LABELS.get(name, name), *texts))
-        after_currency = before_currency
+        before_currency = row.changes.get("currency", [currency])[0]
+        found += [
+            (row.at, row.who, row.via, *texts) for texts in described(row.changes, known, before_currency, currency)
+        ]
+        currency = before_currency
     return pd.DataFrame(found, columns=["at", "who", "via", "field", "before", "after"])
 
 
-def _shown(name: str, value: Any, users: dict[int, str], stage_names: dict[int, str], currency: str) -> str:
+def _shown(name: str, value: Any, names: Names, currency: str) -> str:
     if value is None or value == "":
         return "–"
     if name in ("amount", "margin"):
@@ -287,11 +312,11 @@ def _shown(name: str, value: Any, users: dict[int, str], stage_names: dict[int, 
         whole, rest = divmod(abs(value), 1_000_000)
         return ("-" if value < 0 else "") + f"{whole}.{rest:06d}".rstrip("0").rstrip(".")
     if name == "owner_id":
-        return users.get(value, f"user {value}")
+        return names.users.get(value, f"user {value}")
     if name == "stage_id":
-        return stage_names.get(value, f"stage {value}")
+        return names.stages.get(value, f"stage {value}")
     if name == "credits":
-        parts = [f"{users.get(int(user), f'user {user}')} {format_rate(ppm)}" for user, ppm in value.items()]
+        parts = [f"{names.users.get(int(user), f'user {user}')} {format_rate(ppm)}" for user, ppm in value.items()]
         return ", ".join(parts) or "the owner alone"
     return str(value)
 
