@@ -31,6 +31,7 @@ from engine.imports.values import (
     is_blank,
     one_line,
     parse_date,
+    read_figure,
 )
 from engine.money import PPM, parse_money, parse_number
 
@@ -472,7 +473,7 @@ class _Rows:
 
     def _beside_amount(self, cells: tuple[str, ...]) -> str:
         try:
-            sign = Figure(clean(cells[self.at["amount"]])).sign
+            sign = read_figure(clean(cells[self.at["amount"]])).sign
         except UnreadableValue:
             return self.currency  # the amount is refused on its own
         if sign.upper() in ISO_4217:
@@ -495,7 +496,7 @@ class _Rows:
             return None
 
     def _money(self, text: str, currency: str, notes: list[Note]) -> int:
-        figure = Figure(text)
+        figure = read_figure(text)
         sign = figure.sign
         if sign and sign.upper() != currency and currency not in SIGNS.get(sign, ()):
             known = sign in SIGNS or sign.upper() in ISO_4217
@@ -504,7 +505,7 @@ class _Rows:
         return parse_money(self._plain(figure, text, notes), currency)
 
     def _number(self, text: str, notes: list[Note]) -> int:
-        figure = Figure(text)
+        figure = read_figure(text)
         if figure.sign:
             raise UnreadableValue(f'"{text[:60]}" is money, not a plain number.')
         return parse_number(self._plain(figure, text, notes))

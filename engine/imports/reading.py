@@ -305,7 +305,8 @@ def _cell_text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).upper()
     if isinstance(value, int | float):
-        number = Decimal(repr(value))
+        # Excel keeps and shows 15 digits; what a binary fraction adds beyond them nobody typed.
+        number = Decimal(value if isinstance(value, int) else f"{value:.15g}")
         if not number.is_finite():
             return str(value)
         text = f"{number:f}"
@@ -348,18 +349,20 @@ def _encoding(data: bytes) -> str:
 
 
 def _sniff(sample: str) -> str:
-    """The separator under which most records have the same number of columns."""
-    best, best_score = ",", (0.0, 0)
+    """The separator that yields known column names, or under which most records have the same width."""
+    best, best_score = ",", (0, 0.0, 0)
     for delimiter in _DELIMITERS:
         reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter, skipinitialspace=True)
         try:
-            widths = Counter(len(cells) for cells in itertools.islice(reader, 200) if any(cells))
+            records = [cells for cells in itertools.islice(reader, 200) if any(cells)]
         except csv.Error:
             continue
+        widths = Counter(len(cells) for cells in records)
         wide = [(count, width) for width, count in widths.items() if width > 1]
         if wide:
+            known = max(sum(map(is_known_header, cells)) for cells in records[:_HEADER_SEARCH])
             count, width = max(wide)
-            score = (count / widths.total(), width)
+            score = (known, count / widths.total(), width)
             if score > best_score:
                 best, best_score = delimiter, score
     return best
@@ -410,12 +413,13 @@ def _distinct(names: list[str]) -> tuple[str, ...]:
 
 def _classified(text: _Text, width: int) -> Iterator[Row | SetAside]:
     """Every record after the header as a row of data, or as a line set aside."""
+    few = max(2, width // 2)
     lone: list[tuple[int, list[str]]] = []  # lines with one filled cell: a footer, unless data follows
     for line, cells in itertools.islice(text.records(), text.skip, None):
-        filled = _filled(cells)
-        if filled == 0:
-            continue
-        if filled <= max(2, width // 2):
+        if len(cells) - cells.count("") <= few:
+            filled = _filled(cells)
+            if filled == 0:
+                continue
             why = _not_data(cells, filled)
             if why:
                 yield SetAside(line, _joined(cells), why)
@@ -423,9 +427,10 @@ def _classified(text: _Text, width: int) -> Iterator[Row | SetAside]:
             if filled == 1:
                 lone.append((line, cells))
                 continue
-        for earlier, lone_cells in lone:
-            yield Row(earlier, tuple(lone_cells))
-        lone.clear()
+        if lone:
+            for earlier, lone_cells in lone:
+                yield Row(earlier, tuple(lone_cells))
+            lone.clear()
         yield Row(line, tuple(cells))
     for line, cells in lone:
         yield SetAside(line, _joined(cells), "footer")

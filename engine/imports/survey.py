@@ -32,6 +32,7 @@ from engine.imports.values import (
     deal_id,
     is_blank,
     one_line,
+    read_figure,
 )
 from engine.money import PPM, parse_number
 
@@ -116,19 +117,28 @@ def _survey_number(survey: Survey, name: str, text: str, currency: str) -> None:
     if name == "probability":
         survey.percent_seen |= text.endswith("%")
         text = text.removesuffix("%").rstrip()
-    try:
-        figure = Figure(text)
-    except UnreadableValue:
-        return  # refused with its row later
-    style = figure.style()
+    style, sign = _style_and_sign(text.translate(_NINES))
     if style != PLAIN:
         survey.numbers.add(style, text)
     if name == "probability" and style != AMBIGUOUS:
         with contextlib.suppress(QuotaPathError):  # refused with its row later
-            read = parse_number(figure.plain(COMMA if style == COMMA else DOT))
+            read = parse_number(read_figure(text).plain(COMMA if style == COMMA else DOT))
             survey.highest_probability = max(survey.highest_probability, read)
-    if name == "amount" and len(SIGNS.get(figure.sign, ())) > 1 and not currency.strip():
-        survey.signs.add(figure.sign, text)
+    if name == "amount" and len(SIGNS.get(sign, ())) > 1 and not currency.strip():
+        survey.signs.add(sign, text)
+
+
+_NINES = str.maketrans("12345678", "99999999")  # only a zero differs from other figures, at the front
+
+
+@lru_cache(CACHED)
+def _style_and_sign(shape: str) -> tuple[str, str]:
+    """`Figure.style` and ``sign`` of every number of one shape; plain for what is no number."""
+    try:
+        figure = Figure(shape)
+    except UnreadableValue:
+        return PLAIN, ""  # refused with its row later
+    return figure.style(), figure.sign
 
 
 def short_hash(text: str) -> int:

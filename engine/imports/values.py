@@ -8,6 +8,7 @@ import itertools
 import re
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 
 from engine.errors import QuotaPathError
 
@@ -15,7 +16,7 @@ DAY_FIRST, MONTH_FIRST = "day_first", "month_first"
 DOT, COMMA = "dot", "comma"
 AMBIGUOUS, PLAIN = "ambiguous", "plain"
 
-CACHED = 100_000  # texts whose reading is remembered, so that a million rows repeat little work
+CACHED = 50_000  # texts whose reading is remembered, so that a million rows repeat little work
 
 FIRST_DAY, LAST_DAY = date(1990, 1, 1), date(2199, 12, 31)  # what the deals table holds
 
@@ -65,6 +66,7 @@ SIGNS: dict[str, tuple[str, ...]] = {
     "₦": ("NGN",),
 }
 _MARKS = {DOT: (".", ","), COMMA: (",", ".")}  # decimal mark, mark between thousands
+_GROUPED = {group: re.compile(rf"\d{{1,3}}([{group}' ])(?:\d{{2,3}}\1)*\d{{3}}") for group in ".,"}
 _SHORT = {"k": 3, "tsd": 3, "m": 6, "mm": 6, "mio": 6, "b": 9, "bn": 9, "mrd": 9}
 
 
@@ -95,6 +97,8 @@ def clean(text: str) -> str:
 
 def one_line(text: str) -> str:
     """`clean`, with every run of white space as one space."""
+    if text.isprintable() and "  " not in text:
+        return text.strip()
     return " ".join(clean(text).split())
 
 
@@ -200,7 +204,7 @@ class Figure:
 
     def __init__(self, text: str) -> None:
         """Takes a cleaned cell apart; raises `UnreadableValue` for anything that is no number."""
-        bare = _BRACKETS.sub(r"-\1\2\3", text)
+        bare = _BRACKETS.sub(r"-\1\2\3", text) if "(" in text else text
         match = _AMOUNT.fullmatch(bare)
         if match is None:
             raise UnreadableValue(f"{_shown(text)} is not a number.")
@@ -250,8 +254,14 @@ class Figure:
         whole, _, decimals = self.digits.partition(mark)
         if whole.isdigit() or not whole:
             return not decimals or decimals.isdigit()
-        grouped = re.fullmatch(rf"\d{{1,3}}([{group}' ])(?:\d{{2,3}}\1)*\d{{3}}", whole)
+        grouped = _GROUPED[group].fullmatch(whole)
         return grouped is not None and (not decimals or decimals.isdigit())
+
+
+@lru_cache(CACHED)
+def read_figure(text: str) -> Figure:
+    """`Figure` of a cleaned cell, remembered: the same amount is looked at more than once."""
+    return Figure(text)
 
 
 # ---------------------------------------------------------------- ids
