@@ -406,7 +406,7 @@ class _named:
         pass
 
     def __exit__(self, kind: object, error: Optional[BaseException], trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, QuotaPathError):
+        if isinstance(error, Exception) and not isinstance(error, (QuotaPathError, MemoryError)):
             raise CalculationError(
                 f"Component {self.rules.id} of plan {self.rules.plans[0].name} could not be calculated for "
                 f"{self.book.people[self.rules.person]}: {type(error).__name__}: {error}. "

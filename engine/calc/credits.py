@@ -52,9 +52,10 @@ class Credits:
         self.tree = Tree(book)
         self.findings: List[Finding] = []
         self._found: Set[Tuple[int, str]] = set()
-        self._money: Dict[Tuple[str, str, str], Tuple[Column, Optional[Column]]] = {}
+        self._money: Dict[Tuple[str, str, str], Column] = {}
         self._parts: Dict[Tuple[str, str, str], Column] = {}
         self._conditions: Dict[Tuple[str, str, Condition], bytearray] = {}
+        self._filters: Dict[Tuple[str, str, Tuple[Condition, ...]], Optional[bytearray]] = {}
         self._rates: Dict[Tuple[str, str], List[Tuple[int, int, ExchangeRate]]] = {}
         for place, rate in enumerate(book.rates):
             self._rates.setdefault((rate.currency, rate.to), []).append((rate.day, place, rate))
@@ -122,25 +123,22 @@ class Credits:
 
     # -- columns ------------------------------------------------------------------------------------
 
-    def money(self, measure: str, currency: str, rounding: str) -> Tuple[Column, Optional[Column]]:
-        """Amount or margin of every deal in cents of ``currency``, and the exchange rate used.
-
-        The rate is a place in `Book.rates` + 1, 0 for none; the column is None when all are in the plan's.
-        """
+    def money(self, measure: str, currency: str, rounding: str) -> Column:
+        """Amount or margin of every deal in cents of ``currency``, at the latest rate by its close date."""
         key = (measure, currency, rounding)
         if key not in self._money:
             self._money[key] = self._convert(*key)
         return self._money[key]
 
-    def _convert(self, measure: str, currency: str, rounding: str) -> Tuple[Column, Optional[Column]]:
+    def _convert(self, measure: str, currency: str, rounding: str) -> Column:
         deals = self.deals
         column = deals.amount if measure == "amount" else deals.margin
         if column is None:
-            return array("q", [NONE]) * self.count, None
+            return array("q", [NONE]) * self.count
         codes = deals.currency
         if codes is None or all(code == NONE or deals.currencies[code] == currency for code in codes):
-            return column, None
-        converted, used = array("q", column), array("q", bytes(8 * len(column)))
+            return column
+        converted = array("q", column)
         digits = currency_digits(currency)
         for row in range(self.count):
             code = codes[row]
@@ -152,20 +150,19 @@ class Credits:
             if place == 0:
                 converted[row] = NO_RATE
                 continue
-            _, number, rate = rates[place - 1]
+            _, _, rate = rates[place - 1]
             converted[row] = round_ratio(
                 column[row] * rate.value * 10**digits, rate.scale * 10 ** currency_digits(foreign), rounding
             )
-            used[row] = number + 1
-        return converted, used
+        return converted
 
     def full(self, measure: str, plan: Plan) -> Column:
         """The whole measure of every deal: cents, or millionths."""
         if measure == "count":
-            amount, _ = self.money("amount", plan.currency, plan.rounding)
+            amount = self.money("amount", plan.currency, plan.rounding)
             return [-MICRO if NO_RATE < value < 0 else MICRO for value in amount]
         if is_money(measure):
-            return self.money(measure, plan.currency, plan.rounding)[0]
+            return self.money(measure, plan.currency, plan.rounding)
         field = self.deals.fields[measure]
         return field.values if field.words is None else array("q", [NONE]) * self.count
 
@@ -204,18 +201,24 @@ class Credits:
 
     def matches(self, when: Tuple[Condition, ...], plan: Plan) -> Optional[bytearray]:
         """One byte a deal: 1 where every condition holds.  None: all of them."""
+        if not when:
+            return None
+        whole = (plan.currency, plan.rounding, when)
+        if whole in self._filters:
+            return self._filters[whole]
         passed: Optional[bytearray] = None
         for condition in when:
             key = (plan.currency, plan.rounding, condition)
             if key not in self._conditions:
                 self._conditions[key] = self._match(condition, plan)
             passed = both(passed, self._conditions[key])
+        self._filters[whole] = passed
         return passed
 
     def _match(self, condition: Condition, plan: Plan) -> bytearray:
         deals, name = self.deals, condition.field
         if name in ("amount", "margin"):
-            values = self.money(name, plan.currency, plan.rounding)[0]
+            values = self.money(name, plan.currency, plan.rounding)
             return match_numbers(values, condition.tests, unit(name, plan.currency), False, self.count)
         if name in ("close_date", "cancelled"):
             days = deals.close_date if name == "close_date" else deals.cancelled
@@ -235,7 +238,7 @@ class Credits:
         if self.deals.currency is not None:
             for measure in ("amount", "margin"):
                 for version in versions:
-                    column, _ = self.money(measure, version.currency, version.rounding)
+                    column = self.money(measure, version.currency, version.rounding)
                     for row in rows:
                         if column[row] == NO_RATE:
                             self._missing(row, measure, NO_RATE, version)

@@ -6,11 +6,12 @@ period: 1.2 million lines are four arrays and a few thousand blocks.  `Result.li
 
 from array import array
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from engine.calc.book import Book
-from engine.calc.model import Plan
+from engine.calc.book import NONE, Book
+from engine.calc.model import ExchangeRate, Plan
 from engine.errors import Problem
+from engine.periods import parse_period
 
 # The columns that every line has (``credit`` and ``running`` after the line), and those that only the
 # lines of some blocks need, in arrays of their own from row `Block.more` on.
@@ -133,4 +134,74 @@ class Result:
 
     def lines(self) -> Iterator[Line]:
         """Every line, by person, plan and component, then in the order of the deals."""
-        raise NotImplementedError
+        ids, deals = self.book.ids, self.book.deals
+        for block in self.blocks:
+            common = self._common_facts(block)
+            credit, running, limited, paid = block.credit, block.running, block.limited, block.paid
+            for i in range(block.first, block.first + block.count):
+                row, cents = self.columns["deal"][i], self.columns["cents"][i]
+                facts = dict(common)
+                day = deals.close_date[row] if row >= 0 else parse_period(block.quota_period).start
+                if block.kind == "clawback":
+                    assert deals.cancelled is not None
+                    facts["earned"] = self.columns["running"][i]
+                    facts["closed"], day = day, deals.cancelled[row]
+                    term = deals.fields.get("term_months")
+                    if term is not None and term.words is None and term.values[row] != NONE:
+                        facts["term"] = term.values[row]
+                else:
+                    facts["credit"] = [credit, self.columns["credit"][i]]
+                    facts["running"] = [running, self.columns["running"][i]]
+                    after = limited + facts["running"][1] - running
+                    if block.more >= 0:
+                        more = block.more + i - block.first
+                        after = self.columns["limited"][more]
+                        facts.update({name: self.columns[name][more] for name in MORE_COLUMNS[1:]})
+                    facts["limited"] = [limited, after]
+                    facts["paid"] = [paid, paid + cents]
+                    credit, running = facts["credit"][1], facts["running"][1]
+                    limited, paid = after, paid + cents
+                    if row >= 0:
+                        facts.update(self._exchange(block, row))
+                yield Line(
+                    person=self.book.people[block.person],
+                    plan=block.plan,
+                    version=block.version,
+                    component=block.component,
+                    deal=(ids[row] if ids else str(row)) if row >= 0 else "",
+                    day=day,
+                    period=block.period,
+                    kind=block.kind,
+                    cents=cents,
+                    facts=facts,
+                )
+
+    def _common_facts(self, block: Block) -> Dict[str, Any]:
+        facts: Dict[str, Any] = {"quota_period": block.quota_period}
+        if block.kind != "clawback":
+            facts.update(scale=block.scale, version_credit=block.version_credit)
+            if block.quota is not None and block.quota_whole is not None and block.quota_factor is not None:
+                facts.update(
+                    quota=list(block.quota),
+                    quota_whole=list(block.quota_whole),
+                    quota_factor=list(block.quota_factor),
+                    quota_from=block.quota_from,
+                )
+            if block.gate is not None:
+                facts["gate"] = list(block.gate)
+        return facts
+
+    def _exchange(self, block: Block, row: int) -> Dict[str, Any]:
+        """The exchange rate by which a deal's money was converted, and its date."""
+        deals, to = self.book.deals, self.book.plans[block.plan][block.version].currency
+        if deals.currency is None or deals.currency[row] == NONE or deals.currencies[deals.currency[row]] == to:
+            return {}
+        currency = deals.currencies[deals.currency[row]]
+        rate = latest_rate(self.book.rates, currency, to, deals.close_date[row])
+        return {} if rate is None else {"exchange": [currency, rate.value, rate.scale, rate.day]}
+
+
+def latest_rate(rates: Sequence[ExchangeRate], currency: str, to: str, day: int) -> Optional[ExchangeRate]:
+    """The latest stored rate on or before ``day``."""
+    known = [rate for rate in rates if rate.currency == currency and rate.to == to and rate.day <= day]
+    return max(known, key=lambda rate: rate.day, default=None)

@@ -1,0 +1,177 @@
+"""Frames between the pool and its workers: a JSON header, then columns of little-endian int64.
+
+A frame is the header's length (4 bytes, little-endian), the header, and the columns that it lists as
+``"columns": [[name, entries], ...]``.  Both sides of the pipe read and write with this module.
+"""
+
+import json
+import struct
+import sys
+from array import array
+from dataclasses import fields, is_dataclass
+from typing import Any, BinaryIO, Dict, List, Mapping, Optional, Tuple, Type
+
+from engine.calc import model
+from engine.calc.book import Book, Deals, Field
+from engine.calc.calculate import Part
+from engine.calc.result import Attained, Block, Finding, Payment, PayPeriod
+
+Columns = Dict[str, "array[int]"]
+
+_LENGTH = struct.Struct("<I")
+# What one read or write moves at most: a pipe takes less, and memory is not doubled.
+_CHUNK = 1 << 20
+
+
+def write(stream: BinaryIO, header: Dict[str, Any], columns: Optional[Mapping[str, "array[int]"]] = None) -> None:
+    """Write one frame and flush it."""
+    columns = columns or {}
+    header["columns"] = [[name, len(column)] for name, column in columns.items()]
+    text = json.dumps(header, separators=(",", ":")).encode()
+    stream.write(_LENGTH.pack(len(text)) + text)
+    for column in columns.values():
+        if sys.byteorder == "big":
+            column = array("q", column)
+            column.byteswap()
+        with memoryview(column) as view, view.cast("B") as data:
+            for start in range(0, len(data), _CHUNK):
+                stream.write(data[start : start + _CHUNK])
+    stream.flush()
+
+
+def read(stream: BinaryIO) -> Tuple[Dict[str, Any], Columns]:
+    """Read one frame.  Raises EOFError when the other side is gone."""
+    (length,) = _LENGTH.unpack(_exactly(stream, 4))
+    header = json.loads(_exactly(stream, length).decode())
+    columns = {}
+    for name, entries in header["columns"]:
+        column = array("q")
+        column.frombytes(_exactly(stream, 8 * entries))
+        if sys.byteorder == "big":
+            column.byteswap()
+        columns[name] = column
+    return header, columns
+
+
+def _exactly(stream: BinaryIO, size: int) -> bytes:
+    data = stream.read(size)
+    if data is None or len(data) < size:
+        raise EOFError(f"the stream ended after {len(data or b'')} of {size} bytes")
+    return data
+
+
+# -- records ----------------------------------------------------------------------------------------
+
+_RECORDS: Dict[str, Type[Any]] = {
+    name: record for name, record in vars(model).items() if isinstance(record, type) and is_dataclass(record)
+}
+
+
+def pack(value: Any) -> Any:
+    """A record of `engine.calc.model` as JSON: ``[its name, its fields...]``; a tuple as ``["", ...]``."""
+    if is_dataclass(value):
+        return [type(value).__name__, *(pack(getattr(value, item.name)) for item in fields(value))]
+    if isinstance(value, tuple):
+        return ["", *map(pack, value)]
+    return value
+
+
+def unpack(value: Any) -> Any:
+    """What `pack` was given."""
+    if not isinstance(value, list):
+        return value
+    parts = [unpack(part) for part in value[1:]]
+    return _RECORDS[value[0]](*parts) if value[0] else tuple(parts)
+
+
+_DEAL_COLUMNS = (
+    "close_date",
+    "credit_person",
+    "credit_start",
+    "credit_share",
+    "amount",
+    "margin",
+    "cancelled",
+    "currency",
+    "invoice_start",
+    "invoice_paid",
+    "invoice_amount",
+)
+
+
+def pack_book(book: Book) -> Tuple[Dict[str, Any], Columns]:
+    """A book without the names of its deals, which the rules never see."""
+    deals = book.deals
+    header = {
+        "people": list(book.people),
+        "plans": {name: [pack(plan) for plan in versions] for name, versions in book.plans.items()},
+        "assignments": [pack(row) for row in book.assignments],
+        "quotas": [pack(row) for row in book.quotas],
+        "rates": [pack(row) for row in book.rates],
+        "as_of": book.as_of,
+        "horizon": book.horizon,
+        "currencies": list(deals.currencies),
+        "words": {
+            name: None if field.words is None else [pack(word) for word in field.words]
+            for name, field in deals.fields.items()
+        },
+    }
+    columns = {name: getattr(deals, name) for name in _DEAL_COLUMNS if getattr(deals, name) is not None}
+    columns.update({f"field {name}": field.values for name, field in deals.fields.items()})
+    return header, columns
+
+
+def unpack_book(header: Mapping[str, Any], columns: Columns) -> Book:
+    """The book that `pack_book` was given."""
+
+    def rows(name: str) -> Tuple[Any, ...]:
+        return tuple(unpack(row) for row in header[name])
+
+    return Book(
+        people=tuple(header["people"]),
+        plans={name: tuple(unpack(plan) for plan in versions) for name, versions in header["plans"].items()},
+        assignments=rows("assignments"),
+        quotas=rows("quotas"),
+        rates=rows("rates"),
+        as_of=header["as_of"],
+        horizon=header["horizon"],
+        deals=Deals(
+            currencies=tuple(header["currencies"]),
+            fields={
+                name: Field(columns[f"field {name}"], None if words is None else tuple(map(unpack, words)))
+                for name, words in header["words"].items()
+            },
+            **{name: columns[name] for name in _DEAL_COLUMNS if name in columns},
+        ),
+    )
+
+
+def pack_part(part: Part) -> Tuple[Dict[str, Any], Columns]:
+    """A part of a result; findings and blocks are few beside the lines."""
+    names = ("blocks", "attainment", "pay", "payments", "findings")
+    return {name: getattr(part, name) for name in names}, part.columns
+
+
+def unpack_part(header: Mapping[str, Any], columns: Columns) -> Part:
+    """The part that `pack_part` was given."""
+
+    def pair(value: Optional[List[int]]) -> Optional[Tuple[int, int]]:
+        return None if value is None else (value[0], value[1])
+
+    blocks = [Block(*row) for row in header["blocks"]]
+    return Part(
+        [
+            block._replace(
+                quota=pair(block.quota),  # type: ignore[arg-type]  # JSON has lists for tuples
+                quota_whole=pair(block.quota_whole),  # type: ignore[arg-type]
+                quota_factor=pair(block.quota_factor),  # type: ignore[arg-type]
+                gate=pair(block.gate),  # type: ignore[arg-type]
+            )
+            for block in blocks
+        ],
+        columns,
+        [Attained(*row) for row in header["attainment"]],
+        [PayPeriod(*row) for row in header["pay"]],
+        [Payment(*row) for row in header["payments"]],
+        [Finding(*row) for row in header["findings"]],
+    )

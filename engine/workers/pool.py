@@ -1,0 +1,372 @@
+"""The pool of calculation processes: PyPy where it is installed, else CPython.
+
+A calculation is cut into shards of people.  A worker gets the book once and then shards until none is
+left.  A worker that dies or hangs is replaced and its shard sent again; results are put together in the
+order of the people, so neither the number of workers nor a crash shows in them.
+"""
+
+import contextlib
+import itertools
+import logging
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+from engine.calc import wire
+from engine.calc.book import Book, visible
+from engine.calc.calculate import CalculationError, Part, combine
+from engine.calc.result import Result
+from engine.errors import QuotaPathError
+
+Progress = Callable[[int, int], None]
+
+ROOT = Path(__file__).resolve().parents[2]
+INTERPRETERS = ("pypy", "cpython")
+
+# Below this many deals a second worker costs more (it needs the book, too) than it saves.
+SMALL = 20_000
+SHARDS_A_WORKER = 4
+# A shard that has struck this many workers down is not sent again.
+ATTEMPTS = 3
+SHARE_OF_MEMORY = 0.75
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class WorkerStatus:
+    """What one process has done: shards and deals calculated, seconds at work, how often it was replaced."""
+
+    worker: int
+    pid: int
+    interpreter: str
+    version: str
+    shards: int
+    deals: int
+    busy_seconds: float
+    restarts: int
+
+
+class _Gone(Exception):
+    """A worker died, or was killed because it took too long."""
+
+
+class _Worker:
+    """One process and what it holds.  Used by one thread at a time."""
+
+    def __init__(self, number: int, command: Sequence[str], env: dict[str, str], timeout: float) -> None:
+        self.number, self.command, self.env, self.timeout = number, command, env, timeout
+        self.shards = self.deals = self.restarts = 0
+        self.busy = 0.0
+        self.start()
+
+    def start(self) -> None:
+        self.key = ""
+        self.hello: dict[str, Any] = {}
+        try:
+            # In a session of its own: Ctrl-C is for the app, which then closes its workers' input.
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=ROOT,
+                env=self.env,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise QuotaPathError(
+                f"The worker {self.command[0]} does not start: {error}. Set QUOTAPATH_PYPY to a PyPy, or to off."
+            ) from error
+
+    def restart(self) -> None:
+        self.kill()
+        self.restarts += 1
+        self.start()
+
+    def ask(self, header: dict[str, Any], columns: wire.Columns | None = None) -> tuple[dict[str, Any], wire.Columns]:
+        """Send a frame and read the answer.  Raises `_Gone`."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        alarm = threading.Timer(self.timeout, self.process.kill)
+        alarm.daemon = True
+        alarm.start()
+        try:
+            if not self.hello:
+                self.hello = self._exchange(self.process.stdin, self.process.stdout, {"do": "hello"}, None)[0]
+            return self._exchange(self.process.stdin, self.process.stdout, header, columns)
+        except (OSError, EOFError, ValueError) as error:
+            raise _Gone(str(error)) from error
+        finally:
+            alarm.cancel()
+
+    @staticmethod
+    def _exchange(
+        inward: BinaryIO, outward: BinaryIO, header: dict[str, Any], columns: wire.Columns | None
+    ) -> tuple[dict[str, Any], wire.Columns]:
+        wire.write(inward, header, columns)
+        return wire.read(outward)
+
+    def status(self) -> WorkerStatus:
+        return WorkerStatus(
+            self.number,
+            self.process.pid,
+            self.hello.get("interpreter", "starting"),
+            self.hello.get("version", ""),
+            self.shards,
+            self.deals,
+            round(self.busy, 3),
+            self.restarts,
+        )
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.close()
+
+    def close(self) -> None:
+        """Let the process end, and make it when it does not."""
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        try:
+            self.process.wait(2)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+@dataclass
+class _Job:
+    """One calculation while it runs."""
+
+    key: str
+    book: Book
+    frame: tuple[dict[str, Any], wire.Columns]
+    shards: "queue.SimpleQueue[tuple[int, range]]"
+    done: "queue.SimpleQueue[tuple[int, Part | Exception]]"
+
+
+class Pool:
+    """Calculation processes that serve every thread of this one; a context manager.
+
+    ``size`` is the number of processes (default: one a core), ``interpreter`` "pypy", "cpython" or None:
+    PyPy if it is there.  ``pypy`` names the PyPy to use (default: QUOTAPATH_PYPY, then pypy3 on the PATH).
+    A worker that needs more than ``timeout`` seconds for one shard is taken to hang.
+
+    ``interpreter`` then says which it became, ``note`` why, in a sentence.
+    """
+
+    def __init__(
+        self,
+        size: int | None = None,
+        interpreter: str | None = None,
+        pypy: str | None = None,
+        timeout: float = 600.0,
+    ) -> None:
+        if interpreter not in (None, *INTERPRETERS):
+            raise QuotaPathError(f"There is no interpreter {interpreter!r}. Use pypy or cpython.")
+        self.size = size or os.cpu_count() or 1
+        self._timeout = timeout
+        self._keys = itertools.count(1)
+        self._last: tuple[weakref.ref[Book], str] | None = None
+        self._lock = threading.Condition()
+        self._closed = False
+        self._workers: list[_Worker] = []
+        self._idle: list[_Worker] = []
+        found = None if interpreter == "cpython" else _find_pypy(pypy)
+        if interpreter == "pypy" and found is None:
+            raise QuotaPathError(
+                "PyPy is not installed. Install it (apt install pypy3), set QUOTAPATH_PYPY to its program, "
+                "or calculate with CPython."
+            )
+        if found is None or not self._start("pypy", found, must=interpreter == "pypy"):
+            self._start("cpython", sys.executable, must=True)
+            if interpreter != "cpython":
+                log.warning(self.note)
+
+    def _start(self, interpreter: str, program: str, must: bool) -> bool:
+        """Start all workers; False when the first does not answer, though another interpreter may."""
+        self.interpreter = interpreter
+        command = [program, "-m", "engine.calc.worker"]
+        try:
+            self._workers = [
+                _Worker(number + 1, command, _environment(self.size), self._timeout) for number in range(self.size)
+            ]
+            self._workers[0].ask({"do": "hello"})
+        except (_Gone, QuotaPathError) as error:
+            for worker in self._workers:
+                worker.kill()
+            if must:
+                raise QuotaPathError(
+                    f"The calculation process {program} does not run: {error}. Its own message is in the log."
+                ) from error
+            log.warning("PyPy at %s does not run (%s).", program, error)
+            return False
+        self._idle = list(self._workers)
+        version = self._workers[0].hello["version"]
+        if interpreter == "pypy":
+            self.note = f"Calculating with PyPy {version}."
+        else:
+            self.note = f"Calculating with CPython {version}. Install PyPy (apt install pypy3) to be many times faster."
+        return True
+
+    # -- calculating --------------------------------------------------------------------------------
+
+    def calculate(self, book: Book, on_progress: Progress | None = None) -> Result:
+        """The result of `engine.calc.calculate.calculate`, reached in parallel.
+
+        ``on_progress`` is called in this thread with deals done and deals in all.  Raises
+        `CalculationError` when a rule fails on an input, `QuotaPathError` when workers keep dying.
+        """
+        shards = _shards(book, self.size)
+        job = _Job(self._key(book), book, wire.pack_book(book), queue.SimpleQueue(), queue.SimpleQueue())
+        for shard in enumerate(shards):
+            job.shards.put(shard)
+        threads = [
+            threading.Thread(target=self._serve, args=(job,), name=f"calculate-{number}", daemon=True)
+            for number in range(min(self.size, len(shards)))
+        ]
+        for thread in threads:
+            thread.start()
+        parts: dict[int, Part] = {}
+        people, deals = 0, visible(book)
+        try:
+            while len(parts) < len(shards):
+                number, outcome = job.done.get()
+                if isinstance(outcome, Exception):
+                    raise outcome
+                parts[number] = outcome
+                people += len(shards[number])
+                if on_progress is not None:
+                    on_progress(deals * people // max(1, len(book.people)), deals)
+        finally:
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    job.shards.get_nowait()
+            for thread in threads:
+                thread.join()
+        return combine(book, [parts[number] for number in range(len(shards))])
+
+    def _key(self, book: Book) -> str:
+        """The name under which workers keep this book; the same for the same book as last time."""
+        with self._lock:
+            if self._last is None or self._last[0]() is not book:
+                self._last = weakref.ref(book), str(next(self._keys))
+            return self._last[1]
+
+    def _serve(self, job: _Job) -> None:
+        """Take a worker and give it shards until none is left."""
+        worker = self._take(job)
+        if worker is None:
+            return
+        try:
+            while True:
+                try:
+                    number, people = job.shards.get_nowait()
+                except queue.Empty:
+                    return
+                try:
+                    job.done.put((number, self._shard(worker, job, people)))
+                except Exception as error:  # whatever it is, the caller must hear of it
+                    job.done.put((number, error))
+        finally:
+            with self._lock:
+                self._idle.append(worker)
+                self._lock.notify()
+
+    def _take(self, job: _Job) -> _Worker | None:
+        """A worker that nobody uses, best one that holds the book; None once there are no shards left."""
+        with self._lock:
+            while not self._idle:
+                if job.shards.empty():
+                    return None
+                self._lock.wait(0.1)
+            if self._closed:
+                job.done.put((0, QuotaPathError("The calculation was stopped: the program is closing.")))
+                return None
+            place = next((i for i, worker in enumerate(self._idle) if worker.key == job.key), 0)
+            return self._idle.pop(place)
+
+    def _shard(self, worker: _Worker, job: _Job, people: range) -> Part:
+        """One shard, sent again when its worker is lost."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                seconds = 0.0
+                if worker.key != job.key:
+                    header, columns = job.frame
+                    answer, _ = worker.ask({"do": "load", "key": job.key, **header}, columns)
+                    worker.key = job.key
+                    seconds += answer["seconds"]
+                ask = {"do": "calculate", "key": job.key, "people": list(people)}
+                answer, columns = worker.ask(ask)
+            except _Gone as error:
+                log.warning("Worker %s was lost (%s); attempt %s.", worker.number, error, attempt)
+                worker.restart()
+                continue
+            if "error" in answer:
+                raise CalculationError(answer["error"])
+            worker.shards += 1
+            worker.deals += len(columns["deal"])
+            worker.busy += seconds + answer["seconds"]
+            return wire.unpack_part(answer, columns)
+        first, last = job.book.people[people[0]], job.book.people[people[-1]]
+        raise QuotaPathError(
+            f"The calculation of {first} to {last} was lost {ATTEMPTS} times: its process died, or took longer than "
+            f"{self._timeout:g} seconds. Look at the log and at the machine's memory, then run it again."
+        )
+
+    # -- for the status page ------------------------------------------------------------------------
+
+    def status(self) -> list[WorkerStatus]:
+        """One row a process."""
+        return [worker.status() for worker in self._workers]
+
+    def close(self) -> None:
+        """End the processes; a shard that is being calculated is finished first.  Twice is once."""
+        with self._lock:
+            self._closed = True
+            while len(self._idle) < len(self._workers):
+                self._lock.wait()
+            for worker in self._workers:
+                worker.close()
+            self._workers = []
+            # Whoever asks now finds a closed pool, and does not wait.
+            self._idle = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _find_pypy(named: str | None) -> str | None:
+    named = named or os.environ.get("QUOTAPATH_PYPY") or None
+    return None if named == "off" else shutil.which(named or "pypy3")
+
+
+def _environment(size: int) -> dict[str, str]:
+    """A worker finds the engine and nothing else of this process, and may not eat the machine's memory."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    env.setdefault("PYPY_GC_MAX", str(int(memory * SHARE_OF_MEMORY / size)))
+    return env
+
+
+def _shards(book: Book, size: int) -> list[range]:
+    """Ranges of people; more than workers, so that the last ones are short and progress moves."""
+    people = len(book.people)
+    count = 1 if visible(book) < SMALL or size == 1 and people <= 1 else max(1, min(people, size * SHARDS_A_WORKER))
+    edges = [people * place // count for place in range(count + 1)]
+    return [range(start, end) for start, end in itertools.pairwise(edges)]
