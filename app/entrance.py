@@ -11,7 +11,7 @@ from streamlit_authenticator.controllers import AuthenticationController
 from app import state, widgets
 from engine.db.database import Database
 from engine.errors import QuotaPathError
-from engine.services import demo, setup, sign_in
+from engine.services import setup, sign_in
 from engine.services.setup import FirstAdmin
 from engine.services.sign_in import SignInRefused
 
@@ -79,10 +79,11 @@ def _sign_in(db: Database) -> None:
     if company is not None:
         st.markdown(f"#### {widgets.plain(company.name)}")
     form = _Form(db)
-    form.login(
-        fields={"Form name": "Sign in", "Username": "E-mail", "Password": "Password", "Login": "Sign in"},
-        key="sign_in",
-    )
+    with st.container(key="sign_in_card"):
+        form.login(
+            fields={"Form name": "Sign in", "Username": "E-mail", "Password": "Password", "Login": "Sign in"},
+            key="sign_in",
+        )
     if form.user_id is not None:
         _let_in(form.user_id)
     elif form.refusal:
@@ -131,6 +132,8 @@ def _demo(db: Database) -> None:
     )
     if not st.button("Load the demo company", type="primary", width="stretch"):
         return
+    from engine.services import demo
+
     bar = st.progress(0.0, "Starting")
     now = (0, 1, "Starting")
 
@@ -157,6 +160,8 @@ def _demo_accounts(db: Database) -> None:
     accounts = setup.demo_accounts(db)
     if not accounts:
         return
+    from engine.services import demo
+
     with st.container(border=True):
         st.markdown(f"**This is the demo company.** Everyone's password is `{demo.PASSWORD}`. Look around as")
         for (role, name, email), place in zip(accounts, st.columns(len(accounts)), strict=True):

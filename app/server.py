@@ -1,7 +1,6 @@
 """The server: `python -m app.server`.  One process with the browser app, the REST API and the guards."""
 
 import contextlib
-import logging
 import os
 import signal
 import socket
@@ -15,7 +14,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from app import security, state
+from app import security, shell, state
 from app.api import api
 from app.navigation import ROOT
 from engine import settings
@@ -35,6 +34,7 @@ def make_app() -> st.App:
             Mount("/api", api),
         ],
         middleware=[Middleware(security.Guard)],
+        on_script_error=shell.show_fault,
     )
 
 
@@ -96,7 +96,8 @@ def _serve(url: str, host: str, port: int) -> None:
             make_app(),
             host,
             port,
-            log_level=logging.WARNING,
+            log_config=None,
+            access_log=False,
             ws_per_message_deflate=False,
             ws_max_size=LARGEST_MESSAGE,
             server_header=False,

@@ -7,6 +7,7 @@ from streamlit.navigation.page import StreamlitPage
 
 from app import auth, state, widgets
 from app.navigation import CATALOG, HOME, ROOT, Entry
+from engine.errors import QuotaPathError
 from engine.services import access, sign_in
 from engine.services.access import Actor
 
@@ -40,7 +41,7 @@ def open_pages(actor: Actor) -> StreamlitPage:
     menu: dict[str, list[StreamlitPage]] = {}
     st.session_state["pages"] = {}
     for entry in CATALOG:
-        if access.may(actor, entry.action):
+        if access.may(actor, entry.action) and (ROOT / "pages" / f"{entry.name}.py").exists():
             page = _page(entry, str(ROOT / "pages" / f"{entry.name}.py"))
             menu.setdefault(entry.section, []).append(page)
             st.session_state["pages"][entry.name] = page
@@ -57,7 +58,8 @@ def user_menu(actor: Actor) -> None:
         st.popover(widgets.plain(actor.name), icon=":material/account_circle:", width="stretch"),
     ):
         st.markdown(f"**{widgets.plain(actor.name)}**")
-        st.caption(f"{widgets.plain(actor.email)} · {actor.role}")
+        st.text(actor.email)
+        st.badge(actor.role, color="gray")
         theme = st.segmented_control(
             "Theme",
             ["System", "Light", "Dark"],
@@ -77,6 +79,19 @@ def user_menu(actor: Actor) -> None:
             f'<script src="/assets/theme.js" data-theme="{theme}" data-paths="{paths}"></script>',
             unsafe_allow_javascript=True,
         )
+
+
+def show_fault(error: Exception) -> bool:
+    """What a page shows when its script fails; the traceback is in the log already.  True: nothing more is shown."""
+    if isinstance(error, QuotaPathError):
+        widgets.show_problems(error)
+    else:
+        st.error(
+            f"This page met a fault in the program ({type(error).__name__}). Nothing was saved by it. "
+            "Try again; if it stays, an admin finds the details in the server's log.",
+            icon=":material/error:",
+        )
+    return True
 
 
 def _sign_out() -> None:

@@ -25,6 +25,7 @@ TICKET_SECONDS = 60
 SESSION_HOURS = 7 * 24
 IDLE_HOURS = 12
 SHORTEST = 10  # characters of a password
+ROUNDS = 12  # of bcrypt, as a power of two: a fifth of a second
 LONGEST_BYTES = 72  # bcrypt looks at no more; a longer one is refused, never cut
 
 
@@ -53,22 +54,27 @@ def password_problems(password: str, path: str = "password") -> list[Problem]:
     password = password.strip()
     if len(password) < SHORTEST:
         return [Problem(path, f"has {len(password)} characters.", f"Use at least {SHORTEST}.")]
+    if not _can_be_typed(password):
+        return [Problem(path, "holds a character that cannot be typed.", "Use letters, digits and signs.")]
     size = len(password.encode())
     if size > LONGEST_BYTES:
         return [Problem(path, f"is {size} bytes long.", f"Use at most {LONGEST_BYTES}; accented letters count double.")]
-    if "\0" in password:
-        return [Problem(path, "holds a character that cannot be typed.", "Use letters, digits and signs.")]
     return []
+
+
+def _can_be_typed(text: str) -> bool:
+    """Whether it is free of what neither bcrypt nor the database takes: NUL and halves of characters."""
+    return not any(sign == "\0" or "\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def hash_password(password: str) -> str:
     """The bcrypt hash to keep of a password without `password_problems`."""
-    return bcrypt.hashpw(password.strip().encode(), bcrypt.gensalt()).decode()
+    return bcrypt.hashpw(password.strip().encode(), bcrypt.gensalt(ROUNDS)).decode()
 
 
 @cache
 def _nobodys_hash() -> bytes:
-    return bcrypt.hashpw(b"nobody", bcrypt.gensalt())
+    return bcrypt.hashpw(b"nobody", bcrypt.gensalt(ROUNDS))
 
 
 def check_password(db: Database, email: str, password: str) -> int:
@@ -78,7 +84,8 @@ def check_password(db: Database, email: str, password: str) -> int:
     gets the same answers as a known one.
     """
     email, password = email.strip(), password.strip()
-    if not 3 <= len(email) <= 254 or "\0" in email + password or len(password.encode()) > LONGEST_BYTES:
+    usable = 3 <= len(email) <= 254 and _can_be_typed(email + password)
+    if not usable or len(password.encode()) > LONGEST_BYTES:
         raise SignInRefused("The e-mail or the password is not right.")
     with db.write() as conn:
         attempt = sign_in.begin_attempt(conn, email, ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE)
