@@ -319,10 +319,10 @@ _ITEMS = sa.text("""
         SELECT i.user_id, i.currency, -i.amount FROM payout_items i JOIN payouts o ON o.id = i.payout_id
          WHERE o.status = 'approved'
         UNION ALL
-        SELECT DISTINCT ON (r.user_id, r.currency, p.kind) r.user_id, r.currency, -r.deferred
-          FROM run_people r JOIN pay_periods p ON p.run_id = r.run_id
-         WHERE p.status <> 'open'
-         ORDER BY r.user_id, r.currency, p.kind, p.start_date DESC
+        SELECT r.user_id, r.currency, -r.deferred
+          FROM run_people r JOIN (
+              SELECT DISTINCT ON (kind) run_id FROM pay_periods
+               WHERE status <> 'open' ORDER BY kind, start_date DESC) last ON last.run_id = r.run_id
     ) due (user_id, currency, amount)
     GROUP BY user_id, currency HAVING sum(amount) > 0
 """)
