@@ -325,8 +325,8 @@ def _stop_running(place: _Place) -> None:
 
 def _answers(place: _Place) -> bool:
     """Whether a server takes connections; one that is still starting or stopping is waited for."""
-    sockets = _status(place.sockets)
-    if not sockets or sockets.st_uid != place.pg.stat().st_uid:  # someone else's folder under /tmp is not asked
+    pg, sockets = _status(place.pg), _status(place.sockets)
+    if not pg or not sockets or pg.st_uid != sockets.st_uid:  # a stranger's folder under /tmp is not asked
         return False
     ask = [str(_programs() / "pg_isready"), "-q", "-t", "3", "-h", str(place.sockets), "-p", PORT]
     deadline = time.monotonic() + PATIENCE
