@@ -524,7 +524,7 @@ class _Rows:
         return ppm
 
     def _term(self, text: str) -> int:
-        micro = self._number(_MONTHS.sub("", text), [])
+        micro = self._number(_MONTHS.sub("", one_line(text)), [])
         if micro % PPM or not 0 <= micro <= 1200 * PPM:
             raise UnreadableValue(f"{text[:60]} is not a whole number of months from 0 to 1200.")
         return micro // PPM

@@ -68,6 +68,7 @@ _DEFAULT_STAGES = {
 }  # fmt: skip
 
 
+_LONGEST = 300  # characters of a name that are looked at
 _EMAIL = re.compile(r"[^\s<>(),;]+@[^\s<>(),;]+")
 _TRAILING = re.compile(r"\s*\([^()]*\)$")  # "Ana Torres (Deactivated User)", "Closed won (Sales Pipeline)"
 
@@ -82,7 +83,7 @@ def owner_finder(context: Context) -> Callable[[str], "int | str"]:
 
     @lru_cache(CACHED)
     def find(cell: str) -> int | str:
-        text = one_line(cell)
+        text = one_line(cell)[:_LONGEST]
         keys = (owner_key(text), owner_key(_TRAILING.sub("", text)))
         for key in keys:
             if key in aliases:
@@ -115,7 +116,7 @@ def stage_finder(context: Context) -> Callable[[str], "Stage | str"]:
 
     @lru_cache(CACHED)
     def find(cell: str) -> Stage | str:
-        text = one_line(cell)
+        text = one_line(cell)[:_LONGEST]
         if not text:
             return "The stage is empty."
         for key in (stage_key(text), stage_key(_TRAILING.sub("", text))):

@@ -26,6 +26,7 @@ from engine.imports.mapping import is_known_header
 
 MAX_BYTES = 256 * 1024 * 1024
 _MAX_COLUMNS = 500
+_LONGEST_NAME = 200  # characters of a column's name
 _MAX_UNPACKED = 1024 * 1024 * 1024  # an XLSX is a zip file; beyond this it is a trap or a database
 _SHOWN = 200  # set-aside lines kept to be shown; all are counted
 _HEADER_SEARCH = 25  # records among which the header is looked for
@@ -274,7 +275,7 @@ def _sheet_as_text(data: bytes, notes: list[str]) -> _Text:
             sheet = book[name]
             sheet.reset_dimensions()  # some programs write a wrong size, which would hide rows
             for cells in sheet.iter_rows(values_only=True):
-                texts = [_cell_text(cell) for cell in cells[:_MAX_COLUMNS]]
+                texts = [_cell_text(cell) for cell in cells[: _MAX_COLUMNS + 1]]
                 filled += any(texts)
                 writer.writerow(texts or [""])
             if filled > 1:
@@ -383,7 +384,7 @@ def _find_header(text: _Text) -> tuple[tuple[str, ...], _Text, list[SetAside]]:
     # Titles above the header are narrow; a data row with a stray separator may be wider than the header.
     index = next(at for at, (_, cells) in enumerate(first) if 2 <= _filled(cells) >= widest / 2)
     line, cells = first[index]
-    names = [" ".join(cell.split()) for cell in cells]
+    names = [" ".join(cell.split())[:_LONGEST_NAME] for cell in cells]
     while not names[-1]:
         names.pop()
     if not any(map(is_known_header, names)) and any(map(_DATA.fullmatch, names)):
@@ -400,7 +401,7 @@ def _distinct(names: list[str]) -> tuple[str, ...]:
     """Names told apart: a second ``Amount`` is ``Amount (2)``, a nameless fifth column ``Column 5``."""
     taken: set[str] = set()
     for index, name in enumerate(names):
-        base = (name or f"Column {index + 1}")[:200]
+        base = name or f"Column {index + 1}"
         number = 2
         name = base
         while name.casefold() in taken:

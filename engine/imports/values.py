@@ -65,6 +65,7 @@ SIGNS: dict[str, tuple[str, ...]] = {
     "₱": ("PHP",),
     "₦": ("NGN",),
 }
+_LONGEST_FIGURE = 60
 _MARKS = {DOT: (".", ","), COMMA: (",", ".")}  # decimal mark, mark between thousands
 _GROUPED = {group: re.compile(rf"\d{{1,3}}([{group}' ])(?:\d{{2,3}}\1)*\d{{3}}") for group in ".,"}
 _SHORT = {"k": 3, "tsd": 3, "m": 6, "mm": 6, "mio": 6, "b": 9, "bn": 9, "mrd": 9}
@@ -204,6 +205,8 @@ class Figure:
 
     def __init__(self, text: str) -> None:
         """Takes a cleaned cell apart; raises `UnreadableValue` for anything that is no number."""
+        if len(text) > _LONGEST_FIGURE:  # before any pattern looks at it, which could take for ever
+            raise UnreadableValue(f"{_shown(text)} is not a number.")
         bare = _BRACKETS.sub(r"-\1\2\3", text) if "(" in text else text
         match = _AMOUNT.fullmatch(bare)
         if match is None:

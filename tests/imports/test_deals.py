@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import io
+import time
 from datetime import date
 from pathlib import Path
 
@@ -162,6 +163,24 @@ def test_the_file_of_refusals_can_be_corrected_and_uploaded(context):
     again = read_table(data, "refused.csv")
     deals, refusals, _ = check_rows(again, guess_mapping(again.headers), context).collect()
     assert ([deal.external_id for deal in deals], refusals) == (["D1"], [])
+
+
+@pytest.mark.parametrize(
+    "hostile", ["1" + " ," * 30_000 + "x", "a" * 60_000, "(" * 60_000, "1" + " " * 60_000 + "k", "9" * 60_000]
+)
+def test_a_huge_cell_does_not_stall_the_reading(hostile, context):
+    row = ",".join(f'"{hostile}"' for _ in range(6))
+    good = "D1,Ana Torres,won,5,2026-10-05,12"
+    _, checked = check(f'Deal ID,Owner,Stage,Amount,Close Date,Term\n{row}\n{good}\n"{hostile}",a,b,c,d,e\n', context)
+    started = time.perf_counter()
+    deals, refusals, _ = checked.collect()
+    assert (len(deals), len(refusals)) == (1, 2)
+    assert time.perf_counter() - started < 2  # milliseconds; without limits, minutes
+
+
+def test_too_many_columns():
+    with pytest.raises(UnreadableFile, match="more than 500 columns"):
+        read_table((",".join(f"c{at}" for at in range(501)) + "\n" + "1," * 500 + "1\n").encode(), "x.csv")
 
 
 def test_keys():
