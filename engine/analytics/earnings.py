@@ -61,7 +61,7 @@ _ATTAINMENT = sa.text("""
 _MONEY = ("earned", "drawn", "draw_balance", "deferred", "adjusted", "due", "amount", "deal_amount")
 
 
-def _frame(conn: sa.Connection, query: sa.TextClause, **params: object) -> pd.DataFrame:
+def _frame(conn: sa.Connection, query: sa.TextClause, **params: str | int) -> pd.DataFrame:
     frame = pd.read_sql(query, conn, params=params)
     return frame.astype({name: "Int64" for name in _MONEY if name in frame})
 
@@ -77,13 +77,13 @@ def periods(conn: sa.Connection) -> pd.DataFrame:
 
 def people(conn: sa.Connection, period: str) -> pd.DataFrame:
     """Per person: user_id, code, name, team, currency, and Int64 cents: earned (adjusted is a part of it), drawn,
-    draw_balance, deferred, due (null until approved, or when nothing is due)."""  # noqa: D205, D209
+    draw_balance, deferred, due (null until approved, or when nothing is due)."""
     return _frame(conn, _PEOPLE, period=period)
 
 
 def lines(conn: sa.Connection, period: str, user_id: int) -> pd.DataFrame:
     """One person's lines: line_id, component, kind, origin_period, amount (Int64 cents), currency and the deal's
-    external_id, deal, account, close_date, deal_amount, deal_currency (null for carried money)."""  # noqa: D205, D209
+    external_id, deal, account, close_date, deal_amount, deal_currency (null for carried money)."""
     return _frame(conn, _LINES, period=period, user=user_id)
 
 

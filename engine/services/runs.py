@@ -175,6 +175,15 @@ class _Before:
 
 
 @dataclass
+class _Now:
+    """What a person, component and deal of a closed period come to now, and the lines that say so."""
+
+    cents: int = 0
+    version_id: int = 0
+    lines: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
 class _Outcome:
     """Rows ready for the database; `lines` as pay.LINE_COLUMNS without the run's id."""
 
@@ -190,7 +199,7 @@ def _outcome(wanted: Period, loaded: Inputs, result: Result, before: _Before) ->
     closed = set(before.closed)
     digest = hashlib.sha256()
     outcome = _Outcome()
-    now: dict[pay.PostedKey, list[int]] = defaultdict(lambda: [0, 0])
+    now: dict[pay.PostedKey, _Now] = defaultdict(_Now)
     earned: dict[tuple[int, str], int] = defaultdict(int)
     versions = set()
     for line in result.lines():
@@ -199,8 +208,9 @@ def _outcome(wanted: Period, loaded: Inputs, result: Result, before: _Before) ->
         user_id, deal_id = users[line.person], int(line.deal) if line.deal else None
         if line.period in closed:
             entry = now[line.period, user_id, line.component, deal_id, plan.currency]
-            entry[0] += line.cents
-            entry[1] = version_id
+            entry.cents += line.cents
+            entry.version_id = version_id
+            entry.lines.append({**_working(line), "cents": line.cents})
         elif line.period == wanted.name:
             kind = "clawed_back" if line.kind == "clawback" else "earned"
             working = _working(line)
@@ -210,11 +220,11 @@ def _outcome(wanted: Period, loaded: Inputs, result: Result, before: _Before) ->
             versions.add(version_id)
             digest.update(json.dumps([line.person, line.deal, *row[2:], working], sort_keys=True).encode())
 
-    for row in _adjustments(wanted, now, before.posted):
-        outcome.lines.append(row)
-        earned[row[0], row[8]] += row[7]
-        versions.add(row[1])
-        digest.update(json.dumps(row[2:], sort_keys=True).encode())
+    for adjusted in _adjustments(wanted, now, before.posted):
+        outcome.lines.append(adjusted)
+        earned[adjusted[0], adjusted[8]] += adjusted[7]
+        versions.add(adjusted[1])
+        digest.update(json.dumps(adjusted[2:], sort_keys=True).encode())
 
     outcome.people = list(_people(wanted, loaded, result, before, users, earned))
     outcome.attainment = list(_attainment(wanted, result, users))
@@ -229,7 +239,7 @@ def _working(line: Line) -> dict[str, Any]:
 
 
 def _adjustments(
-    wanted: Period, now: Mapping[pay.PostedKey, Sequence[int]], posted: Mapping[pay.PostedKey, tuple[int, int]]
+    wanted: Period, now: Mapping[pay.PostedKey, _Now], posted: Mapping[pay.PostedKey, tuple[int, int]]
 ) -> Iterator[Sequence[Any]]:
     """What closed periods have come to since they were posted, as lines of the open one."""
 
@@ -238,11 +248,11 @@ def _adjustments(
 
     for key in sorted(now.keys() | posted.keys(), key=order):
         origin, user_id, component, deal_id, currency = key
-        (is_now, version_now), (was, version_then) = now.get(key, (0, 0)), posted.get(key, (0, 0))
-        if is_now != was:
-            working = {"kind": "adjustment", "was": was, "now": is_now}
-            row = (user_id, version_now or version_then, component, deal_id, "adjusted", wanted.name, origin)
-            yield (*row, is_now - was, currency, working)
+        found, (was, version_then) = now.get(key, _Now()), posted.get(key, (0, 0))
+        if found.cents != was:
+            working = {"kind": "adjustment", "was": was, "now": found.cents, "lines": found.lines}
+            row = (user_id, found.version_id or version_then, component, deal_id, "adjusted", wanted.name, origin)
+            yield (*row, found.cents - was, currency, working)
 
 
 def _people(
