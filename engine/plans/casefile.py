@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.calc.book import Book, book_from_rows, check_rows
 from engine.calc.model import (
+    MICRO,
     PPM,
     Assignment,
     Deal,
@@ -247,10 +248,12 @@ def _quotas(reader: Reader) -> list[tuple[str, QuotaRow]]:
         else:
             named = [(row, "quota", "")] if figures is not None else []
         for place, key, component in named:
-            found.append((place.at(key), QuotaRow(person, component or None, None, place.read(key, parse_number, 1))))
+            found.append(
+                (place.at(key), QuotaRow(person, component or None, None, place.read(key, parse_number, MICRO)))
+            )
     for row in reader.rows("quota"):
         row.only(("person", "component", "period", "amount"))
-        amount = row.need("amount", parse_number, 1)
+        amount = row.need("amount", parse_number, MICRO)
         person = row.need("person", as_text, "")
         component, period = row.text("component") or None, row.text("period") or None
         if person:
