@@ -1,18 +1,14 @@
 """What every session of this process shares: the database, the calculation pool, the jobs, the clock."""
 
-from __future__ import annotations
-
 import os
 import threading
 from datetime import date, datetime
-from typing import TYPE_CHECKING
 
 from engine import settings
 from engine.db.database import Database
-
-if TYPE_CHECKING:
-    from engine.services.jobs import JobRunner
-    from engine.workers.pool import Pool
+from engine.services import runs
+from engine.services.jobs import JobRunner
+from engine.workers.pool import Pool
 
 _lock = threading.RLock()
 _database: Database | None = None
@@ -51,21 +47,16 @@ def database() -> Database:
 def pool() -> Pool:
     """The process-wide pool of calculation processes, started at the first call."""
     global _pool
-    from engine.workers.pool import Pool
-
     with _lock:
         if _pool is None:
             found = settings.read()
-            _pool = Pool(workers=found.workers, pypy=found.pypy)
+            _pool = Pool(found.workers, None if found.pypy else "cpython", found.pypy)
         return _pool
 
 
 def jobs() -> JobRunner:
     """The process-wide runner of background jobs."""
     global _jobs
-    from engine.services import runs
-    from engine.services.jobs import JobRunner
-
     with _lock:
         if _jobs is None:
             _jobs = JobRunner(database(), pool(), runs.JOBS)

@@ -12,10 +12,10 @@ from engine.workers.pool import Pool
 
 @dataclass(frozen=True)
 class SystemStatus:
-    """`workers` has a row per calculation process: worker, pid, interpreter, shards, deals, busy_seconds, restarts."""
+    """`note` says in a sentence what calculates; `workers` has a row a process, as `engine.workers.pool.WorkerStatus`."""
 
     interpreter: str
-    interpreter_note: str
+    note: str
     workers: pd.DataFrame
     database: str
     deals: int
