@@ -219,6 +219,7 @@ class Account:
         self.last: Optional[Component] = None  # whose cap decides what is carried out of the period
         self.x = self.running = self.limited = self.paid = self.excess = 0
         self.pending: Optional[Block] = None
+        self.money_scale = 1
         self.block_end = 0  # first day after the pay period of the pending block
 
     # -- periods ------------------------------------------------------------------------------------
@@ -331,6 +332,7 @@ class Account:
         assert component is not None
         rows, credit, money = credited.rows, credited.credit, credited.money
         share, full, full_money = credited.share, credited.full, credited.full_money
+        self.money_scale = credited.money_scale
         place, count = 0, len(rows)
         while place < count:
             day = days[place]
@@ -483,6 +485,7 @@ class Account:
             cents=0,
             more=len(self.lines.limited),
             scale=self.scale,
+            money_scale=self.money_scale,
             credit=self.x,
             running=self.running,
             limited=self.limited,

@@ -38,6 +38,7 @@ class Block(NamedTuple):
     cents: int  # sum of the lines
     more: int  # first row in the further columns; -1: none
     scale: int
+    money_scale: int  # parts of a cent or millionth in the column ``money``
     credit: int  # before the first line
     running: int  # rounded running total before the first line, before limits
     limited: int  # the same after per_deal, with what was carried in
@@ -156,6 +157,7 @@ class Result:
                     if block.more >= 0:
                         more = block.more + i - block.first
                         after = self.columns["limited"][more]
+                        facts["money_scale"] = block.money_scale
                         facts.update({name: self.columns[name][more] for name in MORE_COLUMNS[1:]})
                     facts["limited"] = [limited, after]
                     facts["paid"] = [paid, paid + cents]

@@ -286,7 +286,7 @@ class Pool:
     def _take(self, job: _Job) -> _Worker | None:
         """A worker that nobody uses, best one that holds the book; None once there are no shards left."""
         with self._lock:
-            while not self._idle:
+            while not self._idle and not self._closed:
                 if job.shards.empty():
                     return None
                 self._lock.wait(0.1)
