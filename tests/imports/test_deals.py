@@ -166,7 +166,7 @@ def test_the_file_of_refusals_can_be_corrected_and_uploaded(context):
 
 
 @pytest.mark.parametrize(
-    "hostile", ["1" + " ," * 30_000 + "x", "a" * 60_000, "(" * 60_000, "1" + " " * 60_000 + "k", "9" * 60_000]
+    "hostile", ["1" + " ," * 30_000 + "x", "a" * 60_000, "(" * 60_000, "1" + " " * 60_000 + "x", "9" * 60_000]
 )
 def test_a_huge_cell_does_not_stall_the_reading(hostile, context):
     row = ",".join(f'"{hostile}"' for _ in range(6))
