@@ -47,7 +47,7 @@ def _cases(options: argparse.Namespace) -> int:
 
     report = sys.stderr if options.json else sys.stdout
     passed = failed = 0
-    with Pool(options.workers, size=1) as pool:
+    with Pool(1, options.workers) as pool:
         for path in find_cases(options.paths):
             outcome = run_case(path, pool.calculate)
             if options.json:
@@ -76,7 +76,7 @@ def _calc(options: argparse.Namespace) -> int:
     from engine.workers.pool import Pool
 
     case = read_tables(options.plan, options.deals, options.people, options.quotas)
-    with Pool(options.workers) as pool:
+    with Pool(interpreter=options.workers) as pool:
         summary = calculate_case(case, pool.calculate)
     if summary.problems:
         print(*summary.problems, sep="\n", file=sys.stderr)

@@ -77,13 +77,16 @@ def run_case(path: Path, calculate: Calculate) -> Outcome:
 
 
 def calculate_case(case: Case, calculate: Calculate) -> Summary:
-    """What comes out of a case, or its problems."""
-    return _summary(case, calculate(case.book) if case.book is not None else None)
-
-
-def _summary(case: Case, result: Result | None) -> Summary:
-    if result is None:
+    """What comes out of a case, or its problems; a calculation that fails is one."""
+    if case.book is None:
         return Summary(problems=case.problems)
+    try:
+        return _summary(case, calculate(case.book))
+    except QuotaPathError as error:
+        return Summary(problems=(Problem("", str(error)),))
+
+
+def _summary(case: Case, result: Result) -> Summary:
     if result.problems:
         return Summary(problems=tuple(case.relocate(problem) for problem in result.problems))
     money: dict[str, dict[str, int]] = {key: defaultdict(int) for key in MONEY_EXPECTED}

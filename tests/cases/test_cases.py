@@ -20,7 +20,7 @@ def pool(request):
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
-    with Pool(request.param, size=1) as pool:
+    with Pool(1, request.param) as pool:
         yield pool
 
 
