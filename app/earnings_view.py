@@ -1,0 +1,98 @@
+"""The parts of the earnings page: whose, how much, the lines, and the working of one line."""
+
+import pandas as pd
+import streamlit as st
+
+from app import widgets
+from app.widgets import Card, date_column, money_column, text_column
+from engine.calc.explain import Explanation
+from engine.services.access import Actor
+from engine.services.earnings import Earnings
+
+_KINDS = {"earned": "Earned", "adjusted": "Adjustment", "clawed_back": "Clawback"}
+_STATUS = {"open": "calculated, not approved", "approved": "approved, not paid yet", "paid": "paid"}
+
+
+def choose_person(actor: Actor, people: pd.DataFrame) -> "pd.Series[str]":
+    """The person to show: of several the one chosen, kept in the URL (``?person=ana.torres``); else the only one."""
+    codes = people["code"].tolist()
+    if len(codes) == 1:
+        return people.iloc[0]
+    own = people.loc[people["user_id"] == actor.user_id, "code"].tolist()
+    chosen = st.query_params.get("person", "")
+    if chosen not in codes:
+        chosen = (own or codes)[0]
+    names = dict(zip(codes, people["name"], strict=True))
+    st.session_state["earnings_person"] = chosen
+    with widgets.tools():
+        st.selectbox(
+            "Person",
+            codes,
+            format_func=names.__getitem__,
+            key="earnings_person",
+            label_visibility="collapsed",
+            width=200,
+            on_change=lambda: st.query_params.update(person=st.session_state["earnings_person"]),
+        )
+    return people.iloc[codes.index(chosen)]
+
+
+def summary(earned: Earnings) -> None:
+    """The totals, and how far the quota is reached."""
+    totals, currency = earned.totals, earned.currency
+    cards = [
+        Card("Earned", widgets.money(totals["earned"] or 0, currency), help=f"This period is {_STATUS[earned.status]}.")
+    ]
+    if totals["adjusted"]:
+        cards.append(Card("of it adjustments", widgets.money(totals["adjusted"], currency)))
+    if totals["drawn"] or totals["draw_balance"]:
+        name = "Advanced by the draw" if (totals["drawn"] or 0) >= 0 else "Repaid to the draw"
+        cards.append(Card(name, widgets.money(totals["drawn"] or 0, currency)))
+        cards.append(Card("Draw balance", widgets.money(totals["draw_balance"] or 0, currency)))
+    if totals["deferred"]:
+        cards.append(Card("Payable later", widgets.money(totals["deferred"], currency)))
+    if earned.status != "open":
+        cards.append(Card("Paid" if earned.status == "paid" else "Due", widgets.money(totals["due"] or 0, currency)))
+    cards += [
+        Card(f"Attainment, {row.component} {row.quota_period}", f"{row.attainment:.1%}")
+        for row in earned.attainment.itertuples()
+    ]
+    widgets.cards(*cards)
+
+
+def lines_table(earned: Earnings, export: str) -> int | None:
+    """The lines; the position of the chosen one."""
+    frame = earned.lines.assign(
+        kind=earned.lines["kind"].map(_KINDS), deal=earned.lines["deal"].fillna("Carried from earlier periods")
+    )
+    columns = {
+        "close_date": date_column("Closed"),
+        "deal": text_column("Deal"),
+        "account": text_column("Account"),
+        "component": text_column("Component"),
+        "kind": text_column("Kind"),
+        "amount": money_column("Pay"),
+        "external_id": text_column("Deal id"),
+    }
+    if (frame["origin_period"] != frame["origin_period"].mode().iloc[0]).any():
+        columns["origin_period"] = text_column("Earned in")
+    return widgets.table(frame, columns, key=export, export=export, select=True)
+
+
+def explanation(working: Explanation) -> None:
+    """The working of a line: what is told, and the parts that add up to it."""
+    with st.container(border=True):
+        st.subheader("How this line was worked out", anchor=False)
+        for step in working.steps[:-1]:
+            if step.cents is None:
+                st.markdown(widgets.plain(step.text))
+        parts = [step.text.rpartition(" = ") for step in working.parts]
+        st.table(
+            pd.DataFrame(
+                {
+                    "": [left or right for left, _, right in parts],
+                    "Amount": [right if left else "" for left, _, right in parts],
+                }
+            )
+        )
+        st.markdown(f"**{widgets.plain(working.steps[-1].text)}**")

@@ -1,0 +1,131 @@
+"""What one person earned in a pay period, line by line, and why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import pandas as pd
+
+from engine.analytics import earnings
+from engine.calc.explain import Explanation, Step, explain
+from engine.calc.model import Plan
+from engine.calc.result import Line
+from engine.db import pay
+from engine.db.database import Database
+from engine.db.pay import StoredLine
+from engine.errors import QuotaPathError
+from engine.money import format_money
+from engine.periods import parse_period
+from engine.plans.document import parse_plan
+from engine.services import access
+from engine.services.access import Actor
+
+
+@dataclass(frozen=True)
+class Earnings:
+    """One person in one pay period: `status` of the period, the person's totals, lines and attainment.
+
+    Frames as `earnings.lines` and `earnings.attainment`; `totals` are cents: earned, adjusted (a part of
+    earned), drawn, draw_balance, deferred, and due (None until approved).
+    """
+
+    status: str
+    currency: str
+    totals: Mapping[str, int | None]
+    lines: pd.DataFrame
+    attainment: pd.DataFrame
+
+
+def payees(db: Database, actor: Actor, period: str) -> pd.DataFrame:
+    """Whom the viewer may look at in a period: the rows of `earnings.people` within the reach.
+
+    The team tree of the period's last day decides.  Needs "earnings.view".
+    """
+    wanted = parse_period(period)
+    with db.read() as conn:
+        allowed = access.visible_people(conn, actor, "earnings.view", wanted.last_day)
+        people = earnings.people(conn, wanted.name)
+    return people if allowed is None else people[people["user_id"].isin(allowed)].reset_index(drop=True)
+
+
+def earned(db: Database, actor: Actor, user_id: int, period: str) -> Earnings | None:
+    """What the person earned in the period, from the run that it shows; None when no run has the person.
+
+    Needs "earnings.view" and the person within reach, else raises Forbidden.
+    """
+    wanted = parse_period(period)
+    with db.read() as conn:
+        access.require_person(conn, actor, "earnings.view", user_id, wanted.last_day)
+        found = pay.pay_period(conn, wanted.name)
+        people = earnings.people(conn, wanted.name)
+        own = people[people["user_id"] == user_id]
+        if found is None or own.empty:
+            return None
+        row = own.iloc[0]
+        return Earnings(
+            found.status,
+            row["currency"],
+            {name: None if pd.isna(row[name]) else int(row[name]) for name in _TOTALS},
+            earnings.lines(conn, wanted.name, user_id),
+            earnings.attainment(conn, wanted.name, user_id),
+        )
+
+
+_TOTALS = ("earned", "adjusted", "drawn", "draw_balance", "deferred", "due")
+
+
+def explain_line(db: Database, actor: Actor, line_id: int) -> Explanation:
+    """The working of a line, rebuilt from the line and its plan version alone.
+
+    Needs "earnings.view" and the line's person within reach, else raises Forbidden.
+    """
+    with db.read() as conn:
+        found = pay.line(conn, line_id)
+        if found is None:
+            raise QuotaPathError(f"There is no line {line_id}.")
+        access.require_person(conn, actor, "earnings.view", found.user_id, parse_period(found.period).last_day)
+    return _explained(found)
+
+
+def _explained(found: StoredLine) -> Explanation:
+    plan = parse_plan(found.document, found.plan)
+    if found.kind == "adjusted":
+        return _adjustment(found, plan)
+    return explain(_line(found, found.working, found.amount), plan)
+
+
+def _line(found: StoredLine, working: Mapping[str, Any], cents: int) -> Line:
+    """The record that the rules explain, from what was stored of it."""
+    return Line(
+        person=found.person,
+        plan=found.plan,
+        version=0,  # its plan version is beside it
+        component=found.component,
+        deal=found.deal,
+        day=working["day"],
+        period=found.origin_period,
+        kind=working["kind"],
+        cents=cents,
+        facts=working["facts"],
+    )
+
+
+def _adjustment(found: StoredLine, plan: Plan) -> Explanation:
+    """What a closed period comes to now, how, and what was posted for it then."""
+    was, now = (Fraction(found.working[name]) for name in ("was", "now"))
+
+    def money(cents: Fraction) -> str:
+        return format_money(int(cents), found.currency, thousands=True)
+
+    steps = [Step(f"{found.origin_period} is closed and never moves; this line posts what has changed in it since.")]
+    for working in found.working["lines"]:
+        steps += [Step(text) for text in explain(_line(found, working, working["cents"]), plan).texts]
+    if not found.working["lines"]:
+        steps.append(Step("The deal no longer counts for this person."))
+    steps += [
+        Step(f"What it comes to now = {money(now)}", now),
+        Step(f"less what was posted before = {money(-was)}", -was),
+        Step(f"Line: {money(now - was)}"),
+    ]
+    return Explanation(found.amount, found.currency, tuple(steps))
