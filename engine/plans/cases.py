@@ -175,7 +175,7 @@ def working(result: Result, lines: Iterable[Line], currency: str) -> Iterator[st
     for line in lines:
         amount = format_money(line.cents, currency, thousands=True)
         yield f"{line.person} {line.component} {line.deal or '(no deal)'} {line.period}: {amount}"
-        yield from (f"  {text}" for text in explain(result, line))
+        yield from (f"  {text}" for text in explain(line, result.plan(line)).texts)
 
 
 def _made_of(difference: Difference, line: Line) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.calc.explain import explain
 from engine.plans.cases import run_case
 from engine.workers.pool import Pool
 
@@ -28,6 +29,9 @@ def pool(request):
 def test_case(path, pool):
     outcome = run_case(path, pool.calculate)
     assert not outcome.differences, "\n".join(map(str, outcome.differences))
+    for line in outcome.summary.lines:
+        working = explain(line, outcome.summary.result.plan(line))
+        assert sum(part.cents for part in working.parts) == line.cents, "\n".join(working.texts)
 
 
 def test_every_kind_has_cases():
