@@ -402,6 +402,7 @@ class Account:
             running_out(running)
             paid = capped
         self.x, self.running, self.paid, self.limited = x, running, paid, running + carried
+        stretch.number = payout.value(x)
 
     def _take_one(
         self, stretch: Stretch, row: int, credit: int, money: int, share: int, full: int, full_money: int

@@ -28,6 +28,7 @@ from engine.calc.result import (
 from engine.calc.settle import claw_back, due, pay_periods, payments
 from engine.calc.tree import Span, within
 from engine.errors import Problem, QuotaPathError
+from engine.money import LARGEST
 from engine.periods import Period, period_of
 
 # More problems than anyone reads; a column that is missing altogether would give one for each deal.
@@ -169,8 +170,16 @@ class Desk:
             blocks = lines.blocks[first:]
             part.pay.extend(pay_periods(book, self.tree, person, blocks))
             part.payments.extend(payments(name, due(book, lines, blocks)))
-        for column in LINE_COLUMNS + MORE_COLUMNS:
-            part.columns[column] = array("q", getattr(lines, column))
+        if part.findings:
+            return Part([], {}, [], [], [], part.findings)
+        try:
+            for column in LINE_COLUMNS + MORE_COLUMNS:
+                part.columns[column] = array("q", getattr(lines, column))
+        except OverflowError:
+            raise CalculationError(
+                f"A total is beyond {LARGEST:,}, the largest whole number that is kept. "
+                "Look for a deal amount, quantity or rate that cannot be meant."
+            ) from None
         return part
 
     # -- accounts -----------------------------------------------------------------------------------

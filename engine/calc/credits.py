@@ -13,7 +13,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 from engine.calc.book import NONE, Book, Deals, full_shares, visible
 from engine.calc.filters import both, match_numbers, match_words
 from engine.calc.model import MICRO, PPM, Component, Condition, ExchangeRate, Plan
-from engine.calc.payout import is_money, unit
+from engine.calc.payout import is_money, needs_quota, unit
 from engine.calc.result import Finding
 from engine.calc.tree import Span, Tree
 from engine.money import currency_digits, round_ratio, split_largest_remainder
@@ -292,9 +292,11 @@ class Credits:
             else:
                 groups = [groups[i] for i in kept]
 
-        raw, scale = self._sum(component.measure, plan, rows, credits, groups)
+        # A flat amount is for the deal itself, measured or not: a booked meeting has no amount.
+        optional = component.kind == "flat" and not needs_quota(component)
+        raw, scale = self._sum(component.measure, plan, rows, credits, groups, optional)
         credit, money, money_scale = raw, raw, scale
-        if component.pays_on != component.measure:
+        if component.pays_on != component.measure and component.kind != "flat":
             money, money_scale = self._sum(component.pays_on, plan, rows, credits, groups)
         if component.multipliers:
             credit, scale = self._multiplied(raw, scale, component, plan, rows)
@@ -331,12 +333,21 @@ class Credits:
         return rows, groups
 
     def _sum(
-        self, measure: str, plan: Plan, rows: List[int], credits: List[int], groups: Optional[List[List[int]]]
+        self,
+        measure: str,
+        plan: Plan,
+        rows: List[int],
+        credits: List[int],
+        groups: Optional[List[List[int]]],
+        optional: bool = False,
     ) -> Tuple[List[int], int]:
-        """The person's part of a measure, in `scale` parts."""
+        """The person's part of a measure, in `scale` parts; with ``optional`` a missing one counts 0."""
         if measure == "commission":
             return [0] * len(rows), 1
         parts = self.parts(measure, plan)
+        if optional:
+            chosen = [[credit] for credit in credits] if groups is None else groups
+            return [sum([parts[credit] for credit in group if parts[credit] != NONE]) for group in chosen], self.scale(measure)
         if groups is None:
             values = [parts[credit] for credit in credits]
         else:

@@ -13,6 +13,7 @@ import os
 import platform
 import sys
 import time
+import traceback
 from array import array
 from typing import Any, BinaryIO, Dict, Optional
 
@@ -83,6 +84,10 @@ class Worker:
                 return
             except MemoryError:
                 wire.write(out, {"error": NO_MEMORY})
+                return
+            except Exception as error:  # a fault of ours outside any component: say it, and go on serving
+                traceback.print_exc()
+                wire.write(out, {"error": f"The calculation failed: {type(error).__name__}: {error}"})
                 return
             wire.write(out, {**reply, "seconds": time.perf_counter() - started}, answer)
 

@@ -315,7 +315,7 @@ class Pool:
             if "error" in answer:
                 raise CalculationError(answer["error"])
             worker.shards += 1
-            worker.deals += len(columns["deal"])
+            worker.deals += len(columns.get("deal", ()))
             worker.busy += seconds + answer["seconds"]
             return wire.unpack_part(answer, columns)
         first, last = job.book.people[people[0]], job.book.people[people[-1]]
