@@ -270,6 +270,7 @@ class _Rows:
                 return str(error)
 
         self.date_of = date_of
+        self.probability_of = lru_cache(CACHED)(self._probability)
 
     def items(self) -> Iterator[Item]:
         width = len(self.table.headers)
@@ -389,7 +390,7 @@ class _Rows:
         elif amount is not None and amount < 0:
             notes.append(Note("refund", f"{clean(cells[at['amount']])} is negative: taken as a refund or credit memo"))
 
-        probability = self._read("probability", cells, wrong, self._probability)
+        probability = self._read("probability", cells, wrong, self.probability_of)
         quantity = self._read("quantity", cells, wrong, lambda text: self._number(text, notes))
         term = self._read("term_months", cells, wrong, self._term)
         created = self._date("created_date", cells, wrong)

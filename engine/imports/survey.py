@@ -4,7 +4,6 @@ The file is read once for evidence.  What the evidence settles is a `Decision`, 
 leaves open is a `Question`, which only the user can answer.  Nothing is guessed.
 """
 
-import contextlib
 from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -121,9 +120,7 @@ def _survey_number(survey: Survey, name: str, text: str, currency: str) -> None:
     if style != PLAIN:
         survey.numbers.add(style, text)
     if name == "probability" and style != AMBIGUOUS:
-        with contextlib.suppress(QuotaPathError):  # refused with its row later
-            read = parse_number(read_figure(text).plain(COMMA if style == COMMA else DOT))
-            survey.highest_probability = max(survey.highest_probability, read)
+        survey.highest_probability = max(survey.highest_probability, _millionths(text, style))
     if name == "amount" and len(SIGNS.get(sign, ())) > 1 and not currency.strip():
         survey.signs.add(sign, text)
 
@@ -139,6 +136,14 @@ def _style_and_sign(shape: str) -> tuple[str, str]:
     except UnreadableValue:
         return PLAIN, ""  # refused with its row later
     return figure.style(), figure.sign
+
+
+@lru_cache(CACHED)
+def _millionths(text: str, style: str) -> int:
+    try:
+        return parse_number(read_figure(text).plain(COMMA if style == COMMA else DOT))
+    except QuotaPathError:
+        return 0  # refused with its row later
 
 
 def short_hash(text: str) -> int:

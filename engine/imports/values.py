@@ -269,6 +269,7 @@ def read_figure(text: str) -> Figure:
 
 # ---------------------------------------------------------------- ids
 _SALESFORCE_ID = re.compile(r"([A-Za-z0-9]{15})([A-Z0-5]{3})")
+_ROUNDED_ID = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE)
 _SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
 
@@ -283,7 +284,7 @@ def deal_id(text: str) -> str:
     match = _SALESFORCE_ID.fullmatch(text)
     if match and (text.startswith("006") or salesforce_suffix(match[1]) == match[2]):
         return match[1]
-    if re.fullmatch(r"\d([.,]\d+)?E\+\d+", text, re.IGNORECASE):
+    if "+" in text and _ROUNDED_ID.fullmatch(text):
         raise UnreadableValue(f"{text} is an id that a spreadsheet has rounded.")
     return text
 
