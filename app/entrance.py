@@ -11,7 +11,7 @@ from streamlit_authenticator.controllers import AuthenticationController
 from app import state, widgets
 from engine.db.database import Database
 from engine.errors import QuotaPathError
-from engine.services import setup, sign_in
+from engine.services import demo, setup, sign_in
 from engine.services.setup import FirstAdmin
 from engine.services.sign_in import SignInRefused
 
@@ -88,7 +88,7 @@ def _sign_in(db: Database) -> None:
         _let_in(form.user_id)
     elif form.refusal:
         st.error(form.refusal, icon=":material/lock:")
-    elif st.session_state.get("authentication_status") is False:
+    elif st.session_state.get("FormSubmitter:sign_in-Sign in"):  # the library says nothing of an empty form
         st.error("Give both your e-mail and your password.", icon=":material/lock:")
     _demo_accounts(db)
 
@@ -132,8 +132,6 @@ def _demo(db: Database) -> None:
     )
     if not st.button("Load the demo company", type="primary", width="stretch"):
         return
-    from engine.services import demo
-
     bar = st.progress(0.0, "Starting")
     now = (0, 1, "Starting")
 
@@ -160,8 +158,6 @@ def _demo_accounts(db: Database) -> None:
     accounts = setup.demo_accounts(db)
     if not accounts:
         return
-    from engine.services import demo
-
     with st.container(border=True):
         st.markdown(f"**This is the demo company.** Everyone's password is `{demo.PASSWORD}`. Look around as")
         for (role, name, email), place in zip(accounts, st.columns(len(accounts)), strict=True):

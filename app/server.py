@@ -92,6 +92,7 @@ def _serve(url: str, host: str, port: int) -> None:
     os.chdir(ROOT)  # Streamlit looks for .streamlit/config.toml where it is started
     state.start(url)
     try:
+        state.jobs().resume()
         config = uvicorn.Config(
             make_app(),
             host,

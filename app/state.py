@@ -1,8 +1,7 @@
 """What every session of this process shares: the database, the calculation pool, the jobs, the clock."""
 
-import os
 import threading
-from datetime import date, datetime
+from datetime import date
 
 from engine import settings
 from engine.db.database import Database
@@ -65,5 +64,4 @@ def jobs() -> JobRunner:
 
 def today() -> date:
     """Today in the server's time zone; QUOTAPATH_TODAY=2026-11-22 stops the clock for tests and demonstrations."""
-    fixed = os.environ.get("QUOTAPATH_TODAY")
-    return date.fromisoformat(fixed) if fixed else datetime.now().astimezone().date()
+    return settings.read().today

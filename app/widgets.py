@@ -54,13 +54,13 @@ def period_title(period: Period) -> str:
 # ---------------------------------------------------------------- header and filters
 def header(title: str, caption: str = "") -> None:
     """The page's title, and to its right the place where the filters appear.  Call it once, before the filters."""
-    with st.container(horizontal=True, vertical_alignment="bottom", key="page_header"):
+    with st.container(horizontal=True, vertical_alignment="center", key="page_header"):
         with st.container(width="stretch", gap=None, key="page_title"):
             st.title(title, anchor=False)
             if caption:
                 st.caption(caption)
         st.session_state["page_tools"] = st.container(
-            horizontal=True, width="content", vertical_alignment="bottom", key="page_tools_box"
+            horizontal=True, width="content", vertical_alignment="center", key="page_tools_box"
         )
 
 
@@ -201,7 +201,6 @@ def cards(*cards: Card) -> None:
                 border=True,
                 chart_data=list(card.trend) if card.trend is not None else None,
                 chart_type="area",
-                height="stretch",
             )
 
 

@@ -56,7 +56,10 @@ def begin_attempt(conn: sa.Connection, email: str, allowed: int, first: int, lon
     From the attempt number `allowed` on, further ones are locked out for `first` seconds, doubling up to `longest`.
     """
     conn.execute(_FORGET_OLD_ATTEMPTS)
-    return conn.scalar(_BEGIN_ATTEMPT, {"email": email, "allowed": allowed, "first": first, "longest": longest})
+    attempt: int | None = conn.scalar(
+        _BEGIN_ATTEMPT, {"email": email, "allowed": allowed, "first": first, "longest": longest}
+    )
+    return attempt
 
 
 def locked_for(conn: sa.Connection, email: str) -> int:
@@ -89,13 +92,14 @@ def add_ticket(conn: sa.Connection, ticket_hash: bytes, user_id: int, seconds: i
 
 def take_ticket(conn: sa.Connection, ticket_hash: bytes) -> int | None:
     """Use up a ticket: whose it was, or None when there is none (any more)."""
-    return conn.scalar(
+    user_id: int | None = conn.scalar(
         sa.text(
             "DELETE FROM sign_in_tickets t USING users u WHERE ticket_hash = :ticket AND expires_at > now()"
             " AND u.id = t.user_id AND u.is_active RETURNING t.user_id"
         ),
         {"ticket": ticket_hash},
     )
+    return user_id
 
 
 def add_session(conn: sa.Connection, token_hash: bytes, user_id: int, hours: int) -> datetime:
