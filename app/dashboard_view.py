@@ -7,7 +7,7 @@ import streamlit as st
 from app import charts, navigation, widgets
 from app.widgets import Card, date_column, money_column, number_column, percent_column, progress_column, text_column
 from engine.money import currency_digits
-from engine.periods import Period
+from engine.periods import Period, parse_period
 from engine.services.access import Actor
 from engine.services.dashboard import Dashboard, Figure
 
@@ -26,11 +26,11 @@ def show(actor: Actor, board: Dashboard) -> None:
         _pipeline(board)
     left, right = st.columns([3, 2], gap="medium")
     with left.container(border=True, height="stretch"):
-        _commission(board)
-    with right.container(border=True, height="stretch"):
         _attainment(board)
+    with right.container(border=True, height="stretch"):
+        _commission(board)
     with st.container(border=True):
-        _top_deals(board)
+        _top_deals(actor, board)
 
 
 def _compared(board: Dashboard) -> str:
@@ -74,7 +74,12 @@ def _cards(actor: Actor, board: Dashboard) -> None:
     own = actor.role == "rep"
     rate = board.rate
     widgets.cards(
-        _money_card("Won revenue", board.won, currency, "Deals won, by close date and owner; refunds are taken off."),
+        _money_card(
+            "Won revenue",
+            board.won,
+            currency,
+            "Deals won, by close date; a shared deal counts with the share, refunds are taken off.",
+        ),
         _money_card(
             "Your commission" if own else "Commission earned",
             board.commission,
@@ -100,9 +105,10 @@ def _cards(actor: Actor, board: Dashboard) -> None:
         _money_card("Average deal", board.average, currency, "Won revenue per deal won."),
         Card(
             "Open pipeline",
-            _short(board.open_amount, currency),
-            help=f"{board.open_deals:,} open deals, {widgets.money(board.open_amount, currency)}, that should close in "
-            f"{widgets.period_title(board.period)}.",
+            _short(board.pipeline.value, currency),
+            help=f"{board.open_deals:,} open deals that should close in {widgets.period_title(board.period)}. "
+            "The small chart is this and the coming periods.",
+            trend=_trend(board.pipeline),
         ),
         Card(
             "Weighted pipeline",
@@ -142,7 +148,8 @@ def _attainment_card(board: Dashboard) -> Card:
 
 def _trend(figure: Figure) -> list[float] | None:
     """A sparkline, where there is something to see."""
-    return list(figure.trend) if sum(1 for each in figure.trend if each) > 1 else None
+    first = next((place for place, each in enumerate(figure.trend) if each), 0)
+    return list(figure.trend[first:]) if sum(1 for each in figure.trend if each) > 1 else None
 
 
 def _change(figure: Figure) -> str | None:
@@ -250,7 +257,7 @@ def _commission(board: Dashboard) -> None:
         return
     charts.bars(
         months.assign(
-            month=[f"{month:%b} {month:%y}" for month in months["month"]], status=months["status"].str.capitalize()
+            month=[f"{month:%b} ’{month:%y}" for month in months["month"]], status=months["status"].str.capitalize()
         ),
         "month",
         "amount",
@@ -277,9 +284,9 @@ def _attainment(board: Dashboard) -> None:
         "quota": money_column("Quota", currency),
     }
     if len(people) == 1:
-        _own_attainment(people.iloc[0], currency)
+        _own_attainment(board)
         return
-    shown = people.assign(team=people["team"] + people["leads"].map({True: " (lead)", False: ""}))
+    shown = people.assign(name=people["name"] + people["leads"].map({True: " (lead)", False: ""}))
     by_person, by_team = st.tabs(["People", "Teams"])
     with by_person:
         widgets.table(
@@ -300,14 +307,26 @@ def _attainment(board: Dashboard) -> None:
             )
 
 
-def _own_attainment(row: pd.Series, currency: str) -> None:
+def _own_attainment(board: Dashboard) -> None:
+    row, currency = board.people.iloc[0], board.currency
     credit, quota = (widgets.money(int(row[name]), currency) for name in ("credit", "quota"))
     st.metric(row["name"], _percent(row["attainment"], 1), delta_color="off")
     st.progress(min(1.0, max(0.0, float(row["attainment"]))), text=widgets.plain(f"{credit} of {quota}"))
     st.caption(f"At this speed {_percent(row['pace'], 1)} by the end of the quota period.")
+    history = board.attainment_periods
+    if len(history) > 1:
+        charts.bars(
+            history.assign(period=[widgets.period_title(parse_period(name)) for name in history["period"]]),
+            "period",
+            "attainment",
+            percent=True,
+            y_title="Attainment",
+            height=190,
+            alt_text="Quota attainment at the end of each of the last periods",
+        )
 
 
-def _top_deals(board: Dashboard) -> None:
+def _top_deals(actor: Actor, board: Dashboard) -> None:
     st.subheader("Top deals", anchor=False)
     won, still_open = st.tabs(["Won", "Open"])
     for tab, frame, word in ((won, board.top_won, "won"), (still_open, board.top_open, "open")):
@@ -320,7 +339,7 @@ def _top_deals(board: Dashboard) -> None:
                 {
                     "name": text_column("Deal"),
                     "amount": money_column("Amount", board.currency),
-                    "owner": text_column("Owner"),
+                    **({} if actor.role == "rep" else {"owner": text_column("Owner")}),
                     "stage": text_column("Stage"),
                     "close_date": date_column("Close date"),
                     "type": text_column("Type"),

@@ -81,21 +81,33 @@ def _read(conn: sa.Connection, query: str, scope: Scope, values: Mapping[str, An
 
 _DEAL_AMOUNT = _money("d.amount", "d.currency", "d.close_date")
 
+# Deals with a row for each person credited; the whole deal at once where everyone's figures are asked for.
+_CREDITED = """
+      FROM deals d JOIN pipeline_stages s ON s.id = d.stage_id
+      LEFT JOIN deal_credits k ON k.deal_id = d.id
+            AND NOT (CAST(:people AS bigint[]) IS NULL AND CAST(:team AS bigint) IS NULL)
+"""
+_PERSON = "coalesce(k.user_id, d.owner_id)"
+_SHARE = f"round({_DEAL_AMOUNT} * coalesce(k.share_ppm, 1000000) / 1000000.0)"
+_HOW_MANY = "count(*) FILTER (WHERE k.deal_id IS NULL{0}) + count(DISTINCT k.deal_id) FILTER (WHERE true{0})"
+
 # Won revenue and deals by close date; a refund lowers the revenue and is not a deal won.
 _WON = f"""
-    SELECT close_date AS day, CAST(coalesce(sum(amount), 0) AS bigint) AS amount,
-           count(*) FILTER (WHERE given IS NULL OR given >= 0) AS deals,
-           count(*) FILTER (WHERE given IS NOT NULL AND amount IS NULL) AS unconverted
-      FROM (SELECT d.close_date, d.amount AS given, {_DEAL_AMOUNT} AS amount
-              FROM deals d JOIN pipeline_stages s ON s.id = d.stage_id
-             WHERE s.outcome = 'won' AND d.close_date >= :start AND d.close_date < :end
-               AND {_within("d.owner_id", "d.close_date")}) won
-     GROUP BY close_date ORDER BY close_date
-"""  # noqa: S608
+    SELECT d.close_date AS day, CAST(coalesce(sum({_SHARE}), 0) AS bigint) AS amount,
+           {_HOW_MANY.format(" AND coalesce(d.amount, 0) >= 0")} AS deals,
+           {_HOW_MANY.format(f" AND d.amount IS NOT NULL AND {_DEAL_AMOUNT} IS NULL")} AS unconverted
+    {_CREDITED}
+     WHERE s.outcome = 'won' AND d.close_date >= :start AND d.close_date < :end
+       AND {_within(_PERSON, "d.close_date")}
+     GROUP BY d.close_date ORDER BY d.close_date
+"""
 
 
 def won_by_day(conn: sa.Connection, scope: Scope, start: date, end: date) -> pd.DataFrame:
-    """Deals won by owners in the scope: day, amount, deals, unconverted (deals without a rate), for each day."""
+    """What people in the scope won in ``[start, end)``: day, amount, deals, unconverted (deals without a rate).
+
+    A shared deal is one deal, and counts with the shares of those in the scope.
+    """
     return _read(conn, _WON, scope, {"start": start, "end": end})
 
 
@@ -164,14 +176,13 @@ def attainment(conn: sa.Connection, scope: Scope, start: date, end: date) -> pd.
 # Open deals by stage and by the month in which they should close.
 _PIPELINE = f"""
     SELECT s.name AS stage, s.position, s.probability_ppm, CAST(date_trunc('month', d.close_date) AS date) AS month,
-           d.close_date < :today AS overdue, count(*) AS deals,
-           CAST(coalesce(sum(amount.value), 0) AS bigint) AS amount,
-           count(*) FILTER (WHERE d.amount IS NOT NULL AND amount.value IS NULL) AS unconverted
-      FROM pipeline_stages s JOIN deals d ON d.stage_id = s.id
-      CROSS JOIN LATERAL (SELECT {_DEAL_AMOUNT} AS value) amount
-     WHERE s.outcome = 'open' AND {_within("d.owner_id", "greatest(d.close_date, :today)")}
+           d.close_date < :today AS overdue, {_HOW_MANY.format("")} AS deals,
+           CAST(coalesce(sum({_SHARE}), 0) AS bigint) AS amount,
+           {_HOW_MANY.format(f" AND d.amount IS NOT NULL AND {_DEAL_AMOUNT} IS NULL")} AS unconverted
+    {_CREDITED}
+     WHERE s.outcome = 'open' AND {_within(_PERSON, "greatest(d.close_date, :today)")}
      GROUP BY s.id, month, overdue ORDER BY s.position, month
-"""  # noqa: S608
+"""
 
 
 def pipeline(conn: sa.Connection, scope: Scope, today: date) -> pd.DataFrame:
@@ -179,15 +190,16 @@ def pipeline(conn: sa.Connection, scope: Scope, today: date) -> pd.DataFrame:
     return _read(conn, _PIPELINE, scope, {"today": today})
 
 
-# The largest deals of a period with an outcome.
+# The largest deals of a period with an outcome, in full, in which someone of the scope has a share.
 _TOP = f"""
-    SELECT d.id, d.name, d.account, u.name AS owner, s.name AS stage, d.close_date, d.type, d.product,
+    SELECT DISTINCT d.id, d.name, d.account, u.name AS owner, s.name AS stage, d.close_date, d.type, d.product,
            CAST({_DEAL_AMOUNT} AS bigint) AS amount
-      FROM deals d JOIN pipeline_stages s ON s.id = d.stage_id JOIN users u ON u.id = d.owner_id
-     WHERE s.outcome = :outcome AND d.close_date >= :start AND d.close_date < :end
-       AND {_within("d.owner_id", "d.close_date")}
+    {_CREDITED}
+      JOIN users u ON u.id = d.owner_id
+     WHERE s.outcome = :outcome AND d.close_date >= :start AND d.close_date < :end AND d.amount > 0
+       AND {_within(_PERSON, "d.close_date")}
      ORDER BY amount DESC NULLS LAST, d.id LIMIT :limit
-"""  # noqa: S608
+"""
 
 
 def top_deals(conn: sa.Connection, scope: Scope, outcome: str, start: date, end: date, limit: int) -> pd.DataFrame:

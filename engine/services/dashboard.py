@@ -43,8 +43,9 @@ class Dashboard:
 
     The figures compare with the same number of days of the period before while this one runs.
     `pace` is the part of the quota that would be reached by now if it came evenly.  Frames: `revenue`
-    (at, series, amount: cumulated), `commission` (month, status, amount), `people` and `teams` (credit, quota,
-    attainment, pace), `stages` (stage, deals, amount, weighted), `top_won` and `top_open`.
+    (at, series, amount: cumulated), `commission_months` (month, status, amount), `attainment_periods`
+    (period, attainment), `people` and `teams` (credit, quota, attainment, pace: what it comes to at the speed
+    so far), `stages` (stage, deals, amount, weighted), `top_won` and `top_open`.
     """
 
     period: Period
@@ -58,16 +59,17 @@ class Dashboard:
     commission: Figure
     rate: Figure
     attainment: Figure
+    pipeline: Figure
     weighted: Figure
     pace: float | None
     open_deals: int
-    open_amount: int
     overdue_deals: int
     overdue_amount: int
     not_run: tuple[Period, ...]
     unconverted: int
     revenue: pd.DataFrame
     commission_months: pd.DataFrame
+    attainment_periods: pd.DataFrame
     people: pd.DataFrame
     teams: pd.DataFrame
     stages: pd.DataFrame
@@ -83,7 +85,8 @@ def dashboard(db: Database, actor: Actor, period: Period, team: int | None, toda
     before = period.previous()
     running = today.toordinal() in period
     shown = _ending(period, _LOOK_BACK[period.kind])
-    months = _ending(period_of("month", period.end - 1), _TREND_MONTHS)
+    last_month = period_of("month", min(period.end - 1, max(today.toordinal(), period.start)))
+    months = _ending(last_month, _TREND_MONTHS)
     start = min(shown[0].first_day, months[0].first_day, before.first_day)
     end = date.fromordinal(period.end)
     days = today.toordinal() + 1 - period.start if running else before.days
@@ -103,9 +106,11 @@ def dashboard(db: Database, actor: Actor, period: Period, team: int | None, toda
                 conn, scope, before.first_day, date.fromordinal(before.end), date.fromordinal(until)
             )
 
+    over_time = {each.name: _ratio(_latest(attained, each, today)) for each in shown}
     comparable = Period(before.start, until, before.kind)
     now = _latest(attained, period, today)
-    open_now, overdue = pipeline[_months(pipeline, period)], pipeline[pipeline["overdue"]]
+    coming = [pipeline[_months(pipeline, each)] for each in _coming(period)]
+    open_now, overdue = coming[0], pipeline[pipeline["overdue"]]
     return Dashboard(
         period=period,
         before=before,
@@ -132,22 +137,23 @@ def dashboard(db: Database, actor: Actor, period: Period, team: int | None, toda
             tuple(_rate(earned, won, each) or 0 for each in shown),
         ),
         attainment=Figure(
-            _ratio(now, "quota"),
-            _ratio(_latest(attained, before, today), "quota"),
-            tuple(_ratio(_latest(attained, each, today), "quota") or 0 for each in shown),
+            _ratio(now),
+            _ratio(_latest(attained, before, today)),
+            tuple(ratio or 0 for ratio in over_time.values()),
         ),
-        weighted=Figure(
-            _weighted(open_now), None, tuple(_weighted(pipeline[_months(pipeline, p)]) for p in _coming(period))
-        ),
+        pipeline=Figure(int(open_now["amount"].sum()), None, tuple(int(each["amount"].sum()) for each in coming)),
+        weighted=Figure(_weighted(open_now), None, tuple(_weighted(each) for each in coming)),
         pace=_sold_by_now(now),
         open_deals=int(open_now["deals"].sum()),
-        open_amount=int(open_now["amount"].sum()),
         overdue_deals=int(overdue["deals"].sum()),
         overdue_amount=int(overdue["amount"].sum()),
         not_run=_not_run(earned, period, today),
         unconverted=int(_in(won, period)["unconverted"].sum() + open_now["unconverted"].sum()),
         revenue=_cumulated(won, before, period, today),
         commission_months=_by_month(earned, months),
+        attainment_periods=pd.DataFrame(
+            [(name, ratio) for name, ratio in over_time.items() if ratio is not None], columns=["period", "attainment"]
+        ),
         people=_with_ratios(now, ["user_id", "name", "team", "leads"]),
         teams=_with_ratios(now[~now["leads"] & (now["team"] != "")], ["team"]),
         stages=_stages(open_now),
@@ -245,9 +251,9 @@ def _each_once(attained: pd.DataFrame) -> pd.DataFrame:
     return alone if len(alone) else attained
 
 
-def _ratio(attained: pd.DataFrame, of: str) -> float | None:
+def _ratio(attained: pd.DataFrame) -> float | None:
     rows = _each_once(attained)
-    return int(rows["credit"].sum()) / float(rows[of].sum()) if len(rows) else None
+    return int(rows["credit"].sum()) / int(rows["quota"].sum()) if len(rows) else None
 
 
 def _sold_by_now(attained: pd.DataFrame) -> float | None:
@@ -261,8 +267,8 @@ def _sold_by_now(attained: pd.DataFrame) -> float | None:
 def _with_ratios(attained: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """Credit and quota added up by `keys`, with attainment and pace (1: on the way to exactly the quota)."""
     found = attained.groupby(list(keys), as_index=False, sort=False)[["credit", "quota", "expected"]].sum()
-    found["attainment"] = found["credit"] / found["quota"]
-    found["pace"] = found["credit"] / found["expected"]
+    found["attainment"] = (found["credit"] / found["quota"]).round(3)
+    found["pace"] = (found["credit"] / found["expected"]).round(3)
     return found.sort_values("attainment", ascending=False, ignore_index=True)
 
 
