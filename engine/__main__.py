@@ -92,9 +92,45 @@ def _calc(options: argparse.Namespace) -> int:
     return 0
 
 
+def _demo(_options: argparse.Namespace) -> int:
+    """Loads the demo company into the database of the settings; does nothing when it is there already."""
+    from engine import settings
+    from engine.db import migrate, server
+    from engine.db.database import Database
+    from engine.services import setup
+    from engine.services.demo import load_demo
+    from engine.workers.pool import Pool
+
+    found = settings.read()
+    with server.database(found) as url:
+        migrate.upgrade(url)
+        db = Database(url)
+        try:
+            company = setup.company(db)
+            if company is not None and company.is_demo:
+                print(f"{company.name}, the demo company, is loaded already.")
+                return 0
+            with Pool(found.workers, None if found.pypy else "cpython", found.pypy) as pool:
+                print(pool.note)
+                accounts = load_demo(
+                    db, pool, found.today, lambda done, total, what: print(f"{done:3}/{total} {what}", flush=True)
+                )
+        finally:
+            db.close()
+    print(f"The demo company is loaded. Everyone's password is {accounts.password}")
+    for role, name, email in accounts.accounts:
+        print(f"  {role:8} {name:20} {email}")
+    return 0
+
+
+def _no_arguments(_parser: argparse.ArgumentParser) -> None:
+    """The command takes none."""
+
+
 COMMANDS = (
     Command("cases", "run case files: examples that are tests", _cases_arguments, _cases),
     Command("calc", "calculate files without a database", _calc_arguments, _calc),
+    Command("demo", "load the demo company into an empty database", _no_arguments, _demo),
 )
 
 

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,13 @@ def _count(value: str) -> int:
     if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 1024:
         raise ValueError("Give a whole number from 1 to 1024.")
     return int(value)
+
+
+def _day(value: str) -> date:
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise ValueError("give a day such as 2026-11-22") from None
 
 
 def _command(value: str) -> str | None:
@@ -71,6 +79,12 @@ class Settings:
         _command,
         lambda: shutil.which("pypy3"),
         'the PyPy that runs the pay rules; "off" or none found: CPython, slower',
+    )
+    today: date = _setting(
+        "QUOTAPATH_TODAY",
+        _day,
+        lambda: datetime.now().astimezone().date(),
+        "the day that screens take for today; without it the clock's, in the server's time zone",
     )
 
 

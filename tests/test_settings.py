@@ -1,5 +1,6 @@
 """The environment variables: defaults, what is read, and every mistake named at once."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ def test_what_is_set_is_used(tmp_path: Path) -> None:
             "PORT": "9000",
             "QUOTAPATH_WORKERS": "3",
             "QUOTAPATH_PYPY": str(pypy),
+            "QUOTAPATH_TODAY": "2026-11-22",
         }
     )
     assert found == settings.Settings(
@@ -40,6 +42,7 @@ def test_what_is_set_is_used(tmp_path: Path) -> None:
         port=9000,
         workers=3,
         pypy=str(pypy),
+        today=date(2026, 11, 22),
     )
 
 
