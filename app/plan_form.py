@@ -12,6 +12,7 @@ from typing import Any
 import streamlit as st
 
 from app import widgets
+from app.navigation import ROOT
 from app.plan_fields import FORM_KINDS, component_fields, kind_label, plan_fields
 from app.plan_rows import new_component, written
 from engine.errors import Problem, QuotaPathError
@@ -99,6 +100,7 @@ def _beside(editor: _Editor, key: str, problems: list[Problem]) -> None:
         st.error(f"**{count}**\n\n{_listed(problems)}")
     else:
         st.success("No problems. This draft can be published.", icon=":material/check_circle:")
+    st.html(ROOT / "app" / "static" / "plan_form.css")
     field = f"{key}_text"
 
     def text_changed() -> None:
@@ -109,14 +111,15 @@ def _beside(editor: _Editor, key: str, problems: list[Problem]) -> None:
             editor.generation += 1
 
     st.session_state[field] = editor.text
-    st.text_area(
-        "The plan as text (TOML)",
-        key=field,
-        height=620,
-        on_change=text_changed,
-        help="The form and this text say the same: change either. Ctrl+Enter takes over what you typed. "
-        "Using the form writes the text anew, without comments.",
-    )
+    with st.container(key="plan_text"):
+        st.text_area(
+            "The plan as text (TOML)",
+            key=field,
+            height=620,
+            on_change=text_changed,
+            help="The form and this text say the same: change either. Ctrl+Enter takes over what you typed. "
+            "Using the form writes the text anew, without comments.",
+        )
 
 
 def _listed(problems: Sequence[Problem], prefix: str = "") -> str:

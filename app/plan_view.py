@@ -231,7 +231,7 @@ def _people(actor: Actor, detail: PlanDetail, may_edit: bool) -> None:
             "person": [row.person for row in detail.assigned],
             "status": [_when(row, today) for row in detail.assigned],
             "start": [row.start for row in detail.assigned],
-            "last": [row.end - timedelta(days=1) if row.end else None for row in detail.assigned],
+            "last": [str(row.end - timedelta(days=1)) if row.end else "open" for row in detail.assigned],
             "prorate": [_PRORATE[row.prorate] for row in detail.assigned],
         }
     )
@@ -241,7 +241,7 @@ def _people(actor: Actor, detail: PlanDetail, may_edit: bool) -> None:
             "person": text_column("Person"),
             "status": text_column("Status"),
             "start": date_column("First day"),
-            "last": date_column("Last day"),
+            "last": text_column("Last day"),
             "prorate": text_column("A part of a quota period counts", help="How the quota is scaled"),
         },
         key="plan_people",
@@ -366,5 +366,5 @@ def _versions(detail: PlanDetail) -> None:
         select=True,
     )
     version = newest_first[chosen or 0]
-    st.caption(f"The version in force from {version.effective_from}, hash {version.hash}")
+    st.caption(f"The version in force from {version.effective_from}")
     st.code(version.document, language="toml")

@@ -53,7 +53,8 @@ def sentence(component: Component, currency: str) -> str:
         return f"The size of each {deals} sets the rate of {how}."
     quota = ""
     if component.edges == "quota" and component.quota:
-        quota = f" Quota unless set for the person: {_edge(component.quota, 'money' if _money(component) else 'units', currency)}."
+        figure = _edge(component.quota, "money" if _money(component) else "units", currency)
+        quota = f" The quota is {figure} for people without one of their own."
     return f"The {component.measure} of each {deals} adds up over the {component.quota_period}.{quota}"
 
 

@@ -168,3 +168,24 @@ def members(conn: sa.Connection, team_id: int, day: date) -> list[int]:
          WHERE team_id = :team AND start_date <= :day AND (end_date IS NULL OR end_date > :day) ORDER BY user_id
     """
     return list(conn.scalars(sa.text(query), {"team": team_id, "day": day}))
+
+
+# Those in a team, or in one below it, or leading one of them, on a day.
+_PEOPLE_IN = sa.text("""
+    WITH RECURSIVE tree(team_id) AS (
+        SELECT CAST(:team AS bigint)
+        UNION
+        SELECT s.team_id FROM team_structure s JOIN tree ON s.parent_id = tree.team_id
+         WHERE s.start_date <= :day AND (s.end_date IS NULL OR s.end_date > :day)
+    )
+    SELECT m.user_id FROM team_members m JOIN tree USING (team_id)
+     WHERE m.start_date <= :day AND (m.end_date IS NULL OR m.end_date > :day)
+    UNION
+    SELECT s.manager_id FROM team_structure s JOIN tree USING (team_id)
+     WHERE s.manager_id IS NOT NULL AND s.start_date <= :day AND (s.end_date IS NULL OR s.end_date > :day)
+""")
+
+
+def people_in(conn: sa.Connection, team_id: int, day: date) -> frozenset[int]:
+    """The user ids of everyone in a team and in those below it, with their managers, on a day."""
+    return frozenset(conn.scalars(_PEOPLE_IN, {"team": team_id, "day": day}))

@@ -46,12 +46,16 @@ class PlanDetail:
 
 
 def templates() -> tuple[Template, ...]:
-    """The plans to begin with, simplest first.  A template's first comment lines are its title and description."""
+    """The plans to begin with, simplest first.
+
+    A file ``2-percentage.toml`` is the template "percentage"; its first comment line is the title, the
+    others are the description.
+    """
     found = []
     for path in sorted(_TEMPLATES.glob("*.toml")):
         text = path.read_text(encoding="utf-8")
         comment = [line.lstrip("# ").rstrip() for line in text.splitlines() if line.startswith("#")]
-        found.append(Template(path.stem, comment[0].rstrip("."), " ".join(comment[1:]), text))
+        found.append(Template(path.stem.partition("-")[2], comment[0].rstrip("."), " ".join(comment[1:]), text))
     return tuple(found)
 
 

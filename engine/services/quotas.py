@@ -6,7 +6,7 @@ from datetime import date
 
 import sqlalchemy as sa
 
-from engine.db import audit, company, people, quotas
+from engine.db import audit, company, people, quotas, structure
 from engine.db.database import Database
 from engine.db.quotas import QuotaCell, QuotaChange
 from engine.errors import Problem, ProblemsError, QuotaPathError
@@ -24,8 +24,8 @@ class QuotaRow:
 
     user_id: int
     person: str
-    team_id: int | None
     team: str
+    leads: str
     amounts: tuple[int | None, ...]
 
     @property
@@ -36,7 +36,7 @@ class QuotaRow:
 
 @dataclass(frozen=True)
 class TeamTotal:
-    """The sums of a team's quotas, one for each period."""
+    """The sums of the quotas of a team's people, one for each period; who leads the team is not in it."""
 
     team: str
     amounts: tuple[int, ...]
@@ -68,19 +68,18 @@ def periods_of_year(kind: str, year: int) -> tuple[str, ...]:
     return tuple(names)
 
 
-def quota_grid(
-    db: Database, actor: Actor, kind: str, year: int, on: date, team_members: frozenset[int] | None = None
-) -> QuotaGrid:
+def quota_grid(db: Database, actor: Actor, kind: str, year: int, on: date, team_id: int | None = None) -> QuotaGrid:
     """The quotas of a year in periods of `kind` (month, quarter, year), for the people within reach.
 
     Shown are active reps and managers, and whoever has a quota in that year; teams as of `on`.
-    `team_members` narrows it to these people.
+    `team_id` narrows it to a team and those below it.
     """
     names = periods_of_year(kind, year)
     with db.read() as conn:
         allowed = access.visible_people(conn, actor, "quotas.view", on)
-        if team_members is not None:
-            allowed = team_members if allowed is None else allowed & team_members
+        if team_id is not None:
+            in_team = structure.people_in(conn, team_id, on)
+            allowed = in_team if allowed is None else allowed & in_team
         currency = company.currency(conn)
         found = quotas.cells(conn, names)
         listed = people.listing(conn, on, allowed)
@@ -91,14 +90,15 @@ def quota_grid(
         QuotaRow(
             person.user_id,
             person.name,
-            person.team_id,
-            person.team or person.leads or "",
+            person.team or "",
+            person.leads or "",
             tuple(amounts.get((person.user_id, period)) for period in names),
         )
         for person in listed
         if person.user_id in with_quota or (person.is_active and person.role in _CARRIES_QUOTA)
     ]
-    rows.sort(key=lambda row: (row.team == "", row.team.lower()))
+    # Team by team, who leads it first; the rest at the end.
+    rows.sort(key=lambda row: (not (row.team or row.leads), (row.leads or row.team).lower(), not row.leads))
     return QuotaGrid(
         currency,
         names,
@@ -111,6 +111,8 @@ def quota_grid(
 def _totals(rows: Sequence[QuotaRow], periods: int) -> tuple[TeamTotal, ...]:
     by_team: dict[str, list[QuotaRow]] = {}
     for row in rows:
+        if row.leads and not row.team:
+            continue  # a leader's quota is for the team's sales, which are there already
         by_team.setdefault(row.team or "No team", []).append(row)
     return tuple(
         TeamTotal(team, tuple(sum(row.amounts[i] or 0 for row in members) for i in range(periods)))

@@ -74,7 +74,7 @@ def test_each_template_begins_a_plan_that_can_be_published(db, admin, template):
 
 
 def test_the_four_seed_kinds_have_templates():
-    assert {"flat", "percentage", "tiered", "quota"} <= {template.name for template in plans.templates()}
+    assert [template.name for template in plans.templates()] == ["flat", "percentage", "deal-size", "quota"]
     assert all(template.title and template.description for template in plans.templates())
 
 

@@ -115,7 +115,15 @@ def test_a_deactivated_person_keeps_old_quotas_and_gets_no_new_ones(db, admin, i
 def test_team_totals_add_up(db, admin, ids, team):
     quotas.save_quotas(db, admin, {(ids["ana"], "2026-Q1"): 1, (ids["mia"], "2026-Q1"): 2, (ids["bo"], "2026-Q2"): 4})
     totals = {total.team: total.amounts for total in grid(db, admin).totals}
-    assert totals == {"West": (3, 0, 0, 0), "No team": (0, 4, 0, 0)}
+    assert totals == {"West": (1, 0, 0, 0), "No team": (0, 4, 0, 0)}  # a leader's quota is not added to the team's
+
+
+def test_the_grid_of_one_team(db, admin, ids, team):
+    top = people.create_team(db, admin, "Top", None, None, date(2026, 1, 1))
+    people.change_team(db, admin, team, "West", top, ids["mia"], date(2026, 1, 1))
+    for team_id in (team, top):
+        found = quotas.quota_grid(db, admin, "quarter", 2026, TODAY, team_id)
+        assert [(row.person, row.team, row.leads) for row in found.rows] == [("Mia", "", "West"), ("Ana", "West", "")]
 
 
 def test_reach(db, admin, ids, team):

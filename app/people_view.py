@@ -1,0 +1,379 @@
+"""The pieces of the people page: the list, one person's drawer, teams, and their dialogs."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import pandas as pd
+import streamlit as st
+
+from app import auth, state, widgets
+from app.actions import attempt
+from app.widgets import date_column, number_column, text_column
+from engine.db.people import Person
+from engine.db.structure import TeamRow
+from engine.services import access, people
+from engine.services.access import ROLES, Actor
+from engine.services.people import NewPerson
+
+_NO_TEAM = "No team"
+_ADDED = "person_added"
+_PASSWORD = "password_shown"  # noqa: S105 - a key of the session
+
+
+def chosen_once(table: str) -> str:
+    """The key of a table whose choice opens a drawer: a new one each time, so that a closed drawer stays closed."""
+    return f"{table}_{st.session_state.get(f'{table}_opened', 0)}"
+
+
+def opened(table: str) -> None:
+    """The table's choice has opened its drawer."""
+    st.session_state[f"{table}_opened"] = st.session_state.get(f"{table}_opened", 0) + 1
+
+
+# --- people ----------------------------------------------------------------------------------------
+
+
+def people_list(found: Sequence[Person]) -> None:
+    """The people, filtered by what is typed; choosing one opens the drawer."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        typed = st.text_input(
+            "Search",
+            placeholder="Name, e-mail, team or plan",
+            label_visibility="collapsed",
+            width=320,
+            key="people_search",
+        )
+        roles = st.pills(
+            "Role",
+            ROLES,
+            selection_mode="multi",
+            format_func=str.capitalize,
+            label_visibility="collapsed",
+            key="people_role",
+        )
+        left_too = st.toggle("Show those who left", key="people_left")
+    shown = [
+        person
+        for person in found
+        if (person.is_active or left_too) and (not roles or person.role in roles) and _matches(person, typed)
+    ]
+    if not shown:
+        widgets.empty(
+            "Nobody matches", "Search for something else, or clear the filters.", icon=":material/search_off:"
+        )
+        return
+    frame = pd.DataFrame(
+        {
+            "name": [person.name for person in shown],
+            "role": [person.role.capitalize() for person in shown],
+            "team": [person.team or (f"leads {person.leads}" if person.leads else "") for person in shown],
+            "manager": [person.manager or "" for person in shown],
+            "plan": [person.plan or "" for person in shown],
+            "status": [_status(person) for person in shown],
+            "email": [person.email for person in shown],
+            "hired_on": [person.hired_on for person in shown],
+            "code": [person.code for person in shown],
+        }
+    )
+    chosen = widgets.table(
+        frame,
+        {
+            "name": text_column("Name"),
+            "role": text_column("Role"),
+            "team": text_column("Team"),
+            "manager": text_column("Manager"),
+            "plan": text_column("Plan"),
+            "status": text_column("Status"),
+            "email": text_column("E-mail"),
+            "hired_on": date_column("Hired"),
+            "code": text_column("Code", help="The person in statements and payroll files; never changes"),
+        },
+        key=chosen_once("people_list"),
+        export="people",
+        select=True,
+    )
+    st.caption(f"{len(shown)} people. Choose a row to open a person.")
+    if chosen is not None:
+        opened("people_list")
+        person_drawer(shown[chosen])
+
+
+def _matches(person: Person, typed: str) -> bool:
+    texts = (person.name, person.email, person.team, person.leads, person.plan, person.code)
+    return all(any(word in (text or "").lower() for text in texts) for word in typed.lower().split())
+
+
+def _status(person: Person) -> str:
+    if not person.is_active:
+        return f"Left {person.left_on - timedelta(days=1)}" if person.left_on else "Deactivated"
+    return "Active" if person.has_password else "No password"
+
+
+@st.dialog("Person", width="medium", position="right", icon=":material/person:")
+def person_drawer(person: Person) -> None:
+    """One person: details, team, plans, sign-in."""
+    person_panel(auth.require("people.view"), person)
+
+
+def person_panel(actor: Actor, person: Person) -> None:
+    """What the drawer shows; changes are offered to those who may make them."""
+    may_edit = access.may(actor, "people.edit")
+    st.subheader(widgets.plain(person.name), anchor=False)
+    st.caption(f"{widgets.plain(person.email)} · {person.role} · {person.code}")
+    if may_edit:
+        _details(actor, person)
+    history = people.person_history(state.database(), actor, person.user_id, state.today())
+    st.markdown("**Team**")
+    st.dataframe(
+        pd.DataFrame(
+            [(row.team, row.start, _last(row.end)) for row in history.teams], columns=["Team", "First day", "Last day"]
+        ),
+        hide_index=True,
+        placeholder="open",
+    ) if history.teams else st.caption("In no team so far.")
+    if may_edit and person.is_active:
+        _move(actor, person)
+    st.markdown("**Plan**")
+    st.dataframe(
+        pd.DataFrame(
+            [(row.plan, row.start, _last(row.end)) for row in history.plans], columns=["Plan", "First day", "Last day"]
+        ),
+        hide_index=True,
+        placeholder="open",
+    ) if history.plans else st.caption("On no plan so far. Plans are assigned on the Plans page.")
+    if may_edit:
+        _sign_in(actor, person)
+
+
+def _last(end: date | None) -> date | None:
+    return end - timedelta(days=1) if end else None
+
+
+def _details(actor: Actor, person: Person) -> None:
+    with st.form(f"person_{person.user_id}", border=True):
+        name = st.text_input("Name", person.name, max_chars=200)
+        email = st.text_input("E-mail", person.email, max_chars=254)
+        role_place, hired_place = st.columns(2)
+        role = role_place.selectbox(
+            "Role",
+            ROLES,
+            ROLES.index(person.role),
+            format_func=str.capitalize,
+            help="Another role signs the person out.",
+        )
+        hired = hired_place.date_input("Hired", person.hired_on, format="YYYY-MM-DD", min_value=date(1960, 1, 1))
+        sent = st.form_submit_button("Save", type="primary")
+    if sent and attempt(
+        lambda: people.edit_person(state.database(), actor, person.user_id, name, email, role, hired),
+        f"{name} is saved.",
+    ):
+        st.rerun()
+
+
+def _move(actor: Actor, person: Person) -> None:
+    listed = people.list_team_rows(state.database(), actor, state.today())
+    teams: dict[int | None, str] = {team.team_id: team.name for team in listed}
+    if not teams:
+        st.caption("There is no team yet. Make one in the tab Teams.")
+        return
+    teams[None] = _NO_TEAM
+    with st.form(f"move_{person.user_id}", border=True):
+        team_place, day_place = st.columns(2)
+        team = team_place.selectbox(
+            "Move to",
+            list(teams),
+            list(teams).index(person.team_id) if person.team_id in teams else 0,
+            format_func=lambda key: teams[key],
+        )
+        day = day_place.date_input("From", state.today(), format="YYYY-MM-DD", min_value=date(1960, 1, 1))
+        sent = st.form_submit_button("Move")
+    if sent and attempt(
+        lambda: people.move_person(state.database(), actor, person.user_id, team, day),
+        f"{person.name}: {teams[team]} from {day}.",
+    ):
+        st.rerun()
+
+
+def _sign_in(actor: Actor, person: Person) -> None:
+    db = state.database()
+    st.markdown("**Sign-in**")
+    if not person.is_active:
+        if st.button("Reactivate", icon=":material/person_check:") and attempt(
+            lambda: people.reactivate_person(db, actor, person.user_id), f"{person.name} may sign in again."
+        ):
+            st.rerun()
+        return
+    if st.button("New password", icon=":material/key:"):
+        attempt(
+            lambda: st.session_state.update({_PASSWORD: people.reset_password(db, actor, person.user_id)}),
+            "New password.",
+        )
+    if password := st.session_state.pop(_PASSWORD, None):
+        show_password(person.email, password)
+    with st.form(f"leave_{person.user_id}", border=True):
+        last = st.date_input(
+            "Last day",
+            state.today(),
+            format="YYYY-MM-DD",
+            min_value=date(1960, 1, 1),
+            help="Sign-in ends at once. Team and plan end with this day; teams the person leads have no manager then.",
+        )
+        sent = st.form_submit_button("Deactivate", icon=":material/person_off:")
+    if sent and attempt(
+        lambda: people.deactivate_person(db, actor, person.user_id, last + timedelta(days=1)),
+        f"{person.name} is deactivated.",
+    ):
+        st.rerun()
+
+
+def show_password(email: str, password: str) -> None:
+    """A generated password: seen now and never again."""
+    st.warning(f"The password of {widgets.plain(email)}. Copy it now: it is not shown again.", icon=":material/key:")
+    st.code(password, language=None)
+
+
+def _forget_added() -> None:
+    st.session_state.pop(_ADDED, None)
+
+
+@st.dialog("Add a person", width="medium", icon=":material/person_add:", on_dismiss=_forget_added)
+def add_person() -> None:
+    """The form, then the password for once."""
+    actor = auth.require("people.edit")
+    added = st.session_state.get(_ADDED)
+    if added is None:
+        add_form(actor)
+        return
+    email, new = added
+    st.success(f"{widgets.plain(email)} can sign in. The code in statements and payroll files is {new.code}.")
+    if new.password is not None:
+        show_password(email, new.password)
+    if st.button("Done", type="primary"):
+        _forget_added()
+        st.rerun()
+
+
+def add_form(actor: Actor) -> None:
+    """The fields of a new person."""
+    db = state.database()
+    teams: dict[int | None, str] = {None: _NO_TEAM}
+    teams |= {team.team_id: team.name for team in people.list_team_rows(db, actor, state.today())}
+    with st.form("add_person", border=False):
+        name = st.text_input("Name", max_chars=200)
+        email = st.text_input("E-mail", max_chars=254)
+        role_place, hired_place = st.columns(2)
+        role = role_place.selectbox("Role", ROLES, ROLES.index("rep"), format_func=str.capitalize)
+        hired = hired_place.date_input("Hired", state.today(), format="YYYY-MM-DD", min_value=date(1960, 1, 1))
+        team = st.selectbox(
+            "Team",
+            list(teams),
+            format_func=lambda key: teams[key],
+            help="From the hire date on.",
+        )
+        password = st.text_input(
+            "Password",
+            type="password",
+            placeholder="empty: one is generated and shown once",
+            autocomplete="new-password",
+        )
+        sent = st.form_submit_button("Add", type="primary")
+    if not sent:
+        return
+
+    def add() -> None:
+        new: NewPerson = people.add_person(db, actor, name, email, role, hired, team, password or None)
+        st.session_state[_ADDED] = (email.strip(), new)
+
+    if attempt(add, f"{name} is added."):
+        st.rerun(scope="fragment")
+
+
+# --- teams -----------------------------------------------------------------------------------------
+
+
+def team_list(actor: Actor, found: Sequence[TeamRow], listed: Sequence[Person]) -> None:
+    """The teams as of today; choosing one opens its drawer for those who may change it."""
+    frame = pd.DataFrame(
+        {
+            "name": [team.name for team in found],
+            "parent": [team.parent or "" for team in found],
+            "manager": [team.manager or "" for team in found],
+            "members": [team.members for team in found],
+            "since": [team.since for team in found],
+        }
+    )
+    may_edit = access.may(actor, "people.edit")
+    chosen = widgets.table(
+        frame,
+        {
+            "name": text_column("Team"),
+            "parent": text_column("Part of"),
+            "manager": text_column("Manager"),
+            "members": number_column("People"),
+            "since": date_column("So since"),
+        },
+        key=chosen_once("team_list"),
+        export="teams",
+        select=may_edit,
+    )
+    if may_edit:
+        st.caption("Choose a row to change a team.")
+    if chosen is not None:
+        opened("team_list")
+        team_drawer(found[chosen], found, listed)
+
+
+@st.dialog("Team", width="medium", position="right", icon=":material/groups:")
+def team_drawer(team: TeamRow, found: Sequence[TeamRow], listed: Sequence[Person]) -> None:
+    """Change one team from a day on."""
+    team_form(auth.require("people.edit"), team, found, listed)
+
+
+@st.dialog("New team", width="medium", icon=":material/group_add:")
+def new_team(found: Sequence[TeamRow], listed: Sequence[Person]) -> None:
+    """Make a team."""
+    team_form(auth.require("people.edit"), None, found, listed)
+
+
+def team_form(actor: Actor, team: TeamRow | None, found: Sequence[TeamRow], listed: Sequence[Person]) -> None:
+    """The fields of a team that exists, or (None) of a new one."""
+    db = state.database()
+    parents = {each.team_id: each.name for each in found if team is None or each.team_id != team.team_id}
+    managers = {person.user_id: person.name for person in listed if person.is_active and person.role != "rep"}
+    if team is not None and team.manager_id is not None:
+        managers.setdefault(team.manager_id, team.manager or "")
+    with st.form("team", border=False):
+        name = st.text_input("Name", team.name if team else "", max_chars=200)
+        parent = _one_of("Part of", parents, team.parent_id if team else None, "The whole company")
+        manager = _one_of(
+            "Manager", managers, team.manager_id if team else None, "Nobody", "Anyone but a rep; change the role first."
+        )
+        start = st.date_input(
+            "From",
+            state.today(),
+            format="YYYY-MM-DD",
+            min_value=date(1960, 1, 1),
+            help="Before that day the team stays as it was. A new name holds at once.",
+        )
+        sent = st.form_submit_button("Save" if team else "Create the team", type="primary")
+    if not sent:
+        return
+    if team is None:
+        done = attempt(lambda: people.create_team(db, actor, name, parent, manager, start), f"{name} is made.")
+    else:
+        done = attempt(
+            lambda: people.change_team(db, actor, team.team_id, name, parent, manager, start), f"{name} is changed."
+        )
+    if done:
+        st.rerun()
+
+
+def _one_of(label: str, names: dict[int, str], now: int | None, nobody: str, note: str | None = None) -> int | None:
+    options: list[int | None] = [None, *names]
+    return st.selectbox(
+        label,
+        options,
+        options.index(now) if now in options else 0,
+        format_func=lambda key: nobody if key is None else names[key],
+        help=note,
+    )

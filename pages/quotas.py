@@ -1,0 +1,32 @@
+"""Quotas: what each person is to sell in each period."""
+
+import streamlit as st
+
+from app import auth, quota_view, state, widgets
+from app.actions import show_done
+from engine.services import access, quotas
+
+actor = auth.require("quotas.view")
+db, today = state.database(), state.today()
+show_done()
+
+widgets.header("Quotas", "One figure for a person and period; it holds for every component with that quota period.")
+kind, year = quota_view.grid_filter(today.year)
+team = widgets.team_filter(actor)
+grid = quotas.quota_grid(db, actor, kind, year, today, team)
+
+if not grid.rows:
+    widgets.empty(
+        "Nobody carries a quota here",
+        "Reps and managers appear as soon as they are added.",
+        page="people",
+        link="People",
+        icon=":material/flag:",
+    )
+    st.stop()
+if access.may(actor, "quotas.edit"):
+    quota_view.edit_grid(actor, grid, kind, year)
+else:
+    quota_view.read_grid(grid, kind, year)
+quota_view.totals(grid, kind, year)
+quota_view.history(actor)
