@@ -309,8 +309,7 @@ def _shown(name: str, value: Any, names: Names, currency: str) -> str:
     if name in ("amount", "margin"):
         return f"{format_money(value, currency, thousands=True)} {currency}"
     if name == "quantity_micro":
-        whole, rest = divmod(abs(value), 1_000_000)
-        return ("-" if value < 0 else "") + f"{whole}.{rest:06d}".rstrip("0").rstrip(".")
+        return number_text(value)
     if name == "owner_id":
         return names.users.get(value, f"user {value}")
     if name == "stage_id":
@@ -319,6 +318,12 @@ def _shown(name: str, value: Any, names: Names, currency: str) -> str:
         parts = [f"{names.users.get(int(user), f'user {user}')} {format_rate(ppm)}" for user, ppm in value.items()]
         return ", ".join(parts) or "the owner alone"
     return str(value)
+
+
+def number_text(micro: int) -> str:
+    """A number in millionths as one writes it: 2500000 is ``"2.5"``."""
+    whole, rest = divmod(abs(micro), 1_000_000)
+    return ("-" if micro < 0 else "") + f"{whole}.{rest:06d}".rstrip("0").rstrip(".")
 
 
 def stage_entries(conn: sa.Connection, deal_id: int) -> pd.DataFrame:
@@ -332,9 +337,9 @@ def stage_entries(conn: sa.Connection, deal_id: int) -> pd.DataFrame:
 
 
 def lines_on(conn: sa.Connection, deal_id: int, people: frozenset[int] | None) -> pd.DataFrame:
-    """What people (None: anyone) earn on a deal, by each period's run: id, person, period, component, amount, ..."""
+    """What people (None: anyone) earn on a deal, by each period's run: id, code, person, period, amount, ..."""
     query = """
-        SELECT l.id, u.name AS person, l.period, l.component, l.kind, l.amount, l.currency, p.status
+        SELECT l.id, u.code, u.name AS person, l.period, l.component, l.kind, l.amount, l.currency, p.status
           FROM lines l JOIN pay_periods p ON p.run_id = l.run_id AND p.period = l.period
           JOIN users u ON u.id = l.user_id
          WHERE l.deal_id = :id AND (CAST(:people AS bigint[]) IS NULL OR l.user_id = ANY(:people))
