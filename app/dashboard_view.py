@@ -54,7 +54,7 @@ def _notes(board: Dashboard) -> None:
             navigation.link("runs", "Go to runs", {"period": board.not_run[-1].name})
     if board.unconverted:
         st.warning(
-            f"{board.unconverted:,} deals in other currencies are left out: there is no exchange rate to "
+            f"Deals in other currencies that are left out: {board.unconverted:,}. There is no exchange rate to "
             f"{board.currency} on or before their close date.",
             icon=":material/currency_exchange:",
         )
@@ -208,7 +208,9 @@ def _pipeline(board: Dashboard) -> None:
         _stage_bars(board.stages, board.currency, f"Open pipeline by stage for {title}, in full and weighted")
     if board.overdue_deals:
         amount = widgets.money(board.overdue_amount, board.currency)
-        st.caption(widgets.plain(f"{board.overdue_deals:,} open deals ({amount}) are past their close date."))
+        several = board.overdue_deals > 1
+        deals = f"{board.overdue_deals:,} open deals" if several else "1 open deal"
+        st.caption(widgets.plain(f"{deals} ({amount}) {'are' if several else 'is'} past the close date."))
 
 
 def _stage_bars(stages: pd.DataFrame, currency: str, alt_text: str) -> None:

@@ -1,23 +1,22 @@
-"""A server of its own, Chromium, and how to wait: a screen is settled when its script is done and nothing is stale."""
+"""Servers of their own, and Chromium."""
 
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.browser.driving import WIDE, Server, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-WIDE, PHONE = (1440, 900), (390, 844)
 CHROMIUM = [
     "--no-sandbox",
     "--disable-gpu",
@@ -27,63 +26,6 @@ CHROMIUM = [
     "--disable-component-update",
     "--disable-sync",
 ]
-
-# Settled: the script has run, the connection stands, nothing is stale, for `quiet` milliseconds.
-SETTLED = """(quiet) => {
-  const app = document.querySelector('[data-testid="stApp"]');
-  const busy = !app || app.dataset.testScriptState !== 'notRunning' || app.dataset.testConnectionState !== 'CONNECTED'
-    || document.querySelector('[data-stale="true"], [data-testid="stSkeleton"]');
-  const now = performance.now();
-  if (busy) { window.__quiet_since = now; return false }
-  window.__quiet_since ??= now;
-  return now - window.__quiet_since > quiet;
-}"""
-
-
-def settle(page: Page, quiet: int = 300, timeout: float = 20_000) -> None:
-    """Wait until the page shows the result of what was last done to it."""
-    page.evaluate("() => { window.__quiet_since = performance.now() }")
-    page.wait_for_function(SETTLED, arg=quiet, timeout=timeout)
-
-
-def sign_in(page: Page, url: str, email: str, password: str) -> None:
-    """Open `url`, fill in the form, and wait for the page behind it."""
-    page.goto(url)
-    page.get_by_label("E-mail", exact=True).fill(email)
-    page.get_by_label("Password", exact=True).fill(password)
-    page.get_by_test_id("stFormSubmitButton").get_by_role("button").click()
-    expect(page.get_by_test_id("stSidebar")).to_be_attached(timeout=20_000)
-    settle(page)
-
-
-def shot(page: Page, name: str) -> None:
-    """A picture for people to look at, in the folder QUOTAPATH_SHOTS if that is set."""
-    folder = os.environ.get("QUOTAPATH_SHOTS")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=Path(folder) / f"{name}.png")
-
-
-@dataclass
-class Server:
-    """A running `python -m app.server`."""
-
-    url: str
-    process: "subprocess.Popen[str]"
-    log: Path
-
-    def stop(self, how: signal.Signals = signal.SIGINT) -> int:
-        """Ask it to end, and return its exit status."""
-        self.process.send_signal(how)
-        return self.process.wait(30)
-
-
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="session")
@@ -160,6 +102,7 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda message: _note(errors, message.type, message.text))
+        page.on("response", lambda answer: _note_missing(errors, answer.status, answer.url))
         return page
 
     yield open_page
@@ -169,6 +112,11 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
 
 
 def _note(errors: list[str], kind: str, text: str) -> None:
-    # A missing file or a refused script is a fault of ours; a connection that ends with the page is not.
-    if kind == "error" and re.search("Content.Security.Policy|Refused to|404", text):
+    if kind == "error" and re.search("Content.Security.Policy|Refused to", text):
         errors.append(text)
+
+
+def _note_missing(errors: list[str], status: int, url: str) -> None:
+    # At a page's address Streamlit first looks for itself beside the page.
+    if status >= 500 or (status == 404 and not re.search("/_stcore/(health|host-config)$", url)):
+        errors.append(f"{status} {url}")
