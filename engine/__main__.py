@@ -46,9 +46,10 @@ def _cases(options: argparse.Namespace) -> int:
     from engine.workers.pool import Pool
 
     report = sys.stderr if options.json else sys.stdout
+    paths = find_cases(options.paths)
     passed = failed = 0
     with Pool(1, options.workers) as pool:
-        for path in find_cases(options.paths):
+        for path in paths:
             outcome = run_case(path, pool.calculate)
             if options.json:
                 print(as_json(outcome), flush=True)

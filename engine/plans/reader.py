@@ -4,6 +4,7 @@ A reader never stops at the first mistake: it notes the problem, hands out a sta
 type and goes on.  Whoever reads throws the result away when problems were noted.
 """
 
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
@@ -15,6 +16,8 @@ from engine.errors import Problem, QuotaPathError
 from engine.money import format_rate, parse_money, parse_number, parse_rate
 
 T = TypeVar("T")
+
+_MULTIPLE = re.compile(r"([+-]?[\d.,]+)\s*x", re.ASCII)
 
 
 class Unreadable(str):
@@ -77,18 +80,18 @@ def as_rate(value: Any, above_100: bool = False, multiples: bool = True) -> Rate
 
     Raises `QuotaPathError` below 0, and above 100% unless ``above_100``; multiples are free.
     """
-    of_base = isinstance(value, str) and value.rstrip().endswith("x")
-    if of_base and not multiples:
+    multiple = _MULTIPLE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if multiple and not multiples:
         raise QuotaPathError(f'{shown(value)} is a multiple, but a rate is needed. Write a rate such as "8%".')
-    ppm = parse_number(value.rstrip()[:-1]) if of_base else parse_rate(value)
+    ppm = parse_number(multiple[1]) if multiple else parse_rate(value)
     if ppm < 0:
         raise QuotaPathError(f'The rate {shown(value)} is below 0. Write 0 or more, such as "8%".')
-    if ppm > PPM and not of_base and not above_100:
+    if ppm > PPM and not multiple and not above_100:
         raise QuotaPathError(
             f"The rate {shown(value)} is {format_rate(ppm)}, above 100%. Write a percentage such as "
             f'"8%"; if it is meant, set allow_rate_above_100 = true on the component.'
         )
-    return Rate(ppm, of_base)
+    return Rate(ppm, multiple is not None)
 
 
 class Reader:
