@@ -71,6 +71,7 @@ class Team:
     name: str
     parent: str | None
     segment: str | None
+    leads_quota: float
     leads: tuple[Span, ...]
     reps: tuple[Span, ...]
 
@@ -118,7 +119,7 @@ class DemoCompany:
         self.running = period_of("quarter", today.toordinal())
         raw = (FOLDER / "company.toml").read_text(encoding="utf-8")
         written_for: date = tomllib.loads(raw)["running_quarter"]
-        self._shift = 3 * round((self.running.first_day - written_for).days / 91.31)
+        self._shift = months_between(written_for.toordinal(), self.running.start)
         self._data: dict[str, Any] = tomllib.loads(self._moved(raw))
         self.name: str = self._data["name"]
         self.currency: str = self._data["currency"]
@@ -153,6 +154,7 @@ class DemoCompany:
                 row["name"],
                 row.get("parent"),
                 row.get("segment"),
+                row.get("leads_quota", 1.0),
                 spans(row["leads"], row["name"], row["leads_plan"]),
                 spans(row.get("reps", ()), row["name"], row.get("plan", "")),
             )
@@ -186,13 +188,10 @@ class DemoCompany:
                     if span.start <= quarter.last_day and (span.end is None or span.end > quarter.first_day)
                 }
                 found += [Quota(person, quarter, cents) for person, cents in own.items()]
-                found += [
-                    Quota(lead.person, quarter, _rounded(0.95 * sum(own.values())))
-                    for lead in team.leads
-                    if lead.on(quarter.first_day)
-                ]
-                company += sum(own.values())
-            found.append(Quota(self.teams[0].leads[0].person, quarter, _rounded(0.9 * company)))
+                leads_quota = _rounded(team.leads_quota * sum(own.values()))
+                found += [Quota(lead.person, quarter, leads_quota) for lead in team.leads if lead.on(quarter.first_day)]
+                company += leads_quota
+            found.append(Quota(self.teams[0].leads[0].person, quarter, _rounded(0.95 * company)))
             quarter = quarter.next()
         return tuple(found)
 
