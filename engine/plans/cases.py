@@ -72,7 +72,11 @@ def run_case(path: Path, calculate: Calculate) -> Outcome:
     except (OSError, UnicodeDecodeError) as error:
         raise QuotaPathError(f"{path} cannot be read: {error}. Name a case file, in UTF-8.") from error
     case = load_case(text)
-    summary = calculate_case(case, calculate)
+    try:
+        summary = calculate_case(case, calculate)
+    except Exception as error:  # noqa: BLE001 - a case that strikes a bug of ours must not hide the others
+        fault = f"A fault of the program, {type(error).__name__}: {error}."
+        summary = Summary(problems=(Problem("", fault, "Report it with this case."),))
     return Outcome(path, case, summary, tuple(_differences(case, summary)))
 
 

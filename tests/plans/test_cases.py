@@ -154,6 +154,15 @@ def test_a_calculation_that_fails_is_a_failed_case(case):
     assert "The rules failed on ana, nb." in difference.found
 
 
+def test_a_bug_is_a_failed_case_too(case):
+    def breaks(book):
+        raise IndexError("out of range")
+
+    (difference,) = run_case(case('problems = ["component"]'), breaks).differences
+    assert difference.found == ""
+    assert "IndexError: out of range" in str(run_case(case(""), breaks).differences[0])
+
+
 def test_a_failed_case_is_told_with_the_working_of_its_lines(case):
     out = io.StringIO()
     outcome = run(case('by_deal = { D2 = "1.00" }'))
