@@ -9,6 +9,7 @@ from streamlit_authenticator import Authenticate
 from streamlit_authenticator.controllers import AuthenticationController
 
 from app import state, widgets
+from app.navigation import ROOT
 from engine.db.database import Database
 from engine.errors import QuotaPathError
 from engine.services import demo, setup, sign_in
@@ -23,7 +24,7 @@ def draw() -> None:
     _, middle, _ = st.columns([1, 1.2, 1])
     with middle:
         st.space("medium")
-        st.image("app/static/logo.svg", width=220)
+        st.image(str(ROOT / "app" / "static" / "logo.svg"), width=220)
         if setup.is_empty(state.database()):
             _first_start(state.database())
         else:

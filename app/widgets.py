@@ -191,11 +191,12 @@ def cards(*cards: Card) -> None:
     """A row of metric cards; on a phone they stack."""
     with st.grid(min(len(cards), 4), min_column_width=210):
         for card in cards:
-            falling = (card.delta or "").lstrip().startswith(("-", "−"))
+            delta = card.delta.replace("−", "-") if card.delta else None
+            falling = (delta or "").startswith("-")
             st.metric(
                 card.label,
                 card.value,
-                card.delta,
+                delta,
                 delta_color="off" if card.good is None else ("inverse" if card.good is falling else "normal"),
                 help=card.help,
                 border=True,
@@ -271,6 +272,7 @@ def table(
         on_select="rerun" if select else "ignore",
         selection_mode="single-row",
         height="auto",
+        placeholder="",
     )
     if export:
         with st.container(horizontal=True, horizontal_alignment="right"):
@@ -374,7 +376,7 @@ def empty(title: str, text: str, page: str | None = None, link: str = "", icon: 
     """An empty state: what is missing, what to do next, and the way to the page where that is done."""
     with st.container(border=True, horizontal_alignment="center", key=f"empty_{abs(hash((title, page)))}"):
         st.space("small")
-        st.markdown(f"## {icon}", width="content")
+        st.header(icon, anchor=False, width="content")
         st.markdown(f"**{plain(title)}**", width="content", text_alignment="center")
         st.caption(plain(text), width="content", text_alignment="center")
         if page:
