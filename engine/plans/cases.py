@@ -120,7 +120,8 @@ def _differences(case: Case, summary: Summary) -> Iterator[Difference]:
     wanted = expected.problems or ()
     for path in wanted:
         if path not in reported:
-            yield Difference("problems", "", path, ", ".join(reported) or "none")
+            told = ", ".join(problem.path or problem.message for problem in summary.problems)
+            yield Difference("problems", "", path, told or "none")
     if not wanted:
         for problem in summary.problems:
             yield Difference("problems", "", "none", str(problem))

@@ -159,7 +159,7 @@ def test_a_bug_is_a_failed_case_too(case):
         raise IndexError("out of range")
 
     (difference,) = run_case(case('problems = ["component"]'), breaks).differences
-    assert difference.found == ""
+    assert "IndexError: out of range" in difference.found
     assert "IndexError: out of range" in str(run_case(case(""), breaks).differences[0])
 
 
