@@ -1,0 +1,409 @@
+"""The pieces of the upload page: what was said about the file so far, the questions, the preview, the result."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from app import auth, navigation, state, widgets
+from app.widgets import Card, date_column, money_column, number_column, text_column
+from engine.errors import ProblemsError, QuotaPathError
+from engine.periods import parse_period
+from engine.services import imports
+from engine.services.access import Actor
+from engine.services.imports import FIELDS, ImportPreview, ImportResult, Upload
+
+SOURCE_NAMES = {"salesforce": "Salesforce", "hubspot": "HubSpot", "other": "Another system"}
+_ASKED = 40  # unknown names asked for at a time
+_LEAVE_OUT = "Leave these rows out"
+
+
+@dataclass
+class _Draft:
+    """A file in hand: what was said about it, and the preview of just that."""
+
+    file_id: str
+    upload: Upload
+    preview: ImportPreview | None = field(default=None)
+
+    def say(self, **answers: object) -> None:
+        """Change what is said about the file; the preview is made again."""
+        self.upload = replace(self.upload, **answers)  # type: ignore[arg-type]
+        self.preview = None
+
+
+def choose_file() -> UploadedFile | None:
+    """The place to drop a file; a new number of it forgets the file before."""
+    return st.file_uploader(
+        "The CRM's export of deals",
+        type=["csv", "tsv", "txt", "xlsx", "xls"],
+        max_upload_size=imports.MAX_BYTES // (1024 * 1024),
+        key=f"upload_{st.session_state.get('uploads', 0)}",
+        help="A report or list export from Salesforce or HubSpot, or any CSV or XLSX with one row for each deal. "
+        "Nothing is kept before you say so.",
+    )
+
+
+def next_file() -> None:
+    """Forget the file in hand."""
+    st.session_state["uploads"] = st.session_state.get("uploads", 0) + 1
+    st.session_state.pop("upload_draft", None)
+
+
+def file_steps(actor: Actor, file: UploadedFile) -> None:
+    """From a file to its import: source, columns, questions, preview, confirmation."""
+    draft = st.session_state.get("upload_draft")
+    if draft is None or draft.file_id != file.file_id:
+        draft = _Draft(file.file_id, Upload(file.getvalue(), file.name))
+        st.session_state["upload_draft"] = draft
+    preview = _preview(actor, draft)
+    if preview is None:
+        return
+    _source_and_columns(actor, draft, preview)
+    _questions(draft, preview)
+    if not preview.ready:
+        return
+    _unknown(draft, preview)
+    _findings(preview)
+    _tabs(actor, preview)
+    _confirm(draft, preview)
+
+
+def _preview(actor: Actor, draft: _Draft) -> ImportPreview | None:
+    """The preview of what is said so far; None when the file is no table, which is then shown."""
+    if draft.preview is None:
+        try:
+            with st.spinner("Reading the file and comparing it with the deals you have ..."):
+                draft.preview = imports.preview_import(state.database(), actor, draft.upload)
+        except QuotaPathError as error:
+            widgets.show_problems(error)
+            return None
+        draft.upload = draft.preview.upload
+    return draft.preview
+
+
+# --- source and columns ----------------------------------------------------------------------------
+
+
+def _source_and_columns(actor: Actor, draft: _Draft, preview: ImportPreview) -> None:
+    sources = imports.known_sources(state.database(), actor)
+    chosen = draft.upload.source
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        source = st.selectbox(
+            "Where the file comes from",
+            list(dict.fromkeys((*sources, chosen))),
+            index=list(dict.fromkeys((*sources, chosen))).index(chosen),
+            format_func=lambda name: SOURCE_NAMES.get(name, name),
+            accept_new_options=True,
+            key=f"source_{draft.file_id}_{chosen}",
+            help="A deal is known again by its source and its ID. Type a name for a system of your own.",
+            width=260,
+        )
+        extra = len(preview.headers) - len(draft.upload.mapping or {})
+        st.caption(
+            f"{preview.rows:,} rows, {len(preview.headers)} columns: {len(draft.upload.mapping or {})} are fields of "
+            f"a deal, {extra} come along as extra fields.",
+            width="content",
+        )
+    if source and source != chosen:
+        draft.say(source=source, mapping=None)
+        st.rerun()
+    if preview.problems:
+        widgets.show_problems(ProblemsError(preview.problems))
+    with st.expander("Columns", expanded=bool(preview.problems), icon=":material/view_column:"):
+        _mapping_form(draft, preview)
+
+
+def _mapping_form(draft: _Draft, preview: ImportPreview) -> None:
+    mapping = draft.upload.mapping or {}
+    options = ["", *preview.headers]
+    chosen = {}
+    with st.form(f"mapping_{draft.file_id}", border=False):
+        with st.grid(3, min_column_width=230):
+            for each in FIELDS:
+                header = mapping.get(each.name, "")
+                with st.container(gap=None):
+                    chosen[each.name] = st.selectbox(
+                        each.label + (" *" if each.required else ""),
+                        options,
+                        index=options.index(header) if header in options else 0,
+                        format_func=lambda name: name or "not in the file",
+                        key=f"map_{draft.file_id}_{draft.upload.source}_{each.name}",
+                    )
+                    st.caption(widgets.plain(_shortened(preview.samples.get(chosen[each.name], ""))) or "\u2002")
+        if st.form_submit_button("Use these columns", icon=":material/check:"):
+            draft.say(mapping={name: header for name, header in chosen.items() if header})
+            st.rerun()
+
+
+def _shortened(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+# --- questions -------------------------------------------------------------------------------------
+
+
+def _questions(draft: _Draft, preview: ImportPreview) -> None:
+    if not preview.questions:
+        return
+    with st.container(border=True):
+        st.markdown("**Before the rows can be read**")
+        answers = dict(draft.upload.answers)
+        with st.form(f"questions_{draft.file_id}", border=False):
+            for question in preview.questions:
+                labels = {value: widgets.plain(label) for value, label in question.options}
+                answer = st.radio(
+                    widgets.plain(question.text),
+                    list(labels),
+                    index=None,
+                    format_func=labels.__getitem__,
+                    key=f"answer_{draft.file_id}_{question.key}",
+                )
+                st.caption("In the file: " + widgets.plain(", ".join(question.examples)))
+                if answer:
+                    answers[question.key] = answer
+            if st.form_submit_button("Answer", type="primary"):
+                draft.say(answers=answers)
+                st.rerun()
+
+
+def _unknown(draft: _Draft, preview: ImportPreview) -> None:
+    """Owners and stages that nobody knows here, to be chosen once."""
+    asked = preview.unknown[:_ASKED]
+    said: dict[str, Mapping[str, int]] = {"owner": draft.upload.owners, "stage": draft.upload.stages}
+    # What was answered for this file can be corrected too; it is no longer unknown.
+    answered = [(kind, text) for kind, texts in said.items() for text in texts]
+    if not asked and not answered:
+        return
+    choices = {"owner": preview.people, "stage": preview.stages}
+    with st.container(border=True):
+        st.markdown("**Names that are not known here**")
+        st.caption("Say once who or what they are; the answers are remembered for this source when you import.")
+        with st.form(f"unknown_{draft.file_id}", border=False):
+            found: dict[str, dict[str, int]] = {"owner": dict(said["owner"]), "stage": dict(said["stage"])}
+            with st.grid(3, min_column_width=230):
+                for kind, text, note, suggestion in [
+                    *((each.field, each.value, f" · {each.count:,} rows", each.suggestion) for each in asked),
+                    *((kind, text, "", said[kind][text]) for kind, text in answered),
+                ]:
+                    labels: dict[int | None, str] = {None: _LEAVE_OUT} | dict(choices[kind].items())
+                    options = list(labels)
+                    answer = st.selectbox(
+                        f"{kind.capitalize()}: {widgets.plain(text) or '(empty)'}{note}",
+                        options,
+                        index=options.index(said[kind].get(text)) if text in said[kind] else 0,
+                        format_func=labels.__getitem__,
+                        key=f"unknown_{draft.file_id}_{kind}_{text}",
+                        help=f"Perhaps {choices[kind][suggestion]}?" if suggestion and not said[kind] else None,
+                    )
+                    found[kind].pop(text, None)
+                    if answer is not None:
+                        found[kind][text] = answer
+            if len(preview.unknown) > _ASKED:
+                st.caption(f"{len(preview.unknown) - _ASKED:,} more follow after these.")
+            if st.form_submit_button("Use these answers", icon=":material/check:"):
+                draft.say(owners=found["owner"], stages=found["stage"])
+                st.rerun()
+
+
+# --- preview ---------------------------------------------------------------------------------------
+
+
+def _findings(preview: ImportPreview) -> None:
+    """What was decided and noticed, short, above the rows."""
+    if preview.warnings or preview.closed_periods:
+        lines = [f"- {widgets.plain(each)}" for each in preview.warnings]
+        if preview.closed_periods:
+            names = ", ".join(widgets.period_title(parse_period(name)) for name in preview.closed_periods)
+            lines.append(
+                f"- Deals of closed periods are added or changed ({names}). What was paid there stays; "
+                "the difference is posted in the open period."
+            )
+        st.warning("\n".join(lines), icon=":material/visibility:")
+    notes = [*preview.decisions, *preview.notes]
+    if preview.repeated_count:
+        notes.append(f"{preview.repeated_count:,} rows repeat another row word for word and count once.")
+    with st.expander(f"How the file was read ({len(notes) + bool(preview.set_aside_count)})", icon=":material/info:"):
+        for note in notes:
+            st.markdown(f"- {widgets.plain(note)}")
+        if preview.set_aside_count:
+            aside = "; ".join(f"line {each.line}: {_shortened(each.text)}" for each in preview.set_aside[:8])
+            st.markdown(f"- {preview.set_aside_count:,} lines are no deals and were set aside: {widgets.plain(aside)}")
+        if preview.remembered:
+            called = {"owner": preview.people, "stage": preview.stages}
+            known = ", ".join(
+                f"{text or '(empty)'} is {called[kind].get(found, 'gone')}"
+                for (kind, text), found in sorted(preview.remembered.items())[:50]
+            )
+            st.markdown(f"- Remembered from earlier imports: {widgets.plain(known)}")
+
+
+def _tabs(actor: Actor, preview: ImportPreview) -> None:
+    counts = preview.counts
+    widgets.cards(
+        Card("Added", f"{counts.added:,}"),
+        Card("Changed", f"{counts.changed:,}"),
+        Card("Left alone", f"{counts.unchanged:,}", help="These deals are here already, with the same values."),
+        Card("Refused", f"{preview.refused_count:,}"),
+    )
+    added, changed, refused = st.tabs(
+        [f"Added ({counts.added:,})", f"Changed ({counts.changed:,})", f"Refused ({preview.refused_count:,})"],
+        default=f"Refused ({preview.refused_count:,})" if preview.refused_count else None,
+    )
+    with added:
+        if preview.added.empty:
+            st.caption("No deal is new.")
+        else:
+            widgets.table(
+                preview.added,
+                {
+                    "line": number_column("Line"),
+                    "name": text_column("Deal"),
+                    "account": text_column("Account"),
+                    "owner": text_column("Owner"),
+                    "stage": text_column("Stage"),
+                    "amount": money_column("Amount"),
+                    "close_date": date_column("Close date"),
+                },
+                key="upload_added",
+            )
+            _first_rows(len(preview.added), counts.added)
+    with changed:
+        if preview.changed.empty:
+            st.caption("No deal changes.")
+        else:
+            widgets.table(
+                preview.changed,
+                {
+                    "line": number_column("Line"),
+                    "name": text_column("Deal"),
+                    "field": text_column("Field"),
+                    "before": text_column("From"),
+                    "after": text_column("To"),
+                },
+                key="upload_changed",
+            )
+            _first_rows(preview.changed["line"].nunique(), counts.changed)
+    with refused:
+        _refused(actor, preview)
+
+
+def _refused(actor: Actor, preview: ImportPreview) -> None:
+    if preview.refused.empty:
+        st.caption("Every row can be imported.")
+        return
+    widgets.table(
+        preview.refused,
+        {
+            "line": number_column("Line"),
+            "column": text_column("Column"),
+            "value": text_column("Value"),
+            "reason": text_column("Why"),
+            "remedy": text_column("What to do"),
+        },
+        key="upload_refused",
+    )
+    _first_rows(preview.refused["line"].nunique(), preview.refused_count)
+    upload = preview.upload
+    widgets.download(
+        "Refused rows with reasons (CSV)",
+        f"{upload.filename.rsplit('.', 1)[0]}-refused.csv",
+        lambda: imports.refused_rows(state.database(), actor, upload),
+        "text/csv",
+    )
+
+
+def _first_rows(shown: int, total: int) -> None:
+    if shown < total:
+        st.caption(f"The first {shown:,} of {total:,}.")
+
+
+# --- confirmation and result -----------------------------------------------------------------------
+
+
+def _confirm(draft: _Draft, preview: ImportPreview) -> None:
+    refused = preview.refused_count
+    if not preview.good:
+        st.error("Every row is refused, so nothing can be imported. The tab above says why.", icon=":material/block:")
+        return
+    accepted = not refused
+    if refused:
+        rows = "row" if preview.good == 1 else "rows"
+        accepted = st.checkbox(
+            f"Import the {preview.good:,} good {rows}, leave out the {refused:,} refused",
+            key=f"accept_{draft.file_id}_{refused}",
+        )
+    moving = preview.counts.added + preview.counts.changed
+    label = f"Import {moving:,} {'deal' if moving == 1 else 'deals'}" if moving else "Nothing changes: record it"
+    if st.button(label, type="primary", icon=":material/publish:", disabled=not accepted, key="import"):
+        try:
+            with st.spinner("Importing: all of it, or nothing ..."):
+                result = imports.import_deals(
+                    state.database(), auth.require("deals.import"), preview, accept_refused=bool(refused)
+                )
+        except QuotaPathError as error:
+            draft.preview = None  # what the refusal speaks of is newer than the preview
+            widgets.show_problems(error)
+            return
+        st.session_state["upload_result"] = result
+        next_file()
+        st.rerun()
+
+
+def result_panel(result: ImportResult) -> None:
+    """What was just imported, and what comes next."""
+    with st.container(border=True):
+        st.markdown(":green[:material/check_circle:] **The file is imported**")
+        widgets.cards(
+            Card("Added", f"{result.added:,}"),
+            Card("Changed", f"{result.changed:,}"),
+            Card("Left alone", f"{result.unchanged:,}"),
+            Card("Left out", f"{result.refused:,}"),
+        )
+        if result.closed_periods:
+            names = ", ".join(widgets.period_title(parse_period(name)) for name in result.closed_periods)
+            st.info(f"{names}: closed already. The differences are posted in the open period when you run it.")
+        with st.container(horizontal=True):
+            closed = [name for name in result.months if name <= f"{state.today():%Y-%m}"]
+            for month in closed[:2]:
+                navigation.link("runs", f"Run {widgets.period_title(parse_period(month))}", {"period": month})
+            navigation.link("deals", "See the deals")
+
+
+def past_imports(actor: Actor) -> None:
+    """The files imported so far; of a chosen one the rows that were left out."""
+    frame = imports.list_imports(state.database(), actor)
+    if frame.empty:
+        return
+    st.subheader("Past imports", anchor=False)
+    shown = frame.assign(
+        created_at=[f"{at:%Y-%m-%d %H:%M}" for at in frame["created_at"]],
+        source=[SOURCE_NAMES.get(name, name) for name in frame["source"]],
+    )
+    chosen = widgets.table(
+        shown,
+        {
+            "created_at": text_column("When (UTC)"),
+            "filename": text_column("File"),
+            "source": text_column("Source"),
+            "who": text_column("Who"),
+            "added": number_column("Added"),
+            "changed": number_column("Changed"),
+            "unchanged": number_column("Left alone"),
+            "refused": number_column("Left out"),
+        },
+        key="past_imports",
+        select=True,
+    )
+    if chosen is not None and frame["refused"].iloc[chosen]:
+        import_id = int(frame["id"].iloc[chosen])
+        widgets.download(
+            f"The {int(frame['refused'].iloc[chosen]):,} rows left out (CSV)",
+            f"import-{import_id}-refused.csv",
+            lambda: imports.past_refusals(state.database(), actor, import_id),
+            "text/csv",
+        )
+    else:
+        st.caption("Choose an import with rows left out to download them.")

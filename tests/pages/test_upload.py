@@ -1,0 +1,182 @@
+"""The upload page: file, columns, questions, names, preview, import; and files that are none."""
+
+from datetime import date
+
+import pytest
+
+from engine.services import deals, imports
+
+TODAY = date(2026, 11, 22)
+HEADER = "Opportunity ID,Opportunity Name,Account Name,Opportunity Owner,Stage,Amount,Close Date,Region\n"
+GOOD = HEADER + (
+    'D1,Acme renewal,Acme,Rob Rep,Closed Won,"$60,000.50",2026-10-20,EMEA\n'
+    "D2,Globex,Globex,rea@example.com,Proposal,,2026-12-01,\n"
+)
+BAD = GOOD + "D3,Nobody's,Acme,Zed Who,Closed Won,5,2026-10-20,\nD4,Never,Acme,Rob Rep,Closed Won,5,2026-02-30,\n"
+
+
+def upload(screen, content, name="deals.csv"):
+    number = screen.session_state["uploads"] if "uploads" in screen.session_state else 0  # noqa: SIM401 - it has no get
+    screen.file_uploader(key=f"upload_{number}").upload(
+        name, content if isinstance(content, bytes) else content.encode()
+    )
+    screen.run()
+    assert not screen.exception, screen.exception
+    return screen
+
+
+def click(screen, label):
+    next(button for button in screen.button if button.label == label).click().run()
+    assert not screen.exception, screen.exception
+
+
+def text(screen):
+    parts = (*screen.markdown, *screen.caption, *screen.error, *screen.warning, *screen.info)
+    return " ".join(each.value.replace("\\", "") for each in parts)
+
+
+def figures(screen):
+    return {metric.label: metric.value for metric in screen.metric}
+
+
+def total(company):
+    return deals.list_deals(company.db, company.actor("ada"), deals.DealFilters(), deals.Page(), TODAY).total
+
+
+@pytest.mark.parametrize("person", ["finn", "mia", "rob"])
+def test_only_an_admin_uploads(open_page, person):
+    screen = open_page("upload", person)
+    assert not screen.exception
+    assert not screen.get("file_uploader")
+    assert "You have no access to this page" in text(screen)
+
+
+def test_a_good_file_is_previewed_and_imported(open_page, company):
+    screen = upload(open_page("upload"), GOOD)
+    assert figures(screen) == {"Added": "2", "Changed": "0", "Left alone": "0", "Refused": "0"}
+    assert total(company) == 0
+    click(screen, "Import 2 deals")
+    assert "The file is imported" in text(screen)
+    assert figures(screen) == {"Added": "2", "Changed": "0", "Left alone": "0", "Left out": "0"}
+    assert list(screen.dataframe[-1].value["filename"]) == ["deals.csv"]
+    assert total(company) == 2
+
+    upload(screen, GOOD)
+    assert figures(screen) == {"Added": "0", "Changed": "0", "Left alone": "2", "Refused": "0"}
+    assert "This very file was imported" in text(screen)
+    click(screen, "Nothing changes: record it")
+    assert total(company) == 2
+
+    upload(screen, GOOD.replace("60,000.50", "61,000.00"))
+    assert figures(screen)["Changed"] == "1"
+    changed = next(table.value for table in screen.dataframe if "before" in table.value)
+    assert [tuple(row) for row in changed[["field", "before", "after"]].itertuples(index=False)] == [
+        ("Amount", "60,000.50 USD", "61,000.00 USD")
+    ]
+
+
+def test_refused_rows_are_shown_and_left_out_only_when_said(open_page, company):
+    screen = upload(open_page("upload"), BAD)
+    assert figures(screen)["Refused"] == "2"
+    refused = next(table.value for table in screen.dataframe if "remedy" in table.value)
+    assert list(refused["line"]) == [4, 5]
+    assert screen.button(key="import").disabled
+    screen.checkbox[0].check().run()
+    assert screen.checkbox[0].label == "Import the 2 good rows, leave out the 2 refused"
+    click(screen, "Import 2 deals")
+    assert figures(screen) == {"Added": "2", "Changed": "0", "Left alone": "0", "Left out": "2"}
+    assert total(company) == 2
+
+
+def test_an_unknown_owner_is_chosen(open_page, company):
+    screen = upload(open_page("upload"), BAD.replace("2026-02-30", "2026-02-28"))
+    asked = next(each for each in screen.selectbox if each.label.startswith("Owner: Zed Who"))
+    asked.set_value(company.people["oda"])
+    click(screen, "Use these answers")
+    assert figures(screen) == {"Added": "4", "Changed": "0", "Left alone": "0", "Refused": "0"}
+    click(screen, "Import 4 deals")
+    assert deals.list_deals(company.db, company.actor("oda"), deals.DealFilters(), deals.Page(), TODAY).total == 1
+
+
+def test_a_wrong_column_is_corrected(open_page, company):
+    text_of = "Ref,Name,Who,State,Booked,Total,Closing\n1,Acme,Rob Rep,won,100,200,2026-10-20\n"
+    screen = upload(open_page("upload"), text_of)
+    assert "no column is chosen for Owner" in text(screen)
+    assert not screen.metric
+
+    def column(label):
+        return next(each for each in screen.selectbox if each.label == label)
+
+    for label, header in (
+        ("Deal ID", "Ref"),
+        ("Owner *", "Who"),
+        ("Stage *", "State"),
+        ("Amount *", "Booked"),
+        ("Close date *", "Closing"),
+    ):
+        column(label).set_value(header)
+    click(screen, "Use these columns")
+    assert list(screen.dataframe[0].value["amount"]) == [100.0]
+    column("Amount *").set_value("Total")
+    click(screen, "Use these columns")
+    click(screen, "Import 1 deal")
+    found = deals.list_deals(company.db, company.actor("ada"), deals.DealFilters(), deals.Page(), TODAY).frame
+    assert list(found["amount"]) == [200_00]
+
+
+def test_an_ambiguous_date_is_asked(open_page, company):
+    screen = upload(open_page("upload"), GOOD.replace("2026-10-20", "03/04/2026").replace("2026-12-01", "05/06/2026"))
+    assert not screen.metric
+    screen.radio[0].set_value("day_first")
+    click(screen, "Answer")
+    assert figures(screen)["Added"] == "2"
+    assert "as you said" in text(screen)
+
+
+def test_another_source_is_another_set_of_deals(open_page, company):
+    screen = upload(open_page("upload"), GOOD)
+    click(screen, "Import 2 deals")
+    upload(screen, GOOD)
+    source = next(each for each in screen.selectbox if each.label == "Where the file comes from")
+    source.set_value("hubspot").run()
+    assert not screen.exception
+    assert figures(screen)["Added"] == "2"
+    assert "have the id of a deal from salesforce" in text(screen)
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "message"),
+    [
+        (b" \r\n", "deals.csv", "The file is empty"),
+        (b"%PDF-1.7\n1 0 obj <<>> endobj\n", "deals.csv", "This is a PDF, not a table"),
+        (GOOD.split("\n", 1)[1].encode(), "deals.csv", "it should hold the column names"),
+        (HEADER.encode() + b"x" * 50_000_000, "deals.csv", "The file is 50.0 MB; the limit is 26.2 MB"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "deals.xls", "old Excel file"),
+        ("=HYPERLINK(1)\n".encode("utf-16"), "deals.csv", "Only one column was found"),
+    ],
+    ids=["empty", "pdf", "no header", "50 MB", "xls", "one column"],
+)
+def test_a_file_that_is_no_export_is_told_so(open_page, company, content, name, message):
+    screen = upload(open_page("upload"), content, name)
+    assert message in text(screen)
+    assert not screen.metric
+    assert total(company) == 0
+    assert imports.list_imports(company.db, company.actor("ada")).empty
+
+
+def test_what_changed_since_the_preview_is_said_and_nothing_is_imported(open_page, company):
+    screen = upload(open_page("upload"), BAD)
+    screen.checkbox[0].check().run()
+    with company.db.write() as conn:
+        conn.exec_driver_sql("UPDATE users SET name = 'Robin Rep', email = 'robin@example.com' WHERE code = 'rob'")
+    click(screen, "Import 2 deals")
+    assert "3 rows are refused now, not 2" in text(screen)
+    assert total(company) == 0
+    screen.run()
+    assert figures(screen)["Refused"] == "3"
+
+
+def test_markup_in_a_file_stays_text(open_page):
+    screen = upload(open_page("upload"), BAD.replace("Zed Who", "**Zed** :red[Who]"))
+    asked = next(each for each in screen.selectbox if "Zed" in each.label)
+    assert asked.label.startswith(r"Owner: \*\*Zed\*\* \:red\[Who\]")
