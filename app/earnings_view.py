@@ -66,12 +66,12 @@ def lines_table(earned: Earnings, export: str) -> int | None:
         kind=earned.lines["kind"].map(_KINDS), deal=earned.lines["deal"].fillna("Carried from earlier periods")
     )
     columns = {
-        "close_date": date_column("Closed"),
         "deal": text_column("Deal"),
-        "account": text_column("Account"),
+        "amount": money_column("Pay"),
+        "close_date": date_column("Closed"),
         "component": text_column("Component"),
         "kind": text_column("Kind"),
-        "amount": money_column("Pay"),
+        "account": text_column("Account"),
         "external_id": text_column("Deal id"),
     }
     if (frame["origin_period"] != frame["origin_period"].mode().iloc[0]).any():
@@ -79,20 +79,15 @@ def lines_table(earned: Earnings, export: str) -> int | None:
     return widgets.table(frame, columns, key=export, export=export, select=True)
 
 
-def explanation(working: Explanation) -> None:
+def explanation(working: Explanation, title: str) -> None:
     """The working of a line: what is told, and the parts that add up to it."""
     with st.container(border=True):
-        st.subheader("How this line was worked out", anchor=False)
-        for step in working.steps[:-1]:
-            if step.cents is None:
-                st.markdown(widgets.plain(step.text))
-        parts = [step.text.rpartition(" = ") for step in working.parts]
-        st.table(
-            pd.DataFrame(
-                {
-                    "": [left or right for left, _, right in parts],
-                    "Amount": [right if left else "" for left, _, right in parts],
-                }
-            )
-        )
-        st.markdown(f"**{widgets.plain(working.steps[-1].text)}**")
+        st.subheader(widgets.plain(title), anchor=False)
+        told = [step.text for step in working.steps[:-1] if step.cents is None]
+        st.markdown("\n".join(f"- {widgets.plain(text)}" for text in told))
+        rows = [f"| Part | Amount ({working.currency}) |", "|:--|--:|"]
+        for step in working.parts:
+            text, _, amount = step.text.rpartition(" = ")
+            rows.append(f"| {widgets.plain(text or amount)} | {widgets.plain(amount) if text else ''} |")
+        total = widgets.plain(widgets.money(working.cents, working.currency))
+        st.markdown("\n".join([*rows, f"| **This line** | **{total}** |"]))

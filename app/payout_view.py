@@ -1,6 +1,7 @@
 """The steps of a payout, and the questions before each."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -11,7 +12,7 @@ from engine.periods import Period
 from engine.services import payouts
 
 
-def steps(row: "pd.Series[str]") -> None:
+def steps(row: "pd.Series[Any]") -> None:
     """Where a pay period stands: calculated, approved, paid, each with its time."""
     with st.container(horizontal=True, vertical_alignment="center"):
         _step("Calculated", row["calculated_at"], ":material/calculate:")
@@ -27,7 +28,7 @@ def _step(name: str, moment: pd.Timestamp | None, icon: str) -> None:
 
 
 @st.dialog("Approve this period?", icon=":material/task_alt:")
-def confirm_approval(period: Period, row: "pd.Series[str]") -> None:
+def confirm_approval(period: Period, row: "pd.Series[Any]") -> None:
     """Ask, then approve."""
     title = widgets.period_title(period)
     st.write(
@@ -42,7 +43,7 @@ def confirm_approval(period: Period, row: "pd.Series[str]") -> None:
 
 
 @st.dialog("Mark as paid?", icon=":material/payments:")
-def confirm_payment(period: Period, row: "pd.Series[str]") -> None:
+def confirm_payment(period: Period, row: "pd.Series[Any]") -> None:
     """Ask, then record the payment."""
     st.write(
         f"Records that {widgets.plain(widgets.money(int(row['due']), row['currency'] or 'USD'))} of "

@@ -2,9 +2,11 @@
 
 from datetime import UTC, datetime
 
+import pandas as pd
 import streamlit as st
 
 from app import auth, state, widgets
+from app.widgets import Column
 from engine.errors import QuotaPathError
 from engine.services import runs
 from engine.services.access import Actor
@@ -34,3 +36,19 @@ def _bar(period: str) -> None:
         st.rerun()
     share = job.done / job.total if job.total else 0.0
     st.progress(min(share, 1.0), job.message or "Waiting for a free place")
+
+
+def people_columns(people: pd.DataFrame) -> dict[str, Column]:
+    """The columns of what each person earned; those about draws and closed periods only where there is something."""
+    columns = {
+        "name": widgets.text_column("Person"),
+        "earned": widgets.money_column("Earned"),
+        "team": widgets.text_column("Team"),
+        "adjusted": widgets.money_column("of it adjustments", help="Differences in closed periods, posted here"),
+        "drawn": widgets.money_column("Draw", help="Advanced by the draw; repaid when negative"),
+        "draw_balance": widgets.money_column("Draw balance"),
+        "deferred": widgets.money_column("Payable later"),
+        "due": widgets.money_column("Due"),
+    }
+    always = ("name", "team", "earned")
+    return {name: column for name, column in columns.items() if name in always or people[name].fillna(0).ne(0).any()}

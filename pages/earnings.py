@@ -35,4 +35,6 @@ chosen = lines_table(earned, f"earnings-{person['code']}-{period.name}")
 if chosen is None:
     st.caption("Choose a line to see how it was worked out.")
 else:
-    explanation(earnings.explain_line(db, actor, int(earned.lines.iloc[chosen]["line_id"])))
+    line = earned.lines.iloc[chosen]
+    working = earnings.explain_line(db, actor, int(line["line_id"]))
+    explanation(working, f"How {widgets.money(int(line['amount']), line['currency'])} was worked out")

@@ -4,7 +4,8 @@ import streamlit as st
 
 from app import auth, state, widgets
 from app.payout_view import confirm_approval, confirm_payment, steps
-from app.widgets import Card, money_column, text_column
+from app.run_view import people_columns
+from app.widgets import Card, text_column
 from engine.services import access, payouts, runs
 
 actor = auth.require("payouts.view")
@@ -40,9 +41,9 @@ widgets.cards(
     Card("Lines", f"{int(row['lines']):,}"),
 )
 with widgets.tools():
-    if row["status"] == "open" and access.may(actor, "payouts.approve"):
-        if st.button(f"Approve {title}", type="primary", icon=":material/task_alt:"):
-            confirm_approval(period, row)
+    may_approve = row["status"] == "open" and access.may(actor, "payouts.approve")
+    if may_approve and st.button(f"Approve {title}", type="primary", icon=":material/task_alt:"):
+        confirm_approval(period, row)
     may_pay = row["status"] == "approved" and access.may(actor, "payouts.pay")
     if may_pay and st.button(f"Mark {title} as paid", type="primary", icon=":material/payments:"):
         confirm_payment(period, row)
@@ -57,15 +58,7 @@ with widgets.tools():
 st.subheader("People", anchor=False)
 widgets.table(
     people,
-    {
-        "code": text_column("Employee"),
-        "name": text_column("Person"),
-        "team": text_column("Team"),
-        "earned": money_column("Earned"),
-        "drawn": money_column("Draw"),
-        "deferred": money_column("Payable later"),
-        "due": money_column("Due"),
-    },
+    {"code": text_column("Employee"), **people_columns(people)},
     key="payout_people",
     export=f"payout-{period.name}",
 )

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import auth, navigation, state, widgets
-from app.run_view import progress
+from app.run_view import people_columns, progress
 from app.widgets import money_column, text_column
 from engine.services import access, payouts, runs
 
@@ -42,14 +42,7 @@ else:
     st.subheader(f"Earned in {title}", anchor=False)
     chosen = widgets.table(
         people,
-        {
-            "name": text_column("Person"),
-            "team": text_column("Team"),
-            "earned": money_column("Earned"),
-            "adjusted": money_column("of it adjustments", help="Differences in closed periods, posted here"),
-            "drawn": money_column("Draw", help="Advanced by the draw; repaid when negative"),
-            "draw_balance": money_column("Draw balance"),
-        },
+        people_columns(people),
         key="run_people",
         export=f"earned-{period.name}",
         select=True,

@@ -20,8 +20,8 @@ else:
 widgets.cards(
     Card("Pay rules run on", {"pypy": "PyPy", "cpython": "CPython"}[found.interpreter]),
     Card("Workers", f"{len(found.workers)}"),
-    Card("Database", found.database),
-    Card("Deals", f"{found.deals:,}"),
+    Card("PostgreSQL", found.database_version),
+    Card("Database size", found.database_size),
 )
 
 st.subheader("Calculation workers", anchor=False)

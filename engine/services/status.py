@@ -12,21 +12,18 @@ from engine.workers.pool import Pool
 
 @dataclass(frozen=True)
 class SystemStatus:
-    """`note` says in a sentence what calculates; `workers` has a row a process, as `engine.workers.pool.WorkerStatus`."""
+    """`note` says in a sentence what calculates; `workers` has a row a process, as `WorkerStatus`."""
 
     interpreter: str
     note: str
     workers: pd.DataFrame
-    database: str
-    deals: int
+    database_version: str
+    database_size: str
 
 
-# The planner's estimate: counting a million rows to show a round figure is not worth it.
-_DATABASE = sa.text("""
-    SELECT split_part(version(), ' ', 2) AS version,
-           pg_size_pretty(pg_database_size(current_database())) AS size,
-           (SELECT CAST(greatest(reltuples, 0) AS bigint) FROM pg_class WHERE oid = CAST('deals' AS regclass)) AS deals
-""")
+_DATABASE = sa.text(
+    "SELECT split_part(version(), ' ', 2) AS version, pg_size_pretty(pg_database_size(current_database())) AS size"
+)
 
 
 def system_status(db: Database, pool: Pool, actor: Actor) -> SystemStatus:
@@ -38,6 +35,6 @@ def system_status(db: Database, pool: Pool, actor: Actor) -> SystemStatus:
         pool.interpreter,
         pool.note,
         pd.DataFrame([vars(worker) for worker in pool.status()]),
-        f"PostgreSQL {found.version}, {found.size}",
-        found.deals,
+        found.version,
+        found.size,
     )
