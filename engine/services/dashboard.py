@@ -109,8 +109,8 @@ def dashboard(db: Database, actor: Actor, period: Period, team: int | None, toda
     over_time = {each.name: _ratio(_latest(attained, each, today)) for each in shown}
     comparable = Period(before.start, until, before.kind)
     now = _latest(attained, period, today)
-    coming = [pipeline[_months(pipeline, each)] for each in _coming(period)]
-    open_now, overdue = coming[0], pipeline[pipeline["overdue"]]
+    coming = [_closing(pipeline, each) for each in _coming(period)]
+    open_now, overdue = coming[0], pipeline[pipeline["overdue"].astype(bool)]
     return Dashboard(
         period=period,
         before=before,
@@ -155,7 +155,7 @@ def dashboard(db: Database, actor: Actor, period: Period, team: int | None, toda
             [(name, ratio) for name, ratio in over_time.items() if ratio is not None], columns=["period", "attainment"]
         ),
         people=_with_ratios(now, ["user_id", "name", "team", "leads"]),
-        teams=_with_ratios(now[~now["leads"] & (now["team"] != "")], ["team"]),
+        teams=_with_ratios(now[~now["leads"].astype(bool) & (now["team"] != "")], ["team"]),
         stages=_stages(open_now),
         top_won=tops[0],
         top_open=tops[1],
@@ -189,8 +189,10 @@ def _in(frame: pd.DataFrame, period: Period) -> pd.DataFrame:
     return frame[(frame["ordinal"] >= period.start) & (frame["ordinal"] < period.end)]
 
 
-def _months(pipeline: pd.DataFrame, period: Period) -> list[bool]:
-    return [month.toordinal() in period for month in pipeline["month"]]
+def _closing(pipeline: pd.DataFrame, period: Period) -> pd.DataFrame:
+    """The part of the pipeline that should close in the period."""
+    inside = [month.toordinal() in period for month in pipeline["month"]]
+    return pipeline[pd.Series(inside, index=pipeline.index, dtype=bool)]
 
 
 def _not_run(earned: pd.DataFrame, period: Period, today: date) -> tuple[Period, ...]:
