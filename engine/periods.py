@@ -7,7 +7,8 @@ import re
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
+from functools import cached_property
+from typing import Dict, Tuple
 
 from engine.errors import QuotaPathError
 
@@ -26,8 +27,9 @@ class Period:
     end: int
     kind: str
 
-    @property
+    @cached_property
     def name(self) -> str:
+        """What people call it: ``2026-Q1``."""
         first = self.first_day
         if self.kind == "year":
             return f"{first.year:04d}"
@@ -77,9 +79,19 @@ def _month_start(months: int) -> int:
     return _AFTER_LAST if year > date.max.year else date(year, month + 1, 1).toordinal()
 
 
-@lru_cache(maxsize=65536)
+# Periods by kind and any day in them.  A plain dict: PyPy's lru_cache is slow, and a calendar is small.
+_known: Dict[Tuple[str, int], Period] = {}
+
+
 def period_of(kind: str, day: int) -> Period:
     """The period of ``kind`` that holds ``day`` (an ordinal)."""
+    found = _known.get((kind, day))
+    if found is None:
+        found = _known[kind, day] = _period_of(kind, day)
+    return found
+
+
+def _period_of(kind: str, day: int) -> Period:
     if kind == "week":
         start = day - (day - 1) % 7  # ordinal 1 was a Monday
         return Period(start, start + 7, kind)

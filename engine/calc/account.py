@@ -5,6 +5,7 @@ credit so far, the exact total of the versions in force, and what is paid of it.
 of two rounded, limited running totals.
 """
 
+from array import array
 from bisect import bisect_left
 from fractions import Fraction
 from math import gcd
@@ -27,6 +28,8 @@ from engine.calc.result import LINE_COLUMNS, MORE_COLUMNS, Block
 from engine.money import round_ratio
 from engine.periods import Period, period_of
 
+ZERO = Fraction(0)
+
 # How a component version turns credits into its part of the running total.
 FUNCTION = "function"  # of the credit so far
 DEALS = "deals"  # a sum of what each deal pays by itself
@@ -38,16 +41,17 @@ class Lines:
 
     def __init__(self) -> None:
         self.blocks: List[Block] = []
-        self.deal: List[int] = []
-        self.cents: List[int] = []
-        self.credit: List[int] = []
-        self.running: List[int] = []
-        # What only some lines need, beside them: row `Block.more` onwards.
-        self.limited: List[int] = []
-        self.money: List[int] = []
-        self.share: List[int] = []
-        self.full: List[int] = []
-        self.full_money: List[int] = []
+        self.columns = {name: array("q") for name in LINE_COLUMNS + MORE_COLUMNS}
+        self.deal, self.cents = self.columns["deal"], self.columns["cents"]
+        self.credit, self.running = self.columns["credit"], self.columns["running"]
+        self.limited = self.columns["limited"]
+
+    def room(self, count: int) -> "Tuple[array[int], array[int], array[int], array[int]]":
+        """The columns of every line, with room for ``count`` more at their ends."""
+        room = bytes(8 * count)
+        for column in (self.deal, self.cents, self.credit, self.running):
+            column.frombytes(room)
+        return self.deal, self.cents, self.credit, self.running
 
     def add(self, other: "Lines") -> None:
         """Put all of ``other`` behind these."""
@@ -56,8 +60,8 @@ class Lines:
             self.blocks.append(
                 block._replace(first=block.first + first, more=block.more + more if block.more >= 0 else -1)
             )
-        for name in LINE_COLUMNS + MORE_COLUMNS:
-            getattr(self, name).extend(getattr(other, name))
+        for name, column in self.columns.items():
+            column.extend(other.columns[name])
 
 
 class Gated(NamedTuple):
@@ -108,10 +112,10 @@ class Stretch:
         self.credit = credit  # credit at which it began
         self.payout: Optional[Payout] = None
         self.tiers: Optional[Tiers] = None
-        self.rate = Fraction(0)
-        self.number, self.denominator, self.rest = 0, 1, Fraction(0)
+        self.rate = ZERO
+        self.number, self.denominator, self.rest = 0, 1, ZERO
         # What its function gives where it began, if another version came first.
-        self.before, self.before_rest = 0, Fraction(0)
+        self.before, self.before_rest = 0, ZERO
         self.gate = gate
         self.open = True  # its gate on another component
         self.gate_at = LOWEST  # credit from which its own gate is open
@@ -126,7 +130,7 @@ class Stretch:
     def total(self, x: int) -> Fraction:
         """Its part of the running total when credit stands at x: all of it, or nothing below its gate."""
         if not self.open or x < self.gate_at:
-            return Fraction(0)
+            return ZERO
         return Fraction(self.number, self.denominator) + self.rest
 
 
@@ -146,7 +150,7 @@ class Tiers:
 
     def clear(self) -> None:
         self.whole = [0] * len(self.slopes)
-        self.parts = [Fraction(0)] * len(self.slopes)
+        self.parts = [ZERO] * len(self.slopes)
 
     def reached(self, x: int) -> int:
         """The tier where x stands; below 0 the first."""
@@ -178,7 +182,7 @@ class Tiers:
             if self.retroactive[place]:
                 retroactive = place
                 break
-        number, rest = 0, Fraction(0)
+        number, rest = 0, ZERO
         for place, slope in enumerate(self.slopes):
             if place < retroactive:
                 slope = self.slopes[retroactive]
@@ -304,7 +308,8 @@ class Account:
             if self.earlier:
                 stretch.before, stretch.before_rest = tiers.paid(self.x)
         elif stretch.mode == FUNCTION:
-            key = (stretch.plan.name, stretch.version, component.id, quota, self.scale)
+            # Quotas are made once (`Quotas.of`), and their hash is dear.
+            key = (stretch.plan.name, stretch.version, component.id, id(quota), self.scale)
             if key not in self.payouts:
                 self.payouts[key] = compile_payout(component, quota, self.scale, currency)
             stretch.payout = self.payouts[key]
@@ -340,7 +345,7 @@ class Account:
             stretch = self._begin(version, component, period, credited.money_scale)
             if stretch is None:
                 return
-            if self.pending is None or day >= self.block_end or self.pending.version != version:
+            if not self._continues(version, day):
                 self._begin_block("earned", version, component, day)
             end = bisect_left(days, self.block_end, place)
             if stretch.mode == FUNCTION and stretch.open and not (self.earlier or stretch.limits or self.keeps):
@@ -373,9 +378,8 @@ class Account:
         carried = self.limited - running
         segment = payout.segment(x)
         low, high, base, rise = starts[segment], starts[segment + 1], bases[segment], slopes[segment]
-        lines = self.lines
-        deal_out, cents_out = lines.deal.append, lines.cents.append
-        credit_out, running_out = lines.credit.append, lines.running.append
+        deal_out, cents_out, credit_out, running_out = self.lines.room(end - place)
+        to = len(deal_out) - end
         for i in range(place, end):
             x += credit[i]
             if x >= high or x < low:
@@ -396,10 +400,10 @@ class Account:
             capped = running + carried
             if capped > cap:
                 capped = cap
-            deal_out(rows[i])
-            cents_out(capped - paid)
-            credit_out(x)
-            running_out(running)
+            deal_out[to + i] = rows[i]
+            cents_out[to + i] = capped - paid
+            credit_out[to + i] = x
+            running_out[to + i] = running
             paid = capped
         self.x, self.running, self.paid, self.limited = x, running, paid, running + carried
         stretch.number = payout.value(x)
@@ -499,28 +503,32 @@ class Account:
             gate=ratio(gate.credit / gate.quota) if gate is not None else None,
         )
 
+    def _continues(self, version: int, day: int) -> bool:
+        """Whether a line of that day belongs to the block being written."""
+        block = self.pending
+        return block is not None and block.kind == "earned" and block.version == version and day < self.block_end
+
     def _end_block(self) -> None:
         if self.pending is not None:
-            lines, first = self.lines, self.pending.first
-            more = self.pending.more if len(lines.limited) > self.pending.more else -1
-            lines.blocks.append(
-                self.pending._replace(count=len(lines.deal) - first, cents=sum(lines.cents[first:]), more=more)
-            )
+            lines, block = self.lines, self.pending
+            more = block.more if len(lines.limited) > block.more else -1
+            count = len(lines.deal) - block.first
+            lines.blocks.append(block._replace(count=count, cents=self.paid - block.paid, more=more))
             self.pending = None
 
     def _line(
         self, row: int, cents: int, money: int = 0, share: int = 0, full: int = 0, full_money: int = 0
     ) -> None:
-        lines = self.lines
+        lines, columns = self.lines, self.lines.columns
         lines.deal.append(row)
         lines.cents.append(cents)
         lines.credit.append(self.x)
         lines.running.append(self.running)
         lines.limited.append(self.limited)
-        lines.money.append(money)
-        lines.share.append(share)
-        lines.full.append(full)
-        lines.full_money.append(full_money)
+        columns["money"].append(money)
+        columns["share"].append(share)
+        columns["full"].append(full)
+        columns["full_money"].append(full_money)
 
 
 def ratio(value: Fraction) -> Tuple[int, int]:

@@ -172,14 +172,7 @@ class Desk:
             part.payments.extend(payments(name, due(book, lines, blocks)))
         if part.findings:
             return Part([], {}, [], [], [], part.findings)
-        try:
-            for column in LINE_COLUMNS + MORE_COLUMNS:
-                part.columns[column] = array("q", getattr(lines, column))
-        except OverflowError:
-            raise CalculationError(
-                f"A total is beyond {LARGEST:,}, the largest whole number that is kept. "
-                "Look for a deal amount, quantity or rate that cannot be meant."
-            ) from None
+        part.columns.update(lines.columns)
         return part
 
     # -- accounts -----------------------------------------------------------------------------------
@@ -415,6 +408,12 @@ class _named:
         pass
 
     def __exit__(self, kind: object, error: Optional[BaseException], trace: object) -> None:
+        if isinstance(error, OverflowError):
+            raise CalculationError(
+                f"Component {self.rules.id} of plan {self.rules.plans[0].name} comes, for "
+                f"{self.book.people[self.rules.person]}, to more than {LARGEST:,}, the largest number that is kept. "
+                "Look for a deal amount, quantity or rate that cannot be meant."
+            ) from error
         if isinstance(error, Exception) and not isinstance(error, (QuotaPathError, MemoryError)):
             raise CalculationError(
                 f"Component {self.rules.id} of plan {self.rules.plans[0].name} could not be calculated for "

@@ -19,6 +19,7 @@ class Quotas:
         self._rows: Dict[Tuple[str, Optional[str], Optional[str]], int] = {
             (row.person, row.component, row.period): row.amount for row in book.quotas
         }
+        self._made: Dict[Tuple[int, int, Tuple[int, int], str], Quota] = {}
 
     def of(self, person: int, plan: Plan, component: Component, period: Period) -> Optional[Quota]:
         """The quota that holds, or None where nobody gave one above 0.
@@ -35,15 +36,14 @@ class Quotas:
             source, amount = "person_component", rows.get((name, component.id, None))
         if amount is None:
             source, amount = "person", rows.get((name, None, None))
-        if amount is not None:
-            whole = Fraction(amount * parts, MICRO)
-        elif component.quota is not None:
-            source, whole = "component", Fraction(component.quota)
-        else:
+        if amount is None:
+            source, amount, parts = "component", component.quota, MICRO
+        if amount is None or amount <= 0:
             return None
-        if whole <= 0:
-            return None
-        factor = Fraction(1)
-        if source != "row":
-            factor = Fraction(*self._tree.prorated(person, plan.name, period))
-        return Quota(whole * factor, whole, factor, source)
+        days = (1, 1) if source == "row" else self._tree.prorated(person, plan.name, period)
+        key = (amount, parts, days, source)
+        quota = self._made.get(key)
+        if quota is None:
+            whole, factor = Fraction(amount * parts, MICRO), Fraction(*days)
+            quota = self._made[key] = Quota(whole * factor, whole, factor, source)
+        return quota

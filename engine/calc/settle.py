@@ -76,11 +76,11 @@ def claw_back(book: Book, lines: Lines, earned: Sequence[Block]) -> None:
 def due(book: Book, lines: Lines, blocks: Sequence[Block]) -> Dict[Period, int]:
     """Earned money by the pay period in which it falls due; clawbacks count at once."""
     found: Dict[Period, int] = {}
+    at_once: Dict[str, int] = {}
     for block in blocks:
         plan = book.plans[block.plan][block.version]
-        period = parse_period(block.period)
         if block.kind == "clawback" or plan.payable == AT_ONCE:
-            found[period] = found.get(period, 0) + block.cents
+            at_once[block.period] = at_once.get(block.period, 0) + block.cents
             continue
         shares = [share for _, share in plan.payable.schedule]
         for i in range(block.first, block.first + block.count):
@@ -89,6 +89,9 @@ def due(book: Book, lines: Lines, blocks: Sequence[Block]) -> Dict[Period, int]:
                 for (months, _), part in zip(plan.payable.schedule, parts):
                     period = period_of(plan.pay_period, add_months(day, months))
                     found[period] = found.get(period, 0) + part
+    for name, cents in at_once.items():
+        period = parse_period(name)
+        found[period] = found.get(period, 0) + cents
     return found
 
 
@@ -117,10 +120,10 @@ def _payable(book: Book, block: Block, plan: Plan, row: int, cents: int) -> Iter
 
 def pay_periods(book: Book, tree: Tree, person: int, blocks: Sequence[Block]) -> List[PayPeriod]:
     """Earnings, what is paid of them and the draw's balance, by pay period."""
-    earned: Dict[Period, int] = {}
+    by_name: Dict[str, int] = {}
     for block in blocks:
-        period = parse_period(block.period)
-        earned[period] = earned.get(period, 0) + block.cents
+        by_name[block.period] = by_name.get(block.period, 0) + block.cents
+    earned = {parse_period(name): cents for name, cents in by_name.items()}
     kinds = {period.kind for period in earned}
     kinds.update(book.plans[name][0].pay_period for name in tree.plans(person))
     found: List[PayPeriod] = []
