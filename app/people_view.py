@@ -109,16 +109,19 @@ def _status(person: Person) -> str:
     return "Active" if person.has_password else "No password"
 
 
-@st.dialog("Person", width="medium", position="right", icon=":material/person:")
 def person_drawer(person: Person) -> None:
-    """One person: details, team, plans, sign-in."""
-    person_panel(auth.require("people.view"), person)
+    """One person in a drawer under the person's name: details, team, plans, sign-in."""
+
+    @st.dialog(widgets.plain(person.name), width="medium", position="right", icon=":material/person:")
+    def drawer() -> None:
+        person_panel(auth.require("people.view"), person)
+
+    drawer()
 
 
 def person_panel(actor: Actor, person: Person) -> None:
     """What the drawer shows; changes are offered to those who may make them."""
     may_edit = access.may(actor, "people.edit")
-    st.subheader(widgets.plain(person.name), anchor=False)
     st.caption(f"{widgets.plain(person.email)} · {person.role} · {person.code}")
     if may_edit:
         _details(actor, person)

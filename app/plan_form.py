@@ -17,7 +17,9 @@ from app.plan_fields import FORM_KINDS, component_fields, kind_label, plan_field
 from app.plan_rows import new_component, written
 from engine.errors import Problem, QuotaPathError
 from engine.plans.canonical import to_toml
+from engine.plans.document import parse_plan
 from engine.plans.reader import load_toml
+from engine.services import plans
 
 
 @dataclass
@@ -29,13 +31,18 @@ class _Editor:
     base: dict[str, Any] | None
     document: dict[str, Any] | None
     refusal: str
-    generation: int = 0
+    generation: int
+    drawn: bool = False
+
+    def renew(self) -> None:
+        """New fields at the next drawing."""
+        self.generation, self.drawn = _next_generation(), False
 
     def start_over(self, components: list[Any]) -> None:
         """New fields, filled with the document with other components, and the text that says the same."""
         self.base = self.document = {**(self.document or {}), "component": components}
         self.text = to_toml(self.document)
-        self.generation += 1
+        self.renew()
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,13 @@ class Edited:
     text: str
     problems: list[Problem]
     began_from: str
+
+
+def _next_generation() -> int:
+    """A number that no field of this session has had: the fields of an editor thrown away must not come back."""
+    number: int = st.session_state.get("plan_form_generation", 0) + 1
+    st.session_state["plan_form_generation"] = number
+    return number
 
 
 def _read(text: str) -> tuple[dict[str, Any] | None, str]:
@@ -64,7 +78,7 @@ def edit(key: str, document: str, check: Callable[[str], list[Problem]]) -> Edit
     """Draw the editor of the draft `key` that is saved as `document`; `check` says what is wrong with a text."""
     if key not in st.session_state:
         table, refusal = _read(document)
-        st.session_state[key] = _Editor(document, document, table, table, refusal)
+        st.session_state[key] = _Editor(document, document, table, table, refusal, _next_generation())
     editor: _Editor = st.session_state[key]
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -77,6 +91,8 @@ def edit(key: str, document: str, check: Callable[[str], list[Problem]]) -> Edit
                 st.error(_listed(own, f"component[{index}]."))
     with right:
         _beside(editor, key, problems)
+        if not problems:
+            _try(editor, key)
     return Edited(editor.text, problems, editor.began_from)
 
 
@@ -108,18 +124,49 @@ def _beside(editor: _Editor, key: str, problems: list[Problem]) -> None:
         document, editor.refusal = _read(editor.text)
         if document is not None:
             editor.base = editor.document = document
-            editor.generation += 1
+            editor.renew()
 
     st.session_state[field] = editor.text
     with st.container(key="plan_text"):
         st.text_area(
             "The plan as text (TOML)",
             key=field,
-            height=620,
+            height=520,
             on_change=text_changed,
             help="The form and this text say the same: change either. Ctrl+Enter takes over what you typed. "
             "Using the form writes the text anew, without comments.",
         )
+
+
+# --- what a deal would earn ------------------------------------------------------------------------
+
+
+def _try(editor: _Editor, key: str) -> None:
+    """A deal through the draft as it stands."""
+    plan = parse_plan(editor.text)
+    with st.container(border=True, key="plan_try"):
+        st.markdown("**Try a deal**")
+        first, second, third = st.columns(3)
+        amount = first.text_input(f"Amount ({plan.currency})", "50000", key=f"{key}_try_amount")
+        before = second.text_input(
+            "Sold before", "", placeholder="0", key=f"{key}_try_before", help="In the same quota period."
+        )
+        quota = third.text_input("Quota", "", placeholder="the plan's", key=f"{key}_try_quota")
+        names = plans.preview_fields(plan)
+        fields = {}
+        if names:
+            for name, place in zip(names, st.columns(max(len(names), 3)), strict=False):
+                fields[name] = place.text_input(name.capitalize(), key=f"{key}_try_{name}")
+        try:
+            found = plans.preview_deal(plan, amount, before, quota, fields)
+        except QuotaPathError as error:
+            widgets.show_problems(error)
+            return
+        st.metric("The deal earns", widgets.money(found.total, found.currency))
+        for label, cents in found.lines:
+            st.caption(widgets.plain(f"{label}: {widgets.money(cents, found.currency)}"))
+        if not found.lines:
+            st.caption("No component matches such a deal.")
 
 
 def _listed(problems: Sequence[Problem], prefix: str = "") -> str:
@@ -139,10 +186,11 @@ def _form(editor: _Editor, key: str) -> list[Any]:
     if editor.refusal or editor.base is None or editor.document is None:
         st.warning(f"The form waits until the text can be read. {widgets.plain(editor.refusal)}")
         return []
-    # Streamlit forgets the fields of a page that one leaves; coming back, they begin with the document as it is.
-    if f"{key}_{editor.generation}_rounding" not in st.session_state:
+    # Streamlit forgets the fields of a page that one leaves; coming back, new ones begin with the document as it is.
+    if editor.drawn and f"{key}_{editor.generation}_rounding" not in st.session_state:
         editor.base = editor.document
-        editor.generation += 1
+        editor.renew()
+    editor.drawn = True
     prefix = f"{key}_{editor.generation}"
     document = plan_fields(editor.base, prefix)
     components, places = [], []

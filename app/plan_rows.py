@@ -43,13 +43,15 @@ def written(value: Any) -> str:
 def typed(text: str) -> Any:
     """What was typed, as the document has it: a whole or decimal number, a date, true or false, else text.
 
+    A code with leading zeros is text.
+
     >>> typed("60000"), typed("8%"), typed(" New ")
     (60000, '8%', 'New')
     """
     text = text.strip()
-    if re.fullmatch(r"-?\d{1,18}", text, re.ASCII):
+    if re.fullmatch(r"-?(0|[1-9]\d{0,17})", text, re.ASCII):
         return int(text)
-    if re.fullmatch(r"-?\d{1,18}\.\d+", text, re.ASCII):
+    if re.fullmatch(r"-?(0|[1-9]\d{0,17})\.\d+", text, re.ASCII):
         return Decimal(text)
     if text in ("true", "false"):
         return text == "true"

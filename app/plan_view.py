@@ -290,6 +290,11 @@ def _one_assignment(actor: Actor, row: Assigned) -> None:
 
 @st.dialog("Assign people", width="medium", icon=":material/person_add:")
 def _assign(detail: PlanDetail) -> None:
+    assign_form(detail)
+
+
+def assign_form(detail: PlanDetail) -> None:
+    """Who is put on the plan, from when; what the dialog shows."""
     actor = auth.require("plans.edit")
     db, today = state.database(), state.today()
     listed = {person.user_id: person for person in people.list_people(db, actor, today) if person.is_active}

@@ -70,6 +70,7 @@ def edit_grid(actor: Actor, grid: QuotaGrid, kind: str, year: int) -> None:
         frame,
         key=key,
         hide_index=True,
+        placeholder="–",
         disabled=["person", "team"],
         height=min(38 + 35 * len(frame), 640),
         column_config={

@@ -10,7 +10,7 @@ actor = auth.require("quotas.view")
 db, today = state.database(), state.today()
 show_done()
 
-widgets.header("Quotas", "One figure for a person and period; it holds for every component with that quota period.")
+widgets.header("Quotas", "What each person is to sell in each period.")
 kind, year = quota_view.grid_filter(today.year)
 team = widgets.team_filter(actor)
 grid = quotas.quota_grid(db, actor, kind, year, today, team)

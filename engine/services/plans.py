@@ -1,16 +1,20 @@
 """What people do with plans: write a draft, publish it as a version, put people on it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import sqlalchemy as sa
 
+from engine.calc.book import book_from_rows
+from engine.calc.calculate import calculate
+from engine.calc.model import PPM, Assignment, Deal, FieldValue, Plan, QuotaRow
 from engine.db import audit, company, people, plans, structure
 from engine.db.database import Database
 from engine.db.plans import Assigned, Draft, PlanSummary, Version
 from engine.errors import Problem, ProblemsError, QuotaPathError
+from engine.money import parse_money, parse_number
 from engine.plans.canonical import plan_hash, to_toml
 from engine.plans.document import PRORATIONS, parse_plan
 from engine.plans.reader import load_toml
@@ -108,6 +112,44 @@ def draft_problems(name: str, document: str, versions: Sequence[Version]) -> lis
                 )
             )
     return problems
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What one deal would earn: (component's label, cents) of each component that pays, and the sum."""
+
+    currency: str
+    lines: tuple[tuple[str, int], ...]
+    total: int
+
+
+def preview_fields(plan: Plan) -> tuple[str, ...]:
+    """The text fields of a deal that the plan's filters look at."""
+    used = {condition.field for component in plan.components for condition in component.when}
+    return tuple(sorted(used - {"amount", "margin", "close_date", "id", "owner", "currency"}))
+
+
+def preview_deal(plan: Plan, amount: str, before: str, quota: str, fields: Mapping[str, str]) -> Preview:
+    """What a deal of `amount`, closed on the plan's first day by one person alone, would earn.
+
+    `before` is what the person had sold in the period, in a deal with the same `fields`; `quota` (empty:
+    the components' own) holds for every component.  Raises QuotaPathError for text that is no amount,
+    ProblemsError for what the plan lacks, such as a quota.
+    """
+    values: dict[str, FieldValue] = {name: text for name, text in fields.items() if text}
+    amounts = [parse_money(before or "0", plan.currency), parse_money(amount, plan.currency)]
+    deals = [
+        Deal(str(number), plan.effective_from, (("you", PPM),), amount=cents, owner="you", fields=values)
+        for number, cents in enumerate(amounts)
+        if cents or number
+    ]
+    quotas = [QuotaRow("you", None, None, parse_number(quota))] if quota else []
+    result = calculate(book_from_rows({plan.name: (plan,)}, [Assignment("you", plan.name)], deals, quotas))
+    if result.problems:
+        raise ProblemsError(result.problems)
+    labels = {component.id: component.label for component in plan.components}
+    lines = [(labels[line.component], line.cents) for line in result.lines() if line.deal == "1"]
+    return Preview(plan.currency, tuple(lines), sum(cents for _, cents in lines))
 
 
 def create_plan(db: Database, actor: Actor, title: str, template: str, effective_from: date) -> int:
