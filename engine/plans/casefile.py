@@ -36,6 +36,8 @@ CASE_KEYS = (
 _DEAL_KEYS = (
     "id", "owner", "credits", "close_date", "amount", "margin", "currency", "cancelled", "invoices",
 )  # fmt: skip
+# Where these have problems, a calculation would find others that are none.
+_FOUNDATIONS = ("plan", "person", "assignment")
 _REFUSED: FieldValue = ""  # stands in for a value that was refused
 
 MONEY_EXPECTED = (
@@ -55,7 +57,9 @@ class Expected:
 
 @dataclass(frozen=True)
 class Case:
-    """One case.  ``book`` is None where ``problems`` already forbid to calculate."""
+    """One case.  With ``problems`` nothing comes out; ``book`` then serves to find more of them, and is None
+    where plans or people cannot be relied on.
+    """
 
     name: str
     currency: str
@@ -96,9 +100,8 @@ def read_case(document: Mapping[str, Any], noted: Iterable[Problem] = ()) -> Cas
     rows = [row for _, row in assignments]
     figures = [row for _, row in quotas]
     problems += [relocate(problem) for problem in check_rows(plans, rows, deals, figures)]
-    book = None
-    if not problems:
-        book = book_from_rows(plans, rows, deals, figures, rates, as_of)
+    sound = all(plans.values()) and not any(problem.path.startswith(_FOUNDATIONS) for problem in problems)
+    book = book_from_rows(plans, rows, deals, figures, rates, as_of) if sound else None
     return Case(reader.text("name"), currency, book, _once(problems), expected, relocate)
 
 

@@ -81,13 +81,17 @@ def run_case(path: Path, calculate: Calculate) -> Outcome:
 
 
 def calculate_case(case: Case, calculate: Calculate) -> Summary:
-    """What comes out of a case, or its problems; a calculation that fails is one."""
+    """What comes out of a case, or all its problems; a calculation that fails is one."""
     if case.book is None:
         return Summary(problems=case.problems)
     try:
-        return _summary(case, calculate(case.book))
+        summary = _summary(case, calculate(case.book))
     except QuotaPathError as error:
-        return Summary(problems=(Problem("", str(error)),))
+        return Summary(problems=(*case.problems, Problem("", str(error))))
+    if not case.problems:
+        return summary
+    known = {problem.path for problem in case.problems}
+    return Summary(problems=(*case.problems, *(each for each in summary.problems if each.path not in known)))
 
 
 def _summary(case: Case, result: Result) -> Summary:

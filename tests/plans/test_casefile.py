@@ -4,8 +4,10 @@ import datetime as dt
 
 import pytest
 
+from engine.calc.calculate import calculate
 from engine.calc.model import PPM, Assignment, Day, Number, QuotaRow
 from engine.plans.casefile import load_case
+from engine.plans.cases import calculate_case
 
 PLAN = """
 [plan]
@@ -204,12 +206,27 @@ WRONG = [
 @pytest.mark.parametrize(("text", "found"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])
 def test_problems(text, found):
     assert paths(text) == found
-    assert load_case(text).book is None
+    assert not calculate_case(load_case(text), calculate).lines
 
 
 def test_rows_are_checked_beside_a_plan_with_problems():
     text = 'person = [{ id = "ana", manager = "zed", quota = { b = 1 } }]\n' + DEAL + PLAN.replace("5%", "500%")
     assert paths(text) == ["component[0].rate", "person[0].manager"]
+
+
+def test_problems_of_rows_and_of_the_calculation_come_at_once():
+    deals = (
+        'deal = [{ id = "D1", owner = "zed", close_date = 2026-01-20, amount = "10" }, '
+        '{ id = "D2", owner = "ana", close_date = 2025-12-31, amount = "10" }]\n'
+    )
+    found = calculate_case(load_case(PERSON + deals + PLAN), calculate).problems
+    assert [problem.path for problem in found] == ["deal[0].owner", "deal[1].close_date"]
+
+
+def test_what_is_wrong_with_a_value_is_told_once():
+    deals = 'deal = [{ id = "D1", owner = "ana", close_date = "soon", amount = "10" }]\n'
+    found = calculate_case(load_case(PERSON + deals + PLAN), calculate).problems
+    assert [problem.path for problem in found] == ["deal[0].close_date"]
 
 
 def test_a_share_of_everything():
