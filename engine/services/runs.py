@@ -266,6 +266,7 @@ def _people(
     """Per person: earned, drawn, draw balance and what is not payable yet, in cents."""
     counted = {*before.closed, wanted.name}
     currencies = _currencies(loaded)
+    on_plan = _on_plan(wanted, loaded)
     due: dict[str, int] = defaultdict(int)
     deferred: dict[str, int] = defaultdict(int)
     balance: dict[str, int] = {}
@@ -283,8 +284,19 @@ def _people(
         cents = earned.get(key, 0)
         # Due in all, less what closed periods came to, less this run's lines: what the draw adds or takes.
         drawn = due[person] - before.owed.get(key, 0) - cents
-        if person in balance or cents or drawn:
+        if person in on_plan or person in balance or cents or drawn:
             yield (*key, cents, drawn, balance.get(person, 0), max(0, deferred[person]))
+
+
+def _on_plan(wanted: Period, loaded: Inputs) -> set[str]:
+    """Who is on a plan that pays the period, on some day of it: they are listed even when they earned nothing."""
+    return {
+        row.person
+        for row in loaded.book.assignments
+        if (row.start is None or row.start < wanted.end)
+        and (row.end is None or row.end > wanted.start)
+        and any(plan.pay_period == wanted.kind for plan in loaded.book.plans.get(row.plan or "", ()))
+    }
 
 
 def _currencies(loaded: Inputs) -> dict[str, str]:
