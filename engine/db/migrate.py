@@ -27,7 +27,7 @@ def upgrade(url: str) -> None:
         with engine.begin() as conn:
             conn.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-            for (revision,) in _revisions(conn):
+            for revision in _revisions(conn):
                 if revision not in known:
                     raise QuotaPathError(
                         f"The database is at revision {revision}, which this version of the program does not know: "
@@ -39,7 +39,7 @@ def upgrade(url: str) -> None:
         engine.dispose()
 
 
-def _revisions(conn: sa.Connection) -> list[sa.Row[tuple[str]]]:
+def _revisions(conn: sa.Connection) -> list[str]:
     if conn.scalar(sa.text("SELECT to_regclass('alembic_version')")) is None:
         return []
-    return list(conn.execute(sa.text("SELECT version_num FROM alembic_version")))
+    return list(conn.scalars(sa.text("SELECT version_num FROM alembic_version")))
