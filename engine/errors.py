@@ -1,7 +1,9 @@
 """What went wrong, in words for people: what happened, where, and what to do."""
 
 from dataclasses import dataclass
-from typing import Iterable, Tuple
+from typing import Iterable, Optional, Tuple, TypeVar
+
+T = TypeVar("T")
 
 
 class QuotaPathError(Exception):
@@ -30,3 +32,10 @@ class ProblemsError(QuotaPathError):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems: Tuple[Problem, ...] = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def given(value: Optional[T]) -> T:
+    """``value``, which cannot be None where this is called; if it is, that is a fault of ours and raises."""
+    if value is None:
+        raise TypeError("a value is missing that an earlier check promised")
+    return value

@@ -42,10 +42,12 @@ class Period:
 
     @property
     def first_day(self) -> date:
+        """The first day of the period."""
         return date.fromordinal(self.start)
 
     @property
     def last_day(self) -> date:
+        """The last day of the period."""
         return date.fromordinal(self.end - 1)
 
     @property
@@ -58,6 +60,7 @@ class Period:
 
     @property
     def days(self) -> int:
+        """How many days it has."""
         return self.end - self.start
 
     def __contains__(self, day: int) -> bool:
@@ -67,9 +70,11 @@ class Period:
         return self.name
 
     def next(self) -> "Period":
+        """The period of the same kind after it."""
         return period_of(self.kind, self.end)
 
     def previous(self) -> "Period":
+        """The period of the same kind before it."""
         return period_of(self.kind, self.start - 1)
 
 

@@ -25,6 +25,7 @@ from engine.calc.payout import (
     tier_slopes,
 )
 from engine.calc.result import LINE_COLUMNS, MORE_COLUMNS, Block
+from engine.errors import given
 from engine.money import round_ratio
 from engine.periods import Period, period_of
 
@@ -80,13 +81,15 @@ class Closed(NamedTuple):
     quota: Optional[Quota]
 
 
+def own_money(component: Component) -> bool:
+    """Whether tiers pay on other money than what is measured; an amount for each unit does not."""
+    return component.pays_on != component.measure and any(tier.rate is not None for tier in component.tiers)
+
+
 def mode(component: Component) -> str:
     """How a component pays; see FUNCTION, DEALS and MONEY."""
-    plain = not component.multipliers and (
-        component.pays_on == component.measure or all(tier.rate is None for tier in component.tiers)
-    )
     if component.kind == "quota":
-        return FUNCTION if plain else MONEY
+        return MONEY if component.multipliers or own_money(component) else FUNCTION
     if component.kind == "percentage":
         return FUNCTION if not component.multipliers and component.pays_on == component.measure else DEALS
     if component.kind == "bonus" or (component.kind == "curve" and component.per == "period"):
@@ -137,7 +140,9 @@ class Stretch:
 class Tiers:
     """Money shared over tiers in proportion to the credit that falls in each."""
 
-    def __init__(self, component: Component, quota: Optional[Quota], scale: int, money_scale: int, currency: str) -> None:
+    def __init__(
+        self, component: Component, quota: Optional[Quota], scale: int, money_scale: int, currency: str
+    ) -> None:
         numerator, self.over = edge_ratio(component, quota, scale)
         self.edges = [tier.start * numerator for tier in component.tiers]
         self.retroactive = [tier.applies == "all" for tier in component.tiers]
@@ -149,6 +154,7 @@ class Tiers:
         self.clear()
 
     def clear(self) -> None:
+        """Forget all money."""
         self.whole = [0] * len(self.slopes)
         self.parts = [ZERO] * len(self.slopes)
 
@@ -183,12 +189,11 @@ class Tiers:
                 retroactive = place
                 break
         number, rest = 0, ZERO
-        for place, slope in enumerate(self.slopes):
-            if place < retroactive:
-                slope = self.slopes[retroactive]
-            number += slope * self.whole[place]
+        for place in range(len(self.slopes)):
+            rate = self.slopes[max(place, retroactive)]
+            number += rate * self.whole[place]
             if self.parts[place]:
-                rest += self.parts[place] * slope / self.denominator
+                rest += self.parts[place] * rate / self.denominator
         return number, rest
 
 
@@ -248,8 +253,7 @@ class Account:
         self.limited, self.excess = self.excess, 0
         if self.limited:
             version = self._version_on(period.start)
-            component = self.components[version]
-            assert component is not None
+            component = given(self.components[version])
             self.last = component
             self._begin_block("carry", version, component, period.start)
             self.paid = self.limited if component.cap is None else min(self.limited, component.cap.amount)
@@ -319,10 +323,9 @@ class Account:
         elif component.kind == "flat":
             stretch.denominator = PPM
         elif component.kind == "percentage":
-            assert component.rate is not None
-            stretch.rate = slope(component.rate, component, quota, currency) / money_scale
+            stretch.rate = slope(given(component.rate), component, quota, currency) / money_scale
             stretch.denominator = stretch.rate.denominator
-        elif component.kind == "tiered" and component.pays_on != component.measure:
+        elif component.kind == "tiered" and own_money(component):
             stretch.tiers = Tiers(component, quota, 1, 1, currency)
             stretch.denominator = stretch.tiers.denominator * PPM
         else:
@@ -333,8 +336,7 @@ class Account:
 
     def take(self, version: int, credited: Credited, days: Sequence[int]) -> None:
         """Take a version's credits, closed on ``days``; versions come in their order."""
-        component = self.components[version]
-        assert component is not None
+        component = given(self.components[version])
         rows, credit, money = credited.rows, credited.credit, credited.money
         share, full, full_money = credited.share, credited.full, credited.full_money
         self.money_scale = credited.money_scale
@@ -368,8 +370,7 @@ class Account:
 
         It does what `_take_one` does, and only that.
         """
-        payout = stretch.payout
-        assert payout is not None
+        payout = given(stretch.payout)
         starts, bases, slopes, over = payout.starts, payout.bases, payout.slopes, payout.denominator
         over2, last = 2 * over, len(bases) - 1
         half_even = stretch.plan.rounding == "half_even"
@@ -417,12 +418,11 @@ class Account:
         if self.keeps:
             self.history.append((before, x, money))
         if stretch.mode == FUNCTION:
-            assert stretch.payout is not None
-            stretch.number = stretch.payout.value(x) - stretch.before
+            stretch.number = given(stretch.payout).value(x) - stretch.before
         elif stretch.mode == MONEY:
-            assert stretch.tiers is not None
-            stretch.tiers.take(before, x, money)
-            number, rest = stretch.tiers.paid(x)
+            tiers = given(stretch.tiers)
+            tiers.take(before, x, money)
+            number, rest = tiers.paid(x)
             stretch.number, stretch.rest = number - stretch.before, rest - stretch.before_rest
         else:
             self._pay_deal(stretch, money, share, full, full_money)
@@ -463,17 +463,16 @@ class Account:
             stretch.number += number * share
             stretch.rest += rest * share / PPM
         else:
-            assert stretch.payout is not None
-            number = stretch.payout.value(abs(full))
+            number = given(stretch.payout).value(abs(full))
             stretch.number += (-number if full < 0 else number) * share
 
     # -- lines --------------------------------------------------------------------------------------
 
     def _begin_block(self, kind: str, version: int, component: Component, day: int) -> None:
         self._end_block()
-        assert self.period is not None
+        period = given(self.period)
         pay = period_of(self.plans[version].pay_period, day)
-        self.block_end = min(pay.end, self.period.end)
+        self.block_end = min(pay.end, period.end)
         stretch = self.stretch if kind == "earned" else None
         quota = stretch.quota if stretch is not None else None
         gate = stretch.gate if stretch is not None else None
@@ -484,9 +483,9 @@ class Account:
             version=version,
             component=component.id,
             period=pay.name,
-            quota_period=self.period.name,
+            quota_period=period.name,
             first=len(self.lines.deal),
-            count=0,
+            size=0,
             cents=0,
             more=len(self.lines.limited),
             scale=self.scale,
@@ -512,13 +511,11 @@ class Account:
         if self.pending is not None:
             lines, block = self.lines, self.pending
             more = block.more if len(lines.limited) > block.more else -1
-            count = len(lines.deal) - block.first
-            lines.blocks.append(block._replace(count=count, cents=self.paid - block.paid, more=more))
+            size = len(lines.deal) - block.first
+            lines.blocks.append(block._replace(size=size, cents=self.paid - block.paid, more=more))
             self.pending = None
 
-    def _line(
-        self, row: int, cents: int, money: int = 0, share: int = 0, full: int = 0, full_money: int = 0
-    ) -> None:
+    def _line(self, row: int, cents: int, money: int = 0, share: int = 0, full: int = 0, full_money: int = 0) -> None:
         lines, columns = self.lines, self.lines.columns
         lines.deal.append(row)
         lines.cents.append(cents)
@@ -532,4 +529,5 @@ class Account:
 
 
 def ratio(value: Fraction) -> Tuple[int, int]:
+    """A fraction as two whole numbers, fit for JSON."""
     return value.numerator, value.denominator

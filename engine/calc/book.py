@@ -8,12 +8,12 @@ Columns are ``array("q")`` (or anything with its buffer, such as a NumPy int64 a
 
 from array import array
 from bisect import bisect_right
-from dataclasses import dataclass, field, replace
-from typing import Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple
 
 from engine.calc.model import (
     Assignment,
-    Component,
     Condition,
     Deal,
     ExchangeRate,
@@ -102,10 +102,6 @@ class Book:
         return f"plan{several}." if several else ""
 
 
-def measures(component: Component) -> Tuple[str, str]:
-    return component.measure, component.pays_on
-
-
 def fields_used(plans: Mapping[str, Tuple[Plan, ...]]) -> FrozenSet[str]:
     """The deal fields, beside amount and margin, that these plans need as columns of `Deals.fields`."""
     used: Set[str] = set()
@@ -114,7 +110,7 @@ def fields_used(plans: Mapping[str, Tuple[Plan, ...]]) -> FrozenSet[str]:
             if plan.clawback and plan.clawback.share is None:
                 used.add("term_months")
             for component in plan.components:
-                used.update(measures(component))
+                used.update((component.measure, component.pays_on))
                 whens: List[Tuple[Condition, ...]] = [component.when]
                 whens += [multiplier.when for multiplier in component.multipliers]
                 used.update(condition.field for when in whens for condition in when)
@@ -167,7 +163,7 @@ def book_from_rows(
             currency=_column([currencies.index(deal.currency) if deal.currency else None for deal in ordered]),
             currencies=currencies,
             invoice_start=invoice_start if invoice_paid else None,
-            invoice_paid=invoice_paid if invoice_paid else None,
+            invoice_paid=invoice_paid or None,
             invoice_amount=invoice_amount if invoice_paid else None,
             fields={name: _field(name, ordered) for name in sorted(fields_used(plans))},
         ),
@@ -331,14 +327,7 @@ def visible(book: Book) -> int:
     return len(days) if book.as_of is None else bisect_right(days, book.as_of)
 
 
-def with_plans(book: Book, plans: Mapping[str, Tuple[Plan, ...]]) -> Book:
-    """The same book under other plans (what-if); the columns are shared."""
-    return replace(book, plans=dict(plans))
-
-
 def _iso(day: int) -> str:
-    from datetime import date
-
     return date.fromordinal(day).isoformat()
 
 
@@ -347,8 +336,3 @@ def full_shares(deals: Deals) -> bool:
     if deals.credit_start is not None and len(deals.credit_person) != len(deals):
         return False
     return deals.credit_share is None or all(share == PPM for share in deals.credit_share)
-
-
-def names(people: Iterable[str]) -> Tuple[str, ...]:
-    """People in the order in which their codes run."""
-    return tuple(sorted(set(people)))

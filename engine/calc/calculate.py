@@ -27,7 +27,7 @@ from engine.calc.result import (
 )
 from engine.calc.settle import claw_back, due, pay_periods, payments
 from engine.calc.tree import Span, within
-from engine.errors import Problem, QuotaPathError
+from engine.errors import Problem, QuotaPathError, given
 from engine.money import LARGEST
 from engine.periods import Period, period_of
 
@@ -104,14 +104,14 @@ def _problem(book: Book, finding: Finding) -> Problem:
 class _Rules:
     """A component id of a plan as one person is under it: its versions, and the days of each."""
 
-    def __init__(self, person: int, plans: Sequence[Plan], id: str, days: Sequence[Span]) -> None:
-        self.person, self.plans, self.id, self.assigned = person, plans, id, days
+    def __init__(self, person: int, plans: Sequence[Plan], name: str, days: Sequence[Span]) -> None:
+        self.person, self.plans, self.id, self.assigned = person, plans, name, days
         self.components: List[Optional[Component]] = [
-            next((component for component in plan.components if component.id == id), None) for plan in plans
+            next((component for component in plan.components if component.id == name), None) for plan in plans
         ]
         # Days before the first version are asked for as well, so that a deal in them is found out.
         starts = [0] + [plan.effective_from for plan in plans[1:]]
-        self.days = [inside(days, start, end) for start, end in zip(starts, starts[1:] + [FOREVER])]
+        self.days = [inside(days, start, end) for start, end in zip(starts, [*starts[1:], FOREVER])]
 
     def versions(self) -> List[Tuple[int, Component]]:
         return [(version, component) for version, component in enumerate(self.components) if component]
@@ -183,7 +183,7 @@ class Desk:
         for name in self.tree.plans(person):
             plans, days = self.book.plans[name], self.tree.assigned(person, name)
             ids = dict.fromkeys(component.id for plan in plans for component in plan.components)
-            found += [_Rules(person, plans, id, days) for id in ids]
+            found += [_Rules(person, plans, component, days) for component in ids]
         return found
 
     def _accounts(self, person: int, every: Sequence[_Rules], lines: Lines) -> List[Tuple[_Rules, Account]]:
@@ -195,7 +195,7 @@ class Desk:
         for rules in every:
             if rules.on_commission:
                 continue
-            with _named(self.book, rules):
+            with _Named(self.book, rules):
                 credited = self._credited(rules)
                 account = self._account(rules, credited, every, lines)
                 for version, part in credited.items():
@@ -221,21 +221,17 @@ class Desk:
                 credited[version] = part._replace(credit=[value * times for value in part.credit], scale=scale)
         return credited
 
-    def _account(
-        self, rules: _Rules, credited: Dict[int, Credited], every: Sequence[_Rules], lines: Lines
-    ) -> Account:
+    def _account(self, rules: _Rules, credited: Dict[int, Credited], every: Sequence[_Rules], lines: Lines) -> Account:
         def quota_of(plan: Plan, component: Component, period: Period) -> Optional[Quota]:
             return self.quotas.of(rules.person, plan, component, period)
 
-        def gate(id: str, day: int) -> Optional[Gated]:
+        def gate(component: str, day: int) -> Optional[Gated]:
             plan = rules.plans[0].name
-            (looked_at,) = [other for other in every if other.id == id and other.plans[0].name == plan]
+            (looked_at,) = [other for other in every if other.id == component and other.plans[0].name == plan]
             return self._attained(looked_at, day)
 
         scale = max(part.scale for part in credited.values())
-        return Account(
-            rules.person, rules.plans, rules.components, scale, quota_of, gate, lines, self._payouts
-        )
+        return Account(rules.person, rules.plans, rules.components, scale, quota_of, gate, lines, self._payouts)
 
     def _finish(self, rules: _Rules, account: Account) -> None:
         account.finish(self.book.horizon)
@@ -266,8 +262,7 @@ class Desk:
                 credit += Fraction(sum(part.credit[i] for i in inside_period), part.scale)
         if last is None:
             return Gated(Fraction(0), Fraction(1))
-        component = rules.components[last]
-        assert component is not None
+        component = given(rules.components[last])
         quota = self.quotas.of(rules.person, rules.plans[last], component, period)
         if quota is None:
             self._no_quota(rules, last)
@@ -291,7 +286,7 @@ class Desk:
             every, lines = self._rules(person), Lines()
             drafts[person] = lines, self._accounts(person, every, lines)
             for block in lines.blocks:
-                for i in range(block.first, block.first + block.count):
+                for i in range(block.first, block.first + block.size):
                     if lines.deal[i] >= 0:
                         by_person = earned.setdefault(lines.deal[i], {})
                         by_person[person] = by_person.get(person, 0) + lines.cents[i]
@@ -307,7 +302,7 @@ class Desk:
         for person, mine in overrides.items():
             lines, accounts = drafts[person]
             for override in mine:
-                with _named(self.book, override.rules):
+                with _Named(self.book, override.rules):
                     self._finish(override.rules, override.account)
                 lines.add(override.account.lines)
                 accounts.append((override.rules, override.account))
@@ -326,7 +321,7 @@ class Desk:
         return sorted(needed)
 
     def _override(self, rules: _Rules, every: Sequence[_Rules]) -> _Override:
-        with _named(self.book, rules):
+        with _Named(self.book, rules):
             credited = self._credited(rules)
             override = _Override(rules, self._account(rules, credited, every, Lines()), credited)
             for version, component in rules.versions():
@@ -383,7 +378,7 @@ class Desk:
                 full_money = part.full_money[place] if place is not None and part.full_money else 0
             if not measured and place is not None and part.full:
                 share, full = part.share[place], part.full[place]
-            with _named(self.book, rules):
+            with _Named(self.book, rules):
                 before = len(account.lines.deal)
                 taken = part._replace(
                     rows=[row],
@@ -398,7 +393,7 @@ class Desk:
         return None
 
 
-class _named:
+class _Named:
     """Tells whose component it was when a rule fails."""
 
     def __init__(self, book: Book, rules: _Rules) -> None:

@@ -16,6 +16,7 @@ from engine.calc.model import MICRO, PPM, Component, Condition, ExchangeRate, Pl
 from engine.calc.payout import is_money, needs_quota, unit
 from engine.calc.result import Finding
 from engine.calc.tree import Span, Tree
+from engine.errors import given
 from engine.money import currency_digits, round_ratio, split_largest_remainder
 
 NO_RATE = NONE + 1  # money of a deal for whose currency there is no exchange rate
@@ -98,20 +99,21 @@ class Credits:
 
     def own_rows(self, person: int, days: Sequence[Span]) -> Tuple[List[int], List[int]]:
         """The credits of a person for deals closed on these days, and the row of each."""
-        credits, row_of, closed = self._own(person), self._row_of, self.deals.close_date
-        rows = credits if row_of is None else [row_of[i] for i in credits]
+        entries, row_of, closed = self._own(person), self._row_of, self.deals.close_date
+        rows = entries if row_of is None else [row_of[i] for i in entries]
         if not rows or (len(days) == 1 and days[0][0] <= closed[rows[0]] and closed[rows[-1]] < days[0][1]):
-            return (credits, rows) if days else ([], [])
+            return (entries, rows) if days else ([], [])
         dates = [closed[row] for row in rows]
         kept_credits: List[int] = []
         kept_rows: List[int] = []
         for start, end in days:
             low, high = bisect_left(dates, start), bisect_left(dates, end)
-            kept_credits += credits[low:high]
+            kept_credits += entries[low:high]
             kept_rows += rows[low:high]
         return kept_credits, kept_rows
 
     def forget_findings(self) -> None:
+        """Begin a new list of findings; the one handed out stays as it is."""
         self.findings = []
         self._found = set()
 
@@ -260,8 +262,7 @@ class Credits:
         if value == NONE:
             self.find(row, measure, f"it has no {measure}, which plan {plan.name} measures.", "Fill it in; 0 will do.")
             return
-        codes = self.deals.currency
-        assert codes is not None
+        codes = given(self.deals.currency)
         currency = self.deals.currencies[codes[row]]
         self.find(
             row,
@@ -278,33 +279,33 @@ class Credits:
         """
         days = inside(days, component.window_from, component.window_until)
         if component.credit_from == "own":
-            credits, rows = self.own_rows(person, days)
+            entries, rows = self.own_rows(person, days)
             groups: Optional[List[List[int]]] = None
         else:
             rows, groups = self._team(person, days, component.credit_from == "team")
-            credits = []
+            entries = []
         passed = self.matches(component.when, plan)
         if passed is not None:
             kept = [i for i in range(len(rows)) if passed[rows[i]]]
             rows = [rows[i] for i in kept]
             if groups is None:
-                credits = [credits[i] for i in kept]
+                entries = [entries[i] for i in kept]
             else:
                 groups = [groups[i] for i in kept]
 
         # A flat amount is for the deal itself, measured or not: a booked meeting has no amount.
         optional = component.kind == "flat" and not needs_quota(component)
-        raw, scale = self._sum(component.measure, plan, rows, credits, groups, optional)
+        raw, scale = self._sum(component.measure, plan, rows, entries, groups, optional)
         credit, money, money_scale = raw, raw, scale
         if component.pays_on != component.measure and component.kind != "flat":
-            money, money_scale = self._sum(component.pays_on, plan, rows, credits, groups)
+            money, money_scale = self._sum(component.pays_on, plan, rows, entries, groups)
         if component.multipliers:
             credit, scale = self._multiplied(raw, scale, component, plan, rows)
         share: List[int] = []
         full: List[int] = []
         full_money: List[int] = []
         if component.kind in ("flat", "tiered") or (component.kind == "curve" and component.per == "deal"):
-            share = self._shares(component, credits, groups)
+            share = self._shares(component, entries, groups)
             # A flat amount is taken back where the deal's amount, whatever is measured, is below 0.
             full = self._fulls("amount" if component.kind == "flat" else component.measure, plan, rows)
             full_money = full
@@ -318,8 +319,8 @@ class Credits:
         pairs: List[int] = []
         for person, below in self.tree.below(manager, whole_team).items():
             spans = [both for start, end in below for both in inside(days, start, end)]
-            credits, rows = self.own_rows(person, spans)
-            pairs += [row * size + credit for row, credit in zip(rows, credits)]
+            entries, rows = self.own_rows(person, spans)
+            pairs += [row * size + credit for row, credit in zip(rows, entries)]
         pairs.sort()
         rows = []
         groups: List[List[int]] = []
@@ -337,7 +338,7 @@ class Credits:
         measure: str,
         plan: Plan,
         rows: List[int],
-        credits: List[int],
+        entries: List[int],
         groups: Optional[List[List[int]]],
         optional: bool = False,
     ) -> Tuple[List[int], int]:
@@ -346,15 +347,17 @@ class Credits:
             return [0] * len(rows), 1
         parts = self.parts(measure, plan)
         if optional:
-            chosen = [[credit] for credit in credits] if groups is None else groups
-            return [sum([parts[credit] for credit in group if parts[credit] != NONE]) for group in chosen], self.scale(measure)
+            chosen = [[credit] for credit in entries] if groups is None else groups
+            return [sum([parts[credit] for credit in group if parts[credit] != NONE]) for group in chosen], self.scale(
+                measure
+            )
         if groups is None:
-            values = [parts[credit] for credit in credits]
+            values = [parts[credit] for credit in entries]
         else:
             values = [sum([parts[credit] for credit in group]) for group in groups]
         # A sum may hide a missing part, or look like one: ask the parts themselves.
         if groups is not None or (values and min(values) <= NO_RATE):
-            for row, group in zip(rows, groups if groups is not None else [[credit] for credit in credits]):
+            for row, group in zip(rows, groups if groups is not None else [[credit] for credit in entries]):
                 for credit in group:
                     if parts[credit] <= NO_RATE:
                         self._missing(row, measure, parts[credit], plan)
@@ -366,12 +369,12 @@ class Credits:
         full = self.full(measure, plan)
         return [full[row] for row in rows]
 
-    def _shares(self, component: Component, credits: List[int], groups: Optional[List[List[int]]]) -> List[int]:
+    def _shares(self, component: Component, entries: List[int], groups: Optional[List[List[int]]]) -> List[int]:
         if component.kind == "flat" and not component.scale_by_share:
-            return [PPM] * len(credits if groups is None else groups)
+            return [PPM] * len(entries if groups is None else groups)
         share = self.deals.credit_share
         if groups is None:
-            return [PPM] * len(credits) if share is None else [share[credit] for credit in credits]
+            return [PPM] * len(entries) if share is None else [share[credit] for credit in entries]
         if share is None:
             return [PPM * len(group) for group in groups]
         return [sum([share[credit] for credit in group]) for group in groups]
@@ -382,9 +385,7 @@ class Credits:
         """Credit towards quota: every multiplier that matches takes part in the product."""
         credit = raw
         for passed, times, over in self._factors(component, plan):
-            credit = [
-                value * (times if passed is None or passed[row] else over) for value, row in zip(credit, rows)
-            ]
+            credit = [value * (times if passed is None or passed[row] else over) for value, row in zip(credit, rows)]
             scale *= over
         return credit, scale
 
@@ -407,9 +408,7 @@ class Credits:
 
 def inside(days: Sequence[Span], start: Optional[int], end: Optional[int]) -> List[Span]:
     """The part of these days in ``[start, end)``."""
-    cut = [
-        (low if start is None else max(low, start), high if end is None else min(high, end)) for low, high in days
-    ]
+    cut = [(low if start is None else max(low, start), high if end is None else min(high, end)) for low, high in days]
     return [span for span in cut if span[0] < span[1]]
 
 

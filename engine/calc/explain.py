@@ -17,14 +17,14 @@ from datetime import date
 from fractions import Fraction
 from typing import Any, List, Optional, Sequence, Tuple
 
-from engine.calc.account import FUNCTION, MONEY, mode
+from engine.calc.account import FUNCTION, MONEY, mode, own_money
 from engine.calc.credits import NO_RATE
-from engine.calc.model import MICRO, PPM, Component, Plan, Rate, Tier
-from engine.calc.payout import Quota, compile_payout, edge_ratio, is_money, rate_ratio, slope, tier_slopes, unit
+from engine.calc.model import MICRO, PPM, Plan, Rate, Tier
+from engine.calc.payout import Quota, compile_payout, edge_ratio, is_money, rate_ratio, slope, tier_slopes
 from engine.calc.result import Line
 from engine.calc.settle import clawback_share
+from engine.errors import given
 from engine.money import format_money, format_rate, round_ratio
-from engine.periods import parse_period
 
 DECIMALS = 6  # of a cent, in the text of a part that is finer
 
@@ -125,8 +125,7 @@ class _Working:
     def clawback(self) -> None:
         facts = self.facts
         earned, closed = facts["earned"], facts["closed"]
-        share = clawback_share(self.plan, closed, self.line.day, facts.get("term", -1))
-        assert share is not None, "a clawback line of a plan that takes nothing back"
+        share = given(clawback_share(self.plan, closed, self.line.day, facts.get("term", -1)))
         self.tell(f"The deal closed on {_date(closed)} and was cancelled on {_date(self.line.day)}.")
         if self.plan.clawback is not None and self.plan.clawback.share is None:
             self.tell(f"Of its term {_number(Fraction(share[0] * 100, share[1]))}% was left.")
@@ -187,8 +186,7 @@ class _Working:
             self.tell(f"Gate: {component.gate.component} at {format_rate(component.gate.at_least)}; {reached}.")
 
     def _percent(self, credit: Fraction) -> str:
-        assert self.quota is not None
-        share = credit * 10_000 / self.quota.prorated
+        share = credit * 10_000 / given(self.quota).prorated
         return _number(Fraction(round_ratio(share.numerator, share.denominator), 100)) + "%"
 
     def _credit(self) -> Tuple[Fraction, Fraction]:
@@ -213,7 +211,8 @@ class _Working:
         if not is_open:
             gate = component.gate
             at = "" if gate is None or gate.component is not None else f" of {format_rate(gate.at_least)} of quota"
-            self.tell(f"The gate{at} is not reached: nothing is paid yet.")
+            yet = " yet" if at else ""
+            self.tell(f"The gate{at} is not reached: nothing is paid{yet}.")
             if running[0] != running[1]:
                 self.part("What was paid before is taken back", Fraction(running[1] - running[0]))
             return None
@@ -234,9 +233,9 @@ class _Working:
         component = self.component
         how = mode(component)
         if how == FUNCTION and component.kind == "percentage":
-            assert component.rate is not None
-            rate = slope(component.rate, component, self.quota, self.plan.currency)
-            return self._slice(after - before, component.measure, self.rate(component.rate), rate, "")
+            written = given(component.rate)
+            rate = slope(written, component, self.quota, self.plan.currency)
+            return self._slice(after - before, component.measure, self.rate(written), rate, "")
         if how == FUNCTION and component.kind == "quota":
             return self._slices(before, after, None)
         if how == FUNCTION:
@@ -276,9 +275,7 @@ class _Working:
                 if then != now and size:
                     change = size * (slopes[now] - slopes[then])
                     text = f"Earlier {self.measured(size, component.measure)} {self._where(place)}, re-rated from "
-                    self.part(
-                        f"{text}{self.pays(component.tiers[then])} to {self.pays(component.tiers[now])}", change
-                    )
+                    self.part(f"{text}{self.pays(component.tiers[then])} to {self.pays(component.tiers[now])}", change)
                     total += change
         elif old != retroactive:
             running = self.facts["running"]
@@ -321,9 +318,9 @@ class _Working:
         share = Fraction(facts["share"], PPM)
         by_share = "" if share == 1 else f" x share {format_rate(facts['share'])}"
         if component.kind == "percentage":
-            assert component.rate is not None
-            rate = slope(component.rate, component, self.quota, currency)
-            return self._slice(self._money(), component.pays_on, self.rate(component.rate), rate, f" {component.pays_on}")
+            written = given(component.rate)
+            rate = slope(written, component, self.quota, currency)
+            return self._slice(self._money(), component.pays_on, self.rate(written), rate, f" {component.pays_on}")
         if component.kind == "flat":
             sign = -1 if NO_RATE < facts["full"] < 0 else 1
             amount = sign * Fraction(component.amount or 0)
@@ -337,19 +334,17 @@ class _Working:
             self.part(f"{text}{by_share}", pays * share)
             return pays * share
         slopes, edges = tier_slopes(component, self.quota, currency), self._edges()
-        own_money = mode(component) != FUNCTION and component.pays_on != component.measure
-        own_money = own_money and any(tier.rate is not None for tier in component.tiers)
         retroactive = _retroactive(component.tiers, edges, abs(full))
         total = Fraction(0)
         for place, size in _pieces(edges, Fraction(0), abs(full)):
             used = max(place, retroactive)
             piece, measure = sign * size, component.measure
-            if own_money:
+            if own_money(component):
                 whole = Fraction(facts["full_money"])
                 piece, measure = whole * size / abs(full) if full else whole, component.pays_on
             where = f" {self._where(used)}"
-            pays = self.pays(component.tiers[used]) + by_share
-            total += self._slice(piece, measure, pays, slopes[used] * share, where)
+            written = self.pays(component.tiers[used]) + by_share
+            total += self._slice(piece, measure, written, slopes[used] * share, where)
         return total
 
     # -- rounding and limits ------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import List, Optional, Sequence, Tuple
 
 from engine.calc.book import NONE, Field
 from engine.calc.model import MICRO, Day, FieldValue, Number
+from engine.errors import given
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d+(\.\d{1,6})?", re.ASCII)
@@ -82,8 +83,7 @@ def holds(value: Optional[FieldValue], tests: Tests) -> bool:
 
 def match_words(field: Field, tests: Tests, count: int) -> bytearray:
     """One byte a deal, 1 where the value of a dictionary column passes."""
-    assert field.words is not None
-    verdicts = [holds(word, tests) for word in field.words]
+    verdicts = [holds(word, tests) for word in given(field.words)]
     missing = holds(None, tests)
     values = field.values
     return bytearray([missing if values[i] == NONE else verdicts[values[i]] for i in range(count)])

@@ -11,7 +11,7 @@ Records are frozen; a change makes a copy.  ``engine.plans`` builds a `Plan` fro
 already refused what is wrong with it, so the rules may trust what they are given.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Mapping, Optional, Tuple, Union
 
 PPM = 1_000_000
@@ -247,8 +247,4 @@ class Deal:
     cancelled: Optional[int] = None
     invoices: Tuple[Invoice, ...] = ()
     owner: Optional[str] = None
-    fields: "Mapping[str, FieldValue]" = None  # type: ignore[assignment]  # set to {} below
-
-    def __post_init__(self) -> None:
-        if self.fields is None:
-            object.__setattr__(self, "fields", {})
+    fields: "Mapping[str, FieldValue]" = field(default_factory=dict)

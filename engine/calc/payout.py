@@ -13,6 +13,7 @@ from math import gcd
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from engine.calc.model import MICRO, MONEY_MEASURES, PPM, Component, Rate
+from engine.errors import given
 from engine.money import currency_digits
 
 LOWEST = -(2**63)
@@ -56,6 +57,7 @@ class Payout(NamedTuple):
 
 
 def is_money(measure: str) -> bool:
+    """Whether a measure is counted in cents; the others are in millionths."""
     return measure in MONEY_MEASURES
 
 
@@ -83,9 +85,8 @@ def rate_ratio(rate: Rate, component: Component, quota: Optional[Quota], currenc
         return ratio
     if base.target_pay is None:
         return ratio * Fraction(base.ppm or 0, PPM)
-    assert quota is not None, "a derived base rate was let through without a quota"
     target = Fraction(base.target_pay * base.weight, PPM * unit("amount", currency))
-    return ratio * target / (quota.whole / unit(component.measure, currency))
+    return ratio * target / (given(quota).whole / unit(component.measure, currency))
 
 
 def slope(rate: Rate, component: Component, quota: Optional[Quota], currency: str) -> Fraction:
@@ -109,16 +110,14 @@ def edge_ratio(component: Component, quota: Optional[Quota], scale: int) -> Rati
     """What turns an edge as written into parts of credit."""
     if component.edges != "quota":
         return scale, 1
-    assert quota is not None, "edges in % of quota were let through without a quota"
-    factor = quota.prorated * Fraction(scale, PPM)
+    factor = given(quota).prorated * Fraction(scale, PPM)
     return factor.numerator, factor.denominator
 
 
 def compile_payout(component: Component, quota: Optional[Quota], scale: int, currency: str) -> Payout:
     """E(x) of a quota, tiered, curve, bonus or percentage component, without its gate and limits."""
     if component.kind == "percentage":
-        assert component.rate is not None
-        per_part = slope(component.rate, component, quota, currency)
+        per_part = slope(given(component.rate), component, quota, currency)
         return _pack([(LOWEST, 0, per_part.numerator, per_part.denominator)], scale)
     numerator, denominator = edge_ratio(component, quota, scale)
     if component.kind == "curve":
@@ -154,10 +153,9 @@ def _curve(component: Component, quota: Optional[Quota], numerator: int, denomin
     if component.pays_in == "money":
         pay = Fraction(1)
     else:
-        base = component.base_rate
-        assert base is not None and base.target_pay is not None
+        base = given(component.base_rate)
         factor = quota.factor if quota is not None else Fraction(1)
-        pay = Fraction(base.target_pay * base.weight, PPM * PPM) * factor
+        pay = Fraction(given(base.target_pay) * base.weight, PPM * PPM) * factor
     points = [(point.at * numerator, point.pays * pay.numerator) for point in component.points]
     over = pay.denominator
     first = points[0][1]

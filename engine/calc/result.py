@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterator, Mapping, NamedTuple, Optional, Sequence,
 
 from engine.calc.book import NONE, Book
 from engine.calc.model import ExchangeRate, Plan
-from engine.errors import Problem
+from engine.errors import Problem, given
 from engine.periods import parse_period
 
 # The columns that every line has (``credit`` and ``running`` after the line), and those that only the
@@ -20,7 +20,7 @@ MORE_COLUMNS = ("limited", "money", "share", "full", "full_money")
 
 
 class Block(NamedTuple):
-    """What the lines ``first:first + count`` have in common.
+    """What the lines ``first:first + size`` have in common.
 
     Credit is counted in ``scale`` parts of a cent (or of a millionth of a unit) where shares or
     multipliers leave fractions; ``quota`` is prorated and in cents or millionths, ``quota_whole`` as given.
@@ -34,7 +34,7 @@ class Block(NamedTuple):
     period: str  # pay period
     quota_period: str
     first: int
-    count: int
+    size: int
     cents: int  # sum of the lines
     more: int  # first row in the further columns; -1: none
     scale: int
@@ -139,14 +139,13 @@ class Result:
         for block in self.blocks:
             common = self._common_facts(block)
             credit, running, limited, paid = block.credit, block.running, block.limited, block.paid
-            for i in range(block.first, block.first + block.count):
+            for i in range(block.first, block.first + block.size):
                 row, cents = self.columns["deal"][i], self.columns["cents"][i]
                 facts = dict(common)
                 day = deals.close_date[row] if row >= 0 else parse_period(block.quota_period).start
                 if block.kind == "clawback":
-                    assert deals.cancelled is not None
                     facts["earned"] = self.columns["running"][i]
-                    facts["closed"], day = day, deals.cancelled[row]
+                    facts["closed"], day = day, given(deals.cancelled)[row]
                     term = deals.fields.get("term_months")
                     if term is not None and term.words is None and term.values[row] != NONE:
                         facts["term"] = term.values[row]

@@ -5,7 +5,7 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 from engine.calc.account import Lines
 from engine.calc.book import NONE, Book
 from engine.calc.model import MICRO, PPM, Draw, Payable, Plan
-from engine.calc.result import Block, PayPeriod, Payment
+from engine.calc.result import Block, Payment, PayPeriod
 from engine.calc.tree import Tree
 from engine.money import round_ratio, split_largest_remainder
 from engine.periods import Period, add_months, months_between, parse_period, period_of
@@ -37,6 +37,7 @@ def cancellation(book: Book, row: int) -> Optional[int]:
 
 
 def term_months(book: Book, row: int) -> int:
+    """A deal's term in millionths of a month; NONE where it has none."""
     field = book.deals.fields.get("term_months")
     return NONE if field is None or field.words is not None else field.values[row]
 
@@ -52,7 +53,7 @@ def claw_back(book: Book, lines: Lines, earned: Sequence[Block]) -> None:
         plan = book.plans[block.plan][block.version]
         if plan.clawback is None or block.kind != "earned":
             continue
-        for i in range(block.first, block.first + block.count):
+        for i in range(block.first, block.first + block.size):
             row, cents = lines.deal[i], lines.cents[i]
             cancelled = cancellation(book, row)
             if cancelled is None or cents <= 0:
@@ -63,9 +64,7 @@ def claw_back(book: Book, lines: Lines, earned: Sequence[Block]) -> None:
             back = -round_ratio(cents * share[0], share[1], plan.rounding)
             period = period_of(plan.pay_period, cancelled).name
             lines.blocks.append(
-                block._replace(
-                    kind="clawback", period=period, first=len(lines.deal), count=1, cents=back, more=-1
-                )
+                block._replace(kind="clawback", period=period, first=len(lines.deal), size=1, cents=back, more=-1)
             )
             lines.deal.append(row)
             lines.cents.append(back)
@@ -83,7 +82,7 @@ def due(book: Book, lines: Lines, blocks: Sequence[Block]) -> Dict[Period, int]:
             at_once[block.period] = at_once.get(block.period, 0) + block.cents
             continue
         shares = [share for _, share in plan.payable.schedule]
-        for i in range(block.first, block.first + block.count):
+        for i in range(block.first, block.first + block.size):
             for day, cents in _payable(book, block, plan, lines.deal[i], lines.cents[i]):
                 parts = split_largest_remainder(cents, shares)
                 for (months, _), part in zip(plan.payable.schedule, parts):
@@ -144,7 +143,7 @@ def _draw(book: Book, tree: Tree, person: int, kind: str, earned: Dict[Period, i
         return [PayPeriod(name, period.name, cents, cents, None) for period, cents in sorted(earned.items())]
 
     period = min([period_of(kind, day) for day in starts.values()] + list(earned))
-    last = max([period_of(kind, book.horizon)] + list(earned))
+    last = max([period_of(kind, book.horizon), *earned])
     found: List[PayPeriod] = []
     balance: Optional[int] = None
     terms: Optional[Draw] = None
@@ -191,4 +190,5 @@ def _paid(draw: Draw, number: int, earned: int, balance: int, rounding: str) -> 
 
 
 def payments(name: str, found: Dict[Period, int]) -> List[Payment]:
+    """What `due` found, as records."""
     return [Payment(name, period.name, cents) for period, cents in sorted(found.items())]

@@ -9,7 +9,7 @@ import struct
 import sys
 from array import array
 from dataclasses import fields, is_dataclass
-from typing import Any, BinaryIO, Dict, List, Mapping, Optional, Tuple, Type
+from typing import IO, Any, Dict, List, Mapping, Optional, Tuple, Type
 
 from engine.calc import model
 from engine.calc.book import Book, Deals, Field
@@ -21,7 +21,7 @@ Columns = Dict[str, "array[int]"]
 _LENGTH = struct.Struct("<I")
 
 
-def write(stream: BinaryIO, header: Dict[str, Any], columns: Optional[Mapping[str, "array[int]"]] = None) -> None:
+def write(stream: IO[bytes], header: Dict[str, Any], columns: Optional[Mapping[str, "array[int]"]] = None) -> None:
     """Write one frame and flush it."""
     columns = columns or {}
     header["columns"] = [[name, len(column)] for name, column in columns.items()]
@@ -36,7 +36,7 @@ def write(stream: BinaryIO, header: Dict[str, Any], columns: Optional[Mapping[st
     stream.flush()
 
 
-def read(stream: BinaryIO) -> Tuple[Dict[str, Any], Columns]:
+def read(stream: IO[bytes]) -> Tuple[Dict[str, Any], Columns]:
     """Read one frame.  Raises EOFError when the other side is gone."""
     (length,) = _LENGTH.unpack(_exactly(stream, 4))
     header = json.loads(_exactly(stream, length).decode())
@@ -50,10 +50,10 @@ def read(stream: BinaryIO) -> Tuple[Dict[str, Any], Columns]:
     return header, columns
 
 
-def _exactly(stream: BinaryIO, size: int) -> bytes:
+def _exactly(stream: IO[bytes], size: int) -> bytes:
     data = stream.read(size)
-    if data is None or len(data) < size:
-        raise EOFError(f"the stream ended after {len(data or b'')} of {size} bytes")
+    if len(data) < size:
+        raise EOFError(f"the stream ended after {len(data)} of {size} bytes")
     return data
 
 

@@ -15,7 +15,7 @@ import sys
 import time
 import traceback
 from array import array
-from typing import Any, BinaryIO, Dict, Optional
+from typing import IO, Any, Dict, Optional
 
 from engine.calc import wire
 from engine.calc.book import Book, Deals
@@ -65,7 +65,7 @@ class Worker:
             "pid": os.getpid(),
         }
 
-    def answer(self, header: Dict[str, Any], columns: wire.Columns, out: BinaryIO) -> None:
+    def answer(self, header: Dict[str, Any], columns: wire.Columns, out: IO[bytes]) -> None:
         """Do what a frame asks and write the answer."""
         started = time.perf_counter()
         if header["do"] == "hello":
@@ -85,7 +85,7 @@ class Worker:
             except MemoryError:
                 wire.write(out, {"error": NO_MEMORY})
                 return
-            except Exception as error:  # a fault of ours outside any component: say it, and go on serving
+            except Exception as error:  # noqa: BLE001  # a fault of ours outside any component: say it, go on serving
                 traceback.print_exc()
                 wire.write(out, {"error": f"The calculation failed: {type(error).__name__}: {error}"})
                 return

@@ -19,13 +19,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import IO, Any, Self
 
 from engine.calc import wire
 from engine.calc.book import Book, visible
 from engine.calc.calculate import CalculationError, Part, combine
 from engine.calc.result import Result
-from engine.errors import QuotaPathError
+from engine.errors import QuotaPathError, given
 
 Progress = Callable[[int, int], None]
 
@@ -94,15 +94,14 @@ class _Worker:
 
     def ask(self, header: dict[str, Any], columns: wire.Columns | None = None) -> tuple[dict[str, Any], wire.Columns]:
         """Send a frame and read the answer.  Raises `_Gone`."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
+        inward, outward = given(self.process.stdin), given(self.process.stdout)
         alarm = threading.Timer(self.timeout, self.process.kill)
         alarm.daemon = True
         alarm.start()
         try:
             if not self.hello:
-                self.hello = self._exchange(self.process.stdin, self.process.stdout, {"do": "hello"}, None)[0]
-            return self._exchange(self.process.stdin, self.process.stdout, header, columns)
+                self.hello = self._exchange(inward, outward, {"do": "hello"}, None)[0]
+            return self._exchange(inward, outward, header, columns)
         except (OSError, EOFError, ValueError) as error:
             raise _Gone(str(error)) from error
         finally:
@@ -110,7 +109,7 @@ class _Worker:
 
     @staticmethod
     def _exchange(
-        inward: BinaryIO, outward: BinaryIO, header: dict[str, Any], columns: wire.Columns | None
+        inward: IO[bytes], outward: IO[bytes], header: dict[str, Any], columns: wire.Columns | None
     ) -> tuple[dict[str, Any], wire.Columns]:
         wire.write(inward, header, columns)
         return wire.read(outward)
@@ -276,7 +275,7 @@ class Pool:
                     return
                 try:
                     job.done.put((number, self._shard(worker, job, people)))
-                except Exception as error:  # whatever it is, the caller must hear of it
+                except Exception as error:  # noqa: BLE001  # whatever it is, the caller hears of it
                     job.done.put((number, error))
         finally:
             with self._lock:
@@ -367,6 +366,6 @@ def _environment(size: int) -> dict[str, str]:
 def _shards(book: Book, size: int) -> list[range]:
     """Ranges of people; more than workers, so that the last ones are short and progress moves."""
     people = len(book.people)
-    count = 1 if visible(book) < SMALL or size == 1 and people <= 1 else max(1, min(people, size * SHARDS_A_WORKER))
+    count = 1 if visible(book) < SMALL else max(1, min(people, size * SHARDS_A_WORKER))
     edges = [people * place // count for place in range(count + 1)]
     return [range(start, end) for start, end in itertools.pairwise(edges)]
