@@ -22,24 +22,27 @@ _FORMATS = {"USD": "dollar", "EUR": "euro", "JPY": "yen"}
 
 
 def grid_filter(this_year: int) -> tuple[str, int]:
-    """The kind of period and the year, in the URL."""
+    """The kind of period and the year, kept in the URL (``?kind=month&year=2026``)."""
+    kind = st.query_params.get("kind", "")
+    kind = kind if kind in _KINDS else "quarter"
+    asked = st.query_params.get("year", "")
+    year = int(asked) if asked.isdecimal() and 1990 <= int(asked) <= 2199 else this_year
+    st.session_state["quota_kind"], st.session_state["quota_year"] = kind, year
     with widgets.tools():
-        kind = st.segmented_control(
+        st.segmented_control(
             "Kind of period",
             _KINDS,
-            default="quarter",
             format_func=str.capitalize,
             required=True,
-            key="kind",
-            bind="query-params",
+            key="quota_kind",
+            on_change=lambda: st.query_params.update(kind=st.session_state["quota_kind"]),
             label_visibility="collapsed",
         )
-        year = st.selectbox(
+        st.selectbox(
             "Year",
-            [this_year + 1, this_year, this_year - 1, this_year - 2, this_year - 3],
-            index=1,
-            key="year",
-            bind="query-params",
+            sorted({year, *range(this_year - 3, this_year + 2)}, reverse=True),
+            key="quota_year",
+            on_change=lambda: st.query_params.update(year=str(st.session_state["quota_year"])),
             label_visibility="collapsed",
             width=110,
         )
