@@ -5,7 +5,6 @@ stored rate on or before its day, and left out, counted, where there is none.
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -26,29 +25,51 @@ class Scope:
 
 
 # Who was in the chosen team, in a team below it, or led one of them, and when.
-_TEAM = """
-    WITH RECURSIVE tree (team_id, start_date, end_date) AS (
-        SELECT CAST(:team AS bigint), date '-infinity', date 'infinity'
+_TEAM = sa.text("""
+    WITH RECURSIVE tree (team_id, first, past) AS (
+        SELECT CAST(:team AS bigint), date '0001-01-01', date '9999-12-31'
         UNION
-        SELECT s.team_id, greatest(s.start_date, t.start_date), least(coalesce(s.end_date, 'infinity'), t.end_date)
+        SELECT s.team_id, greatest(s.start_date, t.first), least(s.end_date, t.past)
           FROM team_structure s JOIN tree t ON s.parent_id = t.team_id
-         WHERE s.start_date < t.end_date AND coalesce(s.end_date, 'infinity') > t.start_date
-    ), chosen (user_id, start_date, end_date) AS (
-        SELECT m.user_id, greatest(m.start_date, t.start_date), least(coalesce(m.end_date, 'infinity'), t.end_date)
-          FROM team_members m JOIN tree t USING (team_id)
-        UNION ALL
-        SELECT s.manager_id, greatest(s.start_date, t.start_date), least(coalesce(s.end_date, 'infinity'), t.end_date)
-          FROM team_structure s JOIN tree t USING (team_id) WHERE s.manager_id IS NOT NULL
+         WHERE s.start_date < t.past AND coalesce(s.end_date, t.past) > t.first
     )
-"""
+    SELECT m.user_id, greatest(m.start_date, t.first) AS first, least(m.end_date, t.past) AS past
+      FROM team_members m JOIN tree t USING (team_id)
+    UNION
+    SELECT s.manager_id, greatest(s.start_date, t.first), least(s.end_date, t.past)
+      FROM team_structure s JOIN tree t USING (team_id) WHERE s.manager_id IS NOT NULL
+""")
+
+
+def _people(conn: sa.Connection, scope: Scope, start: date, end: date) -> dict[str, Any]:
+    """The parameters of `_within`: who counts on every day of ``[start, end)``, and who on some of them.
+
+    The first are looked up in a hash, so that a day is compared only for the few who joined, left or moved.
+    """
+    if scope.team is None:
+        whole, partly = sorted(scope.people or ()), []
+    else:
+        rows = [row for row in conn.execute(_TEAM, {"team": scope.team}) if row.first < row.past]
+        rows = [row for row in rows if scope.people is None or row.user_id in scope.people]
+        whole = sorted({row.user_id for row in rows if row.first <= start and row.past >= end})
+        partly = [row for row in rows if row.user_id not in whole]
+    return {
+        "limited": scope.people is not None or scope.team is not None,
+        "whole": whole,
+        "partly": [row.user_id for row in partly],
+        "firsts": [row.first for row in partly],
+        "pasts": [row.past for row in partly],
+    }
 
 
 def _within(person: str, day: str) -> str:
     """The condition that `person` is in the scope on `day`; both are SQL expressions."""
     return f"""
-        (CAST(:people AS bigint[]) IS NULL OR {person} = ANY(CAST(:people AS bigint[])))
-        AND (CAST(:team AS bigint) IS NULL OR EXISTS (
-            SELECT FROM chosen c WHERE c.user_id = {person} AND c.start_date <= {day} AND c.end_date > {day}))
+        (NOT :limited OR {person} = ANY(CAST(:whole AS bigint[]))
+         OR {person} = ANY(CAST(:partly AS bigint[])) AND EXISTS (
+            SELECT FROM unnest(CAST(:partly AS bigint[]), CAST(:firsts AS date[]), CAST(:pasts AS date[]))
+                AS c (user_id, first, past)
+             WHERE c.user_id = {person} AND c.first <= {day} AND c.past > {day}))
     """
 
 
@@ -63,20 +84,15 @@ def _money(amount: str, currency: str, day: str) -> str:
     """  # noqa: S608
 
 
-def _read(conn: sa.Connection, query: str, scope: Scope, values: Mapping[str, Any]) -> pd.DataFrame:
-    """The query's rows; amounts may be missing where there was no rate."""
+def _read(conn: sa.Connection, query: str, scope: Scope, start: date, end: date, **values: Any) -> pd.DataFrame:
+    """The query's rows; its days lie in ``[start, end)``."""
     foreign = conn.scalars(
         sa.text("SELECT DISTINCT currency FROM exchange_rates WHERE to_currency = :c"), {"c": scope.currency}
     )
     digits = currency_digits(scope.currency)
     scales = {each: str(10.0 ** (digits - currency_digits(each))) for each in foreign}
-    shared = {
-        "people": None if scope.people is None else sorted(scope.people),
-        "team": scope.team,
-        "currency": scope.currency,
-        "scales": json.dumps(scales),
-    }
-    return pd.read_sql(sa.text(_TEAM + query), conn, params={**shared, **values})
+    shared: dict[str, Any] = {"currency": scope.currency, "scales": json.dumps(scales), "start": start, "end": end}
+    return pd.read_sql(sa.text(query), conn, params={**_people(conn, scope, start, end), **shared, **values})
 
 
 _DEAL_AMOUNT = _money("d.amount", "d.currency", "d.close_date")
@@ -84,8 +100,7 @@ _DEAL_AMOUNT = _money("d.amount", "d.currency", "d.close_date")
 # Deals with a row for each person credited; the whole deal at once where everyone's figures are asked for.
 _CREDITED = """
       FROM deals d JOIN pipeline_stages s ON s.id = d.stage_id
-      LEFT JOIN deal_credits k ON k.deal_id = d.id
-            AND NOT (CAST(:people AS bigint[]) IS NULL AND CAST(:team AS bigint) IS NULL)
+      LEFT JOIN deal_credits k ON k.deal_id = d.id AND :limited
 """
 _PERSON = "coalesce(k.user_id, d.owner_id)"
 _SHARE = f"round({_DEAL_AMOUNT} * coalesce(k.share_ppm, 1000000) / 1000000.0)"
@@ -108,7 +123,7 @@ def won_by_day(conn: sa.Connection, scope: Scope, start: date, end: date) -> pd.
 
     A shared deal is one deal, and counts with the shares of those in the scope.
     """
-    return _read(conn, _WON, scope, {"start": start, "end": end})
+    return _read(conn, _WON, scope, start, end)
 
 
 # Commission of the run that each pay period shows, adjustments included.
@@ -127,7 +142,7 @@ def earned(conn: sa.Connection, scope: Scope, start: date, end: date) -> pd.Data
 
     period, paid_for (its last day), status, amount.
     """
-    return _read(conn, _EARNED, scope, {"start": start, "end": end})
+    return _read(conn, _EARNED, scope, start, end)
 
 
 # The part of the same that comes from deals closed before a day.
@@ -141,7 +156,7 @@ _EARNED_BY = f"""
 
 def earned_by(conn: sa.Connection, scope: Scope, start: date, end: date, day: date) -> int:
     """Commission of the pay periods that end in ``(start, end]`` on deals closed before `day`, in minor units."""
-    return int(_read(conn, _EARNED_BY, scope, {"start": start, "end": end, "day": day})["amount"].iloc[0])
+    return int(_read(conn, _EARNED_BY, scope, start, end, day=day)["amount"].iloc[0])
 
 
 # Credit and quota of everyone, as the run of each pay period says; who leads a team then has its credit too.
@@ -170,7 +185,7 @@ def attainment(conn: sa.Connection, scope: Scope, start: date, end: date) -> pd.
     period, paid_for, user_id, name, component, quota_period, credit and quota (minor units), team, leads.
     """
     units = 10 ** currency_digits(scope.currency)
-    return _read(conn, _ATTAINMENT, scope, {"start": start, "end": end, "units": units})
+    return _read(conn, _ATTAINMENT, scope, start, end, units=units)
 
 
 # Open deals by stage and by the month in which they should close.
@@ -187,7 +202,7 @@ _PIPELINE = f"""
 
 def pipeline(conn: sa.Connection, scope: Scope, today: date) -> pd.DataFrame:
     """Open deals: stage, position, probability_ppm, month of closing, overdue, deals, amount, unconverted."""
-    return _read(conn, _PIPELINE, scope, {"today": today})
+    return _read(conn, _PIPELINE, scope, today, date.max, today=today)
 
 
 # The largest deals of a period with an outcome, in full, in which someone of the scope has a share.
@@ -204,4 +219,4 @@ _TOP = f"""
 
 def top_deals(conn: sa.Connection, scope: Scope, outcome: str, start: date, end: date, limit: int) -> pd.DataFrame:
     """The largest deals of the period that are `outcome` ("won" or "open"), largest first."""
-    return _read(conn, _TOP, scope, {"outcome": outcome, "start": start, "end": end, "limit": limit})
+    return _read(conn, _TOP, scope, start, end, outcome=outcome, limit=limit)
