@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import auth, navigation, state, widgets
 from app.actions import attempt
@@ -44,9 +45,9 @@ _XLSX_ROWS = 1_048_575  # what a sheet holds below its header
 # --- the list --------------------------------------------------------------------------------------
 
 
-def filters(choices: DealChoices, team: int | None) -> tuple[DealFilters, Page]:
-    """The row of filters, kept in the URL; the rarer ones are in a popover."""
-    with st.container(horizontal=True, vertical_alignment="bottom", key="deal_filters"):
+def filters(choices: DealChoices, team: int | None) -> tuple[DealFilters, Page, DeltaGenerator, DeltaGenerator]:
+    """The filters, kept in the URL, the rarer ones in a popover; and the places for the cards and the exports."""
+    with st.container(horizontal=True, vertical_alignment="center", key="deal_filters"):
         text = st.text_input(
             "Search",
             key="q",
@@ -54,7 +55,7 @@ def filters(choices: DealChoices, team: int | None) -> tuple[DealFilters, Page]:
             icon=":material/search:",
             placeholder="Deal, account or ID",
             label_visibility="collapsed",
-            width=280,
+            width="stretch",
         )
         show = st.segmented_control(
             "Show",
@@ -72,12 +73,16 @@ def filters(choices: DealChoices, team: int | None) -> tuple[DealFilters, Page]:
             key="closing",
             bind="query-params",
             label_visibility="collapsed",
-            width=190,
+            width=180,
         )
-        more = _more_filters(choices)
-        order = st.selectbox(
-            "Order", list(_SORTS), key="order", bind="query-params", label_visibility="collapsed", width=230
-        )
+    for_cards = st.container()
+    with st.container(horizontal=True, horizontal_alignment="distribute"):
+        with st.container(horizontal=True, vertical_alignment="center", width="content"):
+            more = _more_filters(choices)
+            order = st.selectbox(
+                "Order", list(_SORTS), key="order", bind="query-params", label_visibility="collapsed", width=230
+            )
+        for_exports = st.container(horizontal=True, vertical_alignment="center", width="content")
     period = parse_period(closing) if closing else None
     chosen = DealFilters(
         text=text or "",
@@ -88,8 +93,14 @@ def filters(choices: DealChoices, team: int | None) -> tuple[DealFilters, Page]:
         **more,
     )
     if st.session_state.get("deals_filtered") != (chosen, order):
-        st.session_state.update(deals_filtered=(chosen, order), deals_page=1)
-    return chosen, Page(st.session_state.get("deals_page", 1), PAGE_SIZE, *_SORTS[order])
+        # Other filters begin on their first page: a pager of their own.
+        st.session_state.update(deals_filtered=(chosen, order), deals_pager=st.session_state.get("deals_pager", 0) + 1)
+    number = st.session_state.get(_pager_key(), 1)
+    return chosen, Page(number, PAGE_SIZE, *_SORTS[order]), for_cards, for_exports
+
+
+def _pager_key() -> str:
+    return f"deals_page_{st.session_state['deals_pager']}"
 
 
 def _more_filters(choices: DealChoices) -> dict[str, Any]:
@@ -151,9 +162,8 @@ def cards(found: DealPage, currency: str) -> None:
         count = int(rows["deals"].sum())
         shown.append(
             Card(
-                label,
+                f"{label} · {count:,}",
                 widgets.money(int(by_currency.get(currency, 0)), currency),
-                f"{count:,} {'deal' if count == 1 else 'deals'}",
                 help="and " + ", ".join(others) if others else None,
             )
         )
@@ -174,10 +184,10 @@ def deal_table(found: DealPage, choices: DealChoices) -> None:
             "amount": [_amount(cents, code) for cents, code in zip(frame["amount"], frame["currency"], strict=True)],
             "close_date": frame["close_date"],
             "owner": frame["owner"],
-            "credited": frame["credited"],
+            "credited": frame["credited"].fillna(""),
             "type": frame["type"],
             "product": frame["product"],
-            "cancelled_on": frame["cancelled_on"],
+            "cancelled_on": [str(day) if day else "" for day in frame["cancelled_on"]],
             "external_id": frame["external_id"],
         }
     )
@@ -189,8 +199,9 @@ def deal_table(found: DealPage, choices: DealChoices) -> None:
         key=f"deals_{st.session_state.get('deals_shown', 0)}",
         on_select="rerun",
         selection_mode="single-row",
+        height=min(len(frame) + 1, 18) * 35 + 3,
         column_config={
-            "name": kinds.TextColumn("Deal", pinned=True, width="medium"),
+            "name": kinds.TextColumn("Deal", width="medium"),
             "account": kinds.TextColumn("Account"),
             "stage": kinds.MultiselectColumn("Stage", options=names, color=colors),
             "amount": kinds.TextColumn("Amount", alignment="right"),
@@ -199,12 +210,12 @@ def deal_table(found: DealPage, choices: DealChoices) -> None:
             "credited": kinds.TextColumn("Credits"),
             "type": kinds.TextColumn("Type"),
             "product": kinds.TextColumn("Product"),
-            "cancelled_on": kinds.DateColumn("Cancelled", format="YYYY-MM-DD"),
+            "cancelled_on": kinds.TextColumn("Cancelled"),
             "external_id": kinds.TextColumn("ID"),
         },
     )
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        widgets.pager(found.total, PAGE_SIZE, key="deals_page")
+        widgets.pager(found.total, PAGE_SIZE, key=_pager_key())
         st.caption("Choose a row to open the deal.", width="content")
     rows = event["selection"]["rows"]
     if rows and rows[0] < len(frame):
@@ -225,17 +236,9 @@ def exports(actor: Actor, chosen: DealFilters, page: Page, total: int) -> None:
     def rows() -> Any:
         return deals.export_deals(state.database(), actor, chosen, page, state.today())
 
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        widgets.download(
-            f"CSV of {total:,}", f"{stem}.csv", lambda: sheets.to_csv(deals.EXPORT_HEADERS, rows()), "text/csv"
-        )
-        if total <= _XLSX_ROWS:
-            widgets.download(
-                f"Excel of {total:,}",
-                f"{stem}.xlsx",
-                lambda: sheets.to_xlsx(deals.EXPORT_HEADERS, rows(), "Deals"),
-                _XLSX,
-            )
+    widgets.download("CSV", f"{stem}.csv", lambda: sheets.to_csv(deals.EXPORT_HEADERS, rows()), "text/csv")
+    if total <= _XLSX_ROWS:
+        widgets.download("Excel", f"{stem}.xlsx", lambda: sheets.to_xlsx(deals.EXPORT_HEADERS, rows(), "Deals"), _XLSX)
 
 
 def _amount(cents: Any, currency: str) -> str:
@@ -249,10 +252,16 @@ def _closed() -> None:
     st.query_params.pop("deal", None)
 
 
-@st.dialog("Deal", width="large", position="right", icon=":material/handshake:", on_dismiss=_closed)
 def drawer(deal_id: int) -> None:
     """One deal at the side of the list."""
-    deal_body(deal_id)
+    try:
+        actor = auth.require("deals.view")
+        name = deals.deal_detail(state.database(), actor, deal_id, state.today()).deal.fields.name
+    except QuotaPathError as error:
+        widgets.show_problems(error)
+        return
+    title = widgets.plain(name if len(name) <= 80 else name[:77] + "...")
+    st.dialog(title, width="medium", position="right", on_dismiss=_closed)(deal_body)(deal_id)
 
 
 def deal_body(deal_id: int) -> None:
@@ -260,11 +269,10 @@ def deal_body(deal_id: int) -> None:
     actor = auth.require("deals.view")
     try:
         detail = deals.deal_detail(state.database(), actor, deal_id, state.today())
-    except QuotaPathError as error:
+    except QuotaPathError as error:  # deleted, or handed over, while it was open
         widgets.show_problems(error)
         return
     fields = detail.deal.fields
-    st.subheader(widgets.plain(fields.name), anchor=False)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(widgets.plain(detail.stage), color=_COLORS[detail.outcome])
         if fields.cancelled_on:

@@ -37,12 +37,29 @@ def choose_file() -> UploadedFile | None:
     """The place to drop a file; a new number of it forgets the file before."""
     return st.file_uploader(
         "The CRM's export of deals",
-        type=["csv", "tsv", "txt", "xlsx", "xls"],
+        type=["csv", "tsv", "txt", "xlsx"],
         max_upload_size=imports.MAX_BYTES // (1024 * 1024),
         key=f"upload_{st.session_state.get('uploads', 0)}",
         help="A report or list export from Salesforce or HubSpot, or any CSV or XLSX with one row for each deal. "
         "Nothing is kept before you say so.",
     )
+
+
+def how_it_goes() -> None:
+    """What will happen, for someone who has not chosen a file yet."""
+    with st.grid(3, min_column_width=230):
+        for icon, title, what in (
+            (
+                "file_export",
+                "Export",
+                "A report or list of opportunities or deals as CSV or XLSX: one row for each deal.",
+            ),
+            ("fact_check", "Check", "See what is added, changed, left alone and refused, and settle what is unclear."),
+            ("publish", "Import", "All of it in one step, or nothing. The same file again changes nothing."),
+        ):
+            with st.container(border=True, height="stretch"):
+                st.markdown(f":material/{icon}: **{title}**")
+                st.caption(what)
 
 
 def next_file() -> None:
@@ -102,8 +119,8 @@ def _source_and_columns(actor: Actor, draft: _Draft, preview: ImportPreview) -> 
         )
         extra = len(preview.headers) - len(draft.upload.mapping or {})
         st.caption(
-            f"{preview.rows:,} rows, {len(preview.headers)} columns: {len(draft.upload.mapping or {})} are fields of "
-            f"a deal, {extra} come along as extra fields.",
+            f"{_rows(preview.rows)}, {len(preview.headers)} columns: {len(draft.upload.mapping or {})} are fields of "
+            f"a deal, {extra} {'comes along as an extra field' if extra == 1 else 'come along as extra fields'}.",
             width="content",
         )
     if source and source != chosen:
@@ -135,6 +152,10 @@ def _mapping_form(draft: _Draft, preview: ImportPreview) -> None:
         if st.form_submit_button("Use these columns", icon=":material/check:"):
             draft.say(mapping={name: header for name, header in chosen.items() if header})
             st.rerun()
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def _shortened(text: str) -> str:
@@ -185,7 +206,7 @@ def _unknown(draft: _Draft, preview: ImportPreview) -> None:
             found: dict[str, dict[str, int]] = {"owner": dict(said["owner"]), "stage": dict(said["stage"])}
             with st.grid(3, min_column_width=230):
                 for kind, text, note, suggestion in [
-                    *((each.field, each.value, f" · {each.count:,} rows", each.suggestion) for each in asked),
+                    *((each.field, each.value, f" · {_rows(each.count)}", each.suggestion) for each in asked),
                     *((kind, text, "", said[kind][text]) for kind, text in answered),
                 ]:
                     labels: dict[int | None, str] = {None: _LEAVE_OUT} | dict(choices[kind].items())
@@ -330,9 +351,9 @@ def _confirm(draft: _Draft, preview: ImportPreview) -> None:
         return
     accepted = not refused
     if refused:
-        rows = "row" if preview.good == 1 else "rows"
         accepted = st.checkbox(
-            f"Import the {preview.good:,} good {rows}, leave out the {refused:,} refused",
+            f"Import the {preview.good:,} good {'row' if preview.good == 1 else 'rows'}, "
+            f"leave out the {refused:,} refused",
             key=f"accept_{draft.file_id}_{refused}",
         )
     moving = preview.counts.added + preview.counts.changed

@@ -16,13 +16,15 @@ with widgets.tools():
     if access.may(actor, "deals.edit") and st.button("New deal", icon=":material/add:"):
         deals_view.new_deal()
 choices = deals.deal_choices(db, actor, today)
-filters, page = deals_view.filters(choices, team)
+filters, page, for_cards, for_exports = deals_view.filters(choices, team)
 found = deals.list_deals(db, actor, filters, page, today)
 
 if found.total:
-    deals_view.cards(found, choices.currency)
+    with for_cards:
+        deals_view.cards(found, choices.currency)
+    with for_exports:
+        deals_view.exports(actor, filters, page, found.total)
     deals_view.deal_table(found, choices)
-    deals_view.exports(actor, filters, page, found.total)
 elif filters != deals.DealFilters():
     widgets.empty("No deal matches", "Change the search or clear a filter.", icon=":material/search_off:")
 else:

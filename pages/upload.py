@@ -15,4 +15,6 @@ if file is not None:
     upload_view.file_steps(actor, file)
 elif result is not None:
     upload_view.result_panel(result)
+else:
+    upload_view.how_it_goes()
 upload_view.past_imports(actor)

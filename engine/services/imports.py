@@ -351,11 +351,11 @@ class _Reading:
         """What to look at in the good rows."""
         for kind, count in self.tally.notes.most_common():
             line, text = self.tally.note_examples[kind][0]
-            rows = "1 row" if count == 1 else f"{count:,} rows"
-            yield f"{rows}: {text} (line {line})."
+            where = f"Line {line}" if count == 1 else f"{count:,} rows, the first on line {line}"
+            yield f"{where}: {text}."
         for source, count in deal_imports.known_elsewhere(self.conn, self.source):
             yield (
-                f"{count:,} new deals have the id of a deal from {source}. If this file comes from there, choose "
+                f"{count:,} new deals have the ID of a deal from {source}. If this file comes from there, choose "
                 f"{source} as its source: otherwise these deals stand twice."
             )
 

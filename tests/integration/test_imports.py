@@ -327,7 +327,7 @@ def test_closed_periods_are_named(db):
 def test_the_same_ids_from_another_source_are_pointed_out(db):
     take(db, GOOD)
     preview = preview_import(db, ADMIN, upload(GOOD, source="other"))
-    assert any("3 new deals have the id of a deal from salesforce" in each for each in preview.warnings)
+    assert any("3 new deals have the ID of a deal from salesforce" in each for each in preview.warnings)
 
 
 @pytest.mark.parametrize("source", ["manual", " Manual ", "x" * 51])
