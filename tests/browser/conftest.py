@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tests.browser.driving import WIDE, Server, free_port
+from tests.browser.driving import ROOT, WIDE, Server, free_port
 
-ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = [
     "--no-sandbox",
     "--disable-gpu",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
+ROOT = Path(__file__).resolve().parents[2]
 WIDE, PHONE = (1440, 900), (390, 844)
 
 # Settled: the script has run, the connection stands, nothing is stale, for `quiet` milliseconds.

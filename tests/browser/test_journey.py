@@ -1,0 +1,101 @@
+"""The main job, end to end: demo company, a Salesforce export, the month's run, and the reason for each cent."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.driving import PHONE, ROOT, Server, settle, shot, sign_in
+
+pytestmark = pytest.mark.browser
+
+ADMIN, REP, PASSWORD = "sofia.marin@northwind.example", "ana.torres@northwind.example", "northwind-demo"
+SAMPLE = ROOT / "data" / "samples" / "salesforce_opportunities.csv"
+
+
+def figure(page: Page, label: str) -> str:
+    """What the card of that label says."""
+    card = page.get_by_test_id("stMetric").filter(has=page.get_by_text(label, exact=True))
+    return card.get_by_test_id("stMetricValue").inner_text()
+
+
+def upload(page: Page, url: str) -> tuple[str, ...]:
+    """Give the sample to the upload page; what it would add, change, leave alone and refuse."""
+    page.goto(f"{url}/upload")
+    settle(page)
+    page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(SAMPLE)
+    expect(page.get_by_test_id("stMetric")).to_have_count(4, timeout=30_000)
+    settle(page)
+    return tuple(figure(page, label) for label in ("Added", "Changed", "Left alone", "Refused"))
+
+
+def choose_row(page: Page, number: int) -> None:
+    """Choose a row of the page's first table, which is drawn on a canvas: its box stands at the left."""
+    table = page.get_by_test_id("stDataFrame").first
+    table.scroll_into_view_if_needed()
+    table.locator(".dvn-scroller").click(position={"x": 18, "y": 35 * (number + 1) + 18})
+    settle(page)
+
+
+def test_main_job(start_server: Callable[..., Server], new_page: Callable[..., Page]) -> None:
+    server = start_server(QUOTAPATH_TODAY="2026-11-22")
+    page = new_page()
+
+    # An empty database: look at the demo company.
+    page.goto(server.url)
+    page.get_by_role("tab", name="Look at a demo company").click()
+    page.get_by_role("button", name="Load the demo company").click()
+    expect(page.get_by_text("This is the demo company")).to_be_visible(timeout=180_000)
+    settle(page)
+    shot(page, "demo-sign-in")
+
+    # Sales ops uploads the CRM's export.
+    sign_in(page, server.url, ADMIN, PASSWORD)
+    assert upload(page, server.url) == ("117", "0", "0", "3")
+    shot(page, "upload")
+    page.get_by_text("Import the 117 good rows").click()
+    settle(page)
+    page.get_by_role("button", name="Import 117 deals").click()
+    expect(page.get_by_text("The file is imported")).to_be_visible(timeout=30_000)
+    settle(page)
+    shot(page, "uploaded")
+    assert upload(page, server.url) == ("0", "0", "117", "3")  # the same file again changes nothing
+
+    # Runs the month.
+    page.goto(f"{server.url}/runs?period=2026-10")
+    settle(page)
+    page.get_by_role("button", name="Run October 2026").click()
+    expect(page.get_by_text("Earned in October 2026")).to_be_visible(timeout=120_000)
+    settle(page)
+    shot(page, "run")
+
+    # Opens a rep's line and reads why.
+    page.goto(f"{server.url}/earnings?period=2026-10&person=ana.torres")
+    settle(page)
+    total = figure(page, "Earned")
+    assert re.fullmatch(r"\$[\d,]+\.\d\d", total)
+    assert total != "$0.00"
+    choose_row(page, 0)
+    expect(page.get_by_text("was worked out").first).to_be_visible()
+    shot(page, "explanation")
+
+    # The rep, on a phone, sees the same total and no one else.
+    phone = new_page(PHONE)
+    sign_in(phone, f"{server.url}/earnings?period=2026-10", REP, PASSWORD)
+    assert figure(phone, "Earned") == total
+    expect(phone.get_by_test_id("stSelectbox")).to_have_count(1)  # the period; there is no person to choose
+    shot(phone, "rep-earnings-390")
+    phone.goto(f"{server.url}/earnings?period=2026-10&person=ben.okafor")
+    settle(phone)
+    assert figure(phone, "Earned") == total
+    expect(phone.get_by_text("Ben Okafor")).to_have_count(0)
+    for closed in ("runs", "payouts", "people", "upload", "status", "plans"):
+        phone.goto(f"{server.url}/{closed}")
+        settle(phone)
+        expect(phone.get_by_text("You have no access to this page")).to_be_visible()
+    shot(phone, "rep-no-access-390")
+    deals = phone.request.get(f"{server.url}/api/sales/deals?limit=500").json()
+    assert deals["total"] > 0
+    own = [deal for deal in deals["items"] if deal["owner"] == "Ana Torres"]
+    assert len(own) > len(deals["items"]) / 2  # the rest are shared with Ana
