@@ -152,11 +152,10 @@ def _try(editor: _Editor, key: str) -> None:
             "Sold before", "", placeholder="0", key=f"{key}_try_before", help="In the same quota period."
         )
         quota = third.text_input("Quota", "", placeholder="the plan's", key=f"{key}_try_quota")
-        names = plans.preview_fields(plan)
+        examples = plans.preview_fields(plan)
         fields = {}
-        if names:
-            for name, place in zip(names, st.columns(max(len(names), 3)), strict=False):
-                fields[name] = place.text_input(name.capitalize(), key=f"{key}_try_{name}")
+        for name, place in zip(examples, st.columns(max(len(examples), 3)), strict=False):
+            fields[name] = place.text_input(name.capitalize(), examples[name], key=f"{key}_try_{name}")
         try:
             found = plans.preview_deal(plan, amount, before, quota, fields)
         except QuotaPathError as error:

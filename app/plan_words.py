@@ -42,8 +42,8 @@ def sentence(component: Component, currency: str) -> str:
     deals = "deal" if not component.when else "deal where " + " and ".join(map(_condition, component.when))
     if component.window_from or component.window_until:
         start = f" from {date.fromordinal(component.window_from)}" if component.window_from else ""
-        until = f" until {date.fromordinal(component.window_until)}" if component.window_until else ""
-        deals += f", closed{start}{until} (exclusive)" if until else f", closed{start}"
+        last = f" through {date.fromordinal(component.window_until - 1)}" if component.window_until else ""
+        deals += f", closed{start}{last}"
     if component.kind == "flat":
         return f"{widgets.money(component.amount or 0, currency)} for each {deals}."
     if component.kind == "percentage":

@@ -171,9 +171,15 @@ def read_grid(grid: QuotaGrid, kind: str, year: int) -> None:
     widgets.table(frame, columns, key=f"quotas_read_{kind}_{year}", export=f"quotas-{year}")
 
 
+def elsewhere(grid: QuotaGrid, kind: str, year: int) -> None:
+    """Say where the quotas are when this kind of period has none."""
+    if grid.kinds_set and kind not in grid.kinds_set:
+        st.info(f"The quotas of {year} are set by {' and by '.join(grid.kinds_set)}.", icon=":material/info:")
+
+
 def totals(grid: QuotaGrid, kind: str, year: int) -> None:
     """What the people of each team are to sell together."""
-    if not grid.totals or (len(grid.rows) == 1 and len(grid.totals) == 1):
+    if len(grid.rows) == 1 or not any(total.total for total in grid.totals):
         return
     st.subheader("Team totals", anchor=False)
     frame = pd.DataFrame({"team": [total.team for total in grid.totals]})

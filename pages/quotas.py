@@ -24,6 +24,7 @@ if not grid.rows:
         icon=":material/flag:",
     )
     st.stop()
+quota_view.elsewhere(grid, kind, year)
 if access.may(actor, "quotas.edit"):
     quota_view.edit_grid(actor, grid, kind, year)
 else:

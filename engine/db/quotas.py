@@ -39,6 +39,15 @@ def cells(conn: sa.Connection, periods: Sequence[str]) -> list[QuotaCell]:
     return [QuotaCell(*row) for row in conn.execute(sa.text(query), {"periods": list(periods)})]
 
 
+def periods_between(conn: sa.Connection, start: date, end: date) -> list[str]:
+    """The names of the periods in ``[start, end)`` that have a quota."""
+    query = """
+        SELECT DISTINCT period FROM quotas
+         WHERE component = '' AND start_date >= :start AND end_date <= :end ORDER BY period
+    """
+    return list(conn.scalars(sa.text(query), {"start": start, "end": end}))
+
+
 def put(conn: sa.Connection, cell: QuotaCell, start: date, end: date) -> None:
     """Set a quota; `start` and `end` are the days of its period, half-open."""
     query = """

@@ -114,6 +114,10 @@ def draft_problems(name: str, document: str, versions: Sequence[Version]) -> lis
     return problems
 
 
+# Fields that a deal which is only tried has anyway.
+_NOT_TYPED = ("amount", "margin", "close_date", "id", "owner", "currency")
+
+
 @dataclass(frozen=True)
 class Preview:
     """What one deal would earn: (component's label, cents) of each component that pays, and the sum."""
@@ -123,10 +127,20 @@ class Preview:
     total: int
 
 
-def preview_fields(plan: Plan) -> tuple[str, ...]:
-    """The text fields of a deal that the plan's filters look at."""
-    used = {condition.field for component in plan.components for condition in component.when}
-    return tuple(sorted(used - {"amount", "margin", "close_date", "id", "owner", "currency"}))
+def preview_fields(plan: Plan) -> dict[str, str]:
+    """The fields of a deal that the plan's filters look at, each with a value that the first of them accepts."""
+    found: dict[str, str] = {}
+    for component in plan.components:
+        for condition in component.when:
+            texts = [
+                operand
+                for test, operands in condition.tests
+                for operand in operands
+                if test == "any_of" and isinstance(operand, str)
+            ]
+            if not found.get(condition.field):
+                found[condition.field] = texts[0] if texts else ""
+    return {name: found[name] for name in sorted(found) if name not in _NOT_TYPED}
 
 
 def preview_deal(plan: Plan, amount: str, before: str, quota: str, fields: Mapping[str, str]) -> Preview:

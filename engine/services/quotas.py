@@ -49,13 +49,18 @@ class TeamTotal:
 
 @dataclass(frozen=True)
 class QuotaGrid:
-    """Person x period.  `other_currency` names those with a quota in another currency, left out of the amounts."""
+    """Person x period.
+
+    `other_currency` names those with a quota in another currency, left out of the amounts; `kinds_set` are
+    the kinds of period in which anyone has a quota in that year.
+    """
 
     currency: str
     periods: tuple[str, ...]
     rows: tuple[QuotaRow, ...]
     totals: tuple[TeamTotal, ...]
     other_currency: tuple[str, ...]
+    kinds_set: tuple[str, ...]
 
 
 def periods_of_year(kind: str, year: int) -> tuple[str, ...]:
@@ -82,6 +87,9 @@ def quota_grid(db: Database, actor: Actor, kind: str, year: int, on: date, team_
             allowed = in_team if allowed is None else allowed & in_team
         currency = company.currency(conn)
         found = quotas.cells(conn, names)
+        kinds = {
+            parse_period(name).kind for name in quotas.periods_between(conn, date(year, 1, 1), date(year + 1, 1, 1))
+        }
         listed = people.listing(conn, on, allowed)
     amounts = {(cell.user_id, cell.period): cell.amount for cell in found if cell.currency == currency}
     foreign = {cell.user_id for cell in found if cell.currency != currency}
@@ -105,6 +113,7 @@ def quota_grid(db: Database, actor: Actor, kind: str, year: int, on: date, team_
         tuple(rows),
         _totals(rows, len(names)),
         tuple(person.name for person in listed if person.user_id in foreign),
+        tuple(sorted(kinds)),
     )
 
 

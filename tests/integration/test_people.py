@@ -48,6 +48,7 @@ def paths(caught):
 def test_a_new_person_signs_in_with_the_generated_password(db, admin):
     new = people.add_person(db, admin, "  Ana  Torres ", "Ana@Acme.test", "rep", NEW_YEAR)
     assert new.code == "ana.torres"
+    assert new.password is not None
     assert sign_in.check_password(db, "ana@acme.test", new.password) == new.user_id
     again = people.add_person(db, admin, "Ána Torres", "ana2@acme.test", "rep", password="a long password")
     assert (again.code, again.password) == ("ana.torres2", None)

@@ -3,6 +3,7 @@
 from datetime import date
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from engine.services import people, sign_in
@@ -150,15 +151,13 @@ def test_readers_get_a_drawer_without_changes(open_page, company, reader):
     assert list(screen.dataframe[0].value["Team"]) == ["East"]
 
 
-def test_adding_a_person(open_page, company):
+def test_adding_a_person(open_page, company, monkeypatch):
     open_page("people")
+    monkeypatch.setattr(st, "rerun", lambda **_: None)  # a fragment of its own exists in the dialog only
 
     def body(actor):
-        import streamlit as st
-
         from app.people_view import add_form
 
-        st.rerun = lambda **_: None  # a fragment of its own exists in the dialog only
         add_form(actor)
 
     screen = AppTest.from_function(body, args=(company.actor("ada"),), default_timeout=20).run()

@@ -119,6 +119,13 @@ def test_team_totals_leave_the_leader_out(open_page, company):
     assert dict(zip(totals["team"], totals["2026-Q1"], strict=True)) == {"East": 150, "West": 0}
 
 
+def test_quotas_of_another_kind_are_pointed_at(open_page, company):
+    save(company, rob=100_00)
+    screen = open_page("quotas", kind="month")
+    assert [info.value for info in screen.info] == ["The quotas of 2026 are set by quarter."]
+    assert not open_page("quotas").info
+
+
 def test_an_empty_company_says_what_to_do(open_page, company):
     with company.db.write() as conn:
         conn.exec_driver_sql("UPDATE users SET role = 'finance' WHERE role IN ('rep', 'manager')")
@@ -127,7 +134,7 @@ def test_an_empty_company_says_what_to_do(open_page, company):
 
 def test_typed_numbers_are_taken_by_their_digits():
     row = QuotaRow(7, "Ana", "", "", (None,))
-    one = QuotaGrid("USD", ("2026",), (row,), (), ())
+    one = QuotaGrid("USD", ("2026",), (row,), (), (), ())
     assert quota_view.changes_of(one, {0: {"2026": 1234567890123.45}}) == {(7, "2026"): 123_456_789_012_345}
     assert quota_view.changes_of(one, {0: {"2026": None}}) == {(7, "2026"): None}
     for wrong in (0.005, 1e17, float("nan"), float("inf")):
