@@ -63,8 +63,8 @@ class Period:
         """How many days it has."""
         return self.end - self.start
 
-    def __contains__(self, day: int) -> bool:
-        return self.start <= day < self.end
+    def __contains__(self, day: object) -> bool:
+        return isinstance(day, int) and self.start <= day < self.end
 
     def __str__(self) -> str:
         return self.name

@@ -67,7 +67,7 @@ def combine(book: Book, parts: Iterable[Part]) -> Result:
     attainment: List[Attained] = []
     pay: List[PayPeriod] = []
     due_later: List[Payment] = []
-    findings: Dict[Finding, None] = {}
+    findings: Dict[Tuple[int, str], Finding] = {}
     for part in parts:
         first, more = len(columns["deal"]), len(columns["limited"])
         if first:
@@ -82,9 +82,10 @@ def combine(book: Book, parts: Iterable[Part]) -> Result:
         attainment += part.attainment
         pay += part.pay
         due_later += part.payments
-        findings.update(dict.fromkeys(part.findings))
+        for finding in part.findings:
+            findings.setdefault((finding.row, finding.path), finding)
     if findings:
-        problems = [_problem(book, finding) for finding in sorted(findings)[:MOST_FINDINGS]]
+        problems = [_problem(book, finding) for _, finding in sorted(findings.items())[:MOST_FINDINGS]]
         return Result(book, problems=tuple(problems))
     return Result(book, blocks, columns, attainment, pay, due_later)
 

@@ -343,8 +343,8 @@ class _Working:
                 whole = Fraction(facts["full_money"])
                 piece, measure = whole * size / abs(full) if full else whole, component.pays_on
             where = f" {self._where(used)}"
-            written = self.pays(component.tiers[used]) + by_share
-            total += self._slice(piece, measure, written, slopes[used] * share, where)
+            shown = self.pays(component.tiers[used]) + by_share
+            total += self._slice(piece, measure, shown, slopes[used] * share, where)
         return total
 
     # -- rounding and limits ------------------------------------------------------------------------

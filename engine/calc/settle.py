@@ -62,6 +62,8 @@ def claw_back(book: Book, lines: Lines, earned: Sequence[Block]) -> None:
             if share is None:
                 continue
             back = -round_ratio(cents * share[0], share[1], plan.rounding)
+            if back == 0:
+                continue
             period = period_of(plan.pay_period, cancelled).name
             lines.blocks.append(
                 block._replace(kind="clawback", period=period, first=len(lines.deal), size=1, cents=back, more=-1)

@@ -1,0 +1,232 @@
+"""The pool with real processes: the same cents whatever happens to the workers."""
+
+import itertools
+import os
+import random
+import shutil
+import signal
+import threading
+import time
+from array import array
+from dataclasses import replace
+from typing import IO, Any
+
+import pytest
+
+from engine.calc import wire
+from engine.calc.book import Book, Deals, book_from_rows
+from engine.calc.calculate import CalculationError, calculate
+from engine.calc.model import MICRO, Assignment, Component, Deal, Plan, QuotaRow, Rate, Tier
+from engine.calc.result import Result
+from engine.errors import QuotaPathError
+from engine.workers import pool as pools
+from engine.workers.pool import Pool
+
+START = 739_617  # 2026-01-01
+needs_pypy = pytest.mark.skipif(shutil.which("pypy3") is None, reason="pypy3 is not installed (apt install pypy3)")
+
+
+def company(deals: int, people: int = 40) -> Book:
+    """Two-tier quarterly quotas over a year; the last person's commission is an override on the first one's."""
+    chance = random.Random(7)  # noqa: S311
+    tiers = (Tier(0, Rate(80_000), None, "slice"), Tier(1_000_000, Rate(123_457), None, "slice"))
+    rep = Plan(
+        "rep", START, "USD", "month", "half_up", (Component("nb", "", "quota", "quarter", edges="quota", tiers=tiers),)
+    )
+    above = Component(
+        "o",
+        "",
+        "percentage",
+        "month",
+        measure="commission",
+        pays_on="commission",
+        credit_from="team",
+        rate=Rate(10_000),
+    )
+    names = tuple(f"p{number:03d}" for number in range(people))
+    boss = names[-1]
+    days = sorted(START + chance.randrange(365) for _ in range(deals))
+    return Book(
+        people=names,
+        plans={"boss": (replace(rep, name="boss", components=(above,)),), "rep": (rep,)},
+        assignments=(
+            Assignment(boss, "boss"),
+            *(Assignment(name, "rep", boss if name == names[0] else None) for name in names[:-1]),
+        ),
+        quotas=tuple(QuotaRow(name, None, None, (50_000 + 7 * i) * MICRO) for i, name in enumerate(names)),
+        deals=Deals(
+            close_date=array("q", days),
+            credit_person=array("q", [chance.randrange(people - 1) for _ in range(deals)]),
+            amount=array("q", [chance.randrange(-20_000, 900_000) for _ in range(deals)]),
+        ),
+        horizon=START + 364,
+    )
+
+
+def told(result: Result) -> tuple[object, ...]:
+    """Everything that a result says, as plain values."""
+    assert not result.problems
+    columns = {name: column.tobytes() for name, column in result.columns.items()}
+    return result.blocks, columns, result.attainment, result.pay, result.payments
+
+
+@pytest.fixture(scope="module")
+def large() -> Book:
+    return company(30_000)
+
+
+@pytest.fixture(scope="module")
+def expected(large: Book) -> tuple[object, ...]:
+    return told(calculate(large))
+
+
+@pytest.mark.parametrize(
+    ("interpreter", "size"),
+    [pytest.param("pypy", 1, marks=needs_pypy), pytest.param("pypy", 2, marks=needs_pypy), ("cpython", 2)],
+)
+def test_any_pool_gives_the_same_bytes(interpreter: str, size: int, large: Book, expected: object) -> None:
+    seen: list[tuple[int, int]] = []
+    with Pool(size, interpreter) as pool:
+        assert told(pool.calculate(large, lambda done, total: seen.append((done, total)))) == expected
+        status = pool.status()
+        assert pool.interpreter == interpreter
+        assert interpreter in pool.note.lower()
+    assert seen[-1] == (30_000, 30_000)
+    assert len(seen) == size * pools.SHARDS_A_WORKER
+    assert [row.interpreter for row in status] == [interpreter] * size
+    assert len({row.pid for row in status}) == size
+    assert sum(row.deals for row in status) >= 30_000
+    assert all(row.busy_seconds > 0 and row.restarts == 0 for row in status)
+
+
+def test_a_worker_killed_in_mid_shard_costs_no_cent(
+    large: Book, expected: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of the shards lose their worker while it calculates, or while it answers."""
+    real, shards = wire.write, itertools.count()
+    killed: list[int] = []
+
+    def write_and_kill(stream: IO[bytes], header: dict[str, Any], columns: wire.Columns | None = None) -> None:
+        real(stream, header, columns)
+        if header["do"] == "calculate" and next(shards) in (1, 4):
+            (victim,) = [worker.process.pid for worker in pool._workers if worker.process.stdin is stream]
+            time.sleep(0.005)
+            os.kill(victim, signal.SIGKILL)
+            killed.append(victim)
+
+    with Pool(2, "cpython") as pool:
+        monkeypatch.setattr(wire, "write", write_and_kill)
+        assert told(pool.calculate(large)) == expected
+        assert len(killed) == sum(row.restarts for row in pool.status()) == 2
+        assert not {row.pid for row in pool.status()} & set(killed)
+
+
+def test_a_worker_killed_while_idle_is_replaced(large: Book, expected: object) -> None:
+    with Pool(1) as pool:
+        pool.calculate(large)
+        os.kill(pool.status()[0].pid, signal.SIGKILL)
+        assert told(pool.calculate(large)) == expected
+        assert pool.status()[0].restarts == 1
+
+
+def test_a_worker_that_hangs_is_replaced(large: Book, expected: object) -> None:
+    with Pool(1, timeout=20) as pool:
+        pool.calculate(company(10))
+        stopped = pool.status()[0].pid
+        for worker in pool._workers:
+            worker.timeout = 2
+        os.kill(stopped, signal.SIGSTOP)
+        assert told(pool.calculate(large)) == expected
+        assert pool.status()[0].pid != stopped
+
+
+def test_a_shard_that_kills_every_worker_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Pool(1, "cpython") as pool:
+        real = pools._Worker.start
+
+        def start_and_die(worker: pools._Worker) -> None:
+            real(worker)
+            worker.process.kill()
+
+        monkeypatch.setattr(pools._Worker, "start", start_and_die)
+        pool._workers[0].process.kill()
+        with pytest.raises(QuotaPathError, match="p000 to p039 was lost 3 times"):
+            pool.calculate(company(50))
+        monkeypatch.undo()
+        pool._workers[0].restart()
+        assert told(pool.calculate(company(50))) == told(calculate(company(50)))
+
+
+def test_a_poisoned_input_names_person_and_component() -> None:
+    broken = Plan("ae", START, "USD", "month", "half_up", (Component("broken", "", "percentage", "month"),))
+    deals = [Deal("D", START, (("bo", 1_000_000),), amount=5)]
+    book = book_from_rows({"ae": (broken,)}, [Assignment("ana", "ae"), Assignment("bo", "ae")], deals)
+    huge = [replace(deals[0], id=f"D{i}", amount=2**63 - 1) for i in range(3)]
+    sums = replace(broken, components=(Component("sums", "", "percentage", "month", rate=Rate(1)),))
+    with Pool(1) as pool:
+        with pytest.raises(CalculationError, match=r"broken .*bo"):
+            pool.calculate(book)
+        with pytest.raises(CalculationError, match=r"sums .*bo.*9,223,372,036,854,775,807"):
+            pool.calculate(book_from_rows({"ae": (sums,)}, [Assignment("bo", "ae")], huge))
+        assert pool.status()[0].restarts == 0
+
+
+def test_threads_share_a_pool() -> None:
+    books = [company(1_000 + number) for number in range(6)]
+    outcomes: dict[int, object] = {}
+    with Pool(2) as pool:
+
+        def run(number: int) -> None:
+            outcomes[number] = told(pool.calculate(books[number]))
+
+        threads = [threading.Thread(target=run, args=(number,)) for number in range(len(books))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert outcomes == {number: told(calculate(book)) for number, book in enumerate(books)}
+
+
+def test_a_progress_that_raises_stops_the_calculation(large: Book) -> None:
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with Pool(1) as pool:
+        with pytest.raises(KeyboardInterrupt):
+            pool.calculate(large, stop)
+        assert pool.calculate(company(10)).problems == ()
+
+
+def test_problems_come_back_as_from_a_calculation_here(large: Book) -> None:
+    poor = replace(large, quotas=(), ids=tuple(map(str, range(30_000))))
+    with Pool(2) as pool:
+        assert pool.calculate(poor).problems == calculate(poor).problems != ()
+
+
+def test_a_closed_pool_says_so() -> None:
+    pool = Pool(1)
+    pid = pool.status()[0].pid
+    pool.close()
+    pool.close()
+    assert pool.status() == []
+    with pytest.raises(QuotaPathError, match="closing"):
+        pool.calculate(company(10))
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_without_pypy(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setenv("QUOTAPATH_PYPY", "off")
+    with Pool(1) as pool:
+        assert pool.interpreter == "cpython"
+        assert "Install PyPy" in pool.note
+    assert "CPython" in caplog.text
+    with pytest.raises(QuotaPathError, match="apt install pypy3"):
+        Pool(1, "pypy")
+    monkeypatch.setenv("QUOTAPATH_PYPY", "/bin/false")  # there, but no PyPy
+    with Pool(1) as pool:
+        assert pool.interpreter == "cpython"
+    with pytest.raises(QuotaPathError, match="/bin/false"):
+        Pool(1, "pypy")
+    with pytest.raises(QuotaPathError, match="jython"):
+        Pool(1, "jython")
