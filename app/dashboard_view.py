@@ -35,6 +35,8 @@ def show(actor: Actor, board: Dashboard) -> None:
 
 def _compared(board: Dashboard) -> str:
     now, before = widgets.period_title(board.period), widgets.period_title(board.before)
+    if not board.begun:
+        return f"{now} has not begun: what is open is all there is."
     if not board.running:
         return f"{now}, changes against {before}."
     return f"{now} so far. Changes are against the same days of {before}, up to {board.compared_until:%d %B}."
@@ -185,6 +187,9 @@ def _short(cents: float | None, currency: str) -> str:
 def _revenue(board: Dashboard) -> None:
     st.subheader("Won revenue", anchor=False)
     titles = {each.name: widgets.period_title(each) for each in (board.period, board.before)}
+    if not board.begun:
+        st.caption(f"{widgets.period_title(board.period)} has not begun.")
+        return
     if not board.revenue["amount"].any():
         st.caption(f"Nothing was won in {_listed(list(titles.values()))}.")
         return
@@ -330,7 +335,7 @@ def _own_attainment(board: Dashboard) -> None:
 
 def _top_deals(actor: Actor, board: Dashboard) -> None:
     st.subheader("Top deals", anchor=False)
-    won, still_open = st.tabs(["Won", "Open"])
+    won, still_open = st.tabs(["Won", "Open"], default="Won" if board.begun else "Open")
     for tab, frame, word in ((won, board.top_won, "won"), (still_open, board.top_open, "open")):
         with tab:
             if frame.empty:

@@ -41,7 +41,8 @@ class Figure:
 class Dashboard:
     """Everything on the page, of one moment.  Money is in minor units of `currency`.
 
-    The figures compare with the same number of days of the period before while this one runs.
+    The figures compare with the same number of days of the period before while this one runs, and with
+    nothing before it has `begun`.
     `pace` is the part of the quota that would be reached by now if it came evenly.  Frames: `revenue`
     (at, series, amount: cumulated), `commission_months` (month, status, amount), `attainment_periods`
     (period, attainment), `people` and `teams` (credit, quota, attainment, pace: what it comes to at the speed
@@ -51,6 +52,7 @@ class Dashboard:
     period: Period
     before: Period
     compared_until: date
+    begun: bool
     running: bool
     currency: str
     won: Figure
@@ -83,8 +85,8 @@ def dashboard(db: Database, actor: Actor, period: Period, team: int | None, toda
     Raises Forbidden when the role has no dashboard.
     """
     before = period.previous()
-    running = today.toordinal() in period
-    shown = _ending(period, _LOOK_BACK[period.kind])
+    begun, running = period.start <= today.toordinal(), today.toordinal() in period
+    shown = _ending(period_of(period.kind, min(period.start, today.toordinal())), _LOOK_BACK[period.kind])
     last_month = period_of("month", min(period.end - 1, max(today.toordinal(), period.start)))
     months = _ending(last_month, _TREND_MONTHS)
     start = min(shown[0].first_day, months[0].first_day, before.first_day)
@@ -115,12 +117,15 @@ def dashboard(db: Database, actor: Actor, period: Period, team: int | None, toda
         period=period,
         before=before,
         compared_until=date.fromordinal(until - 1),
+        begun=begun,
         running=running,
         currency=scope.currency,
-        won=Figure(_sum(won, period), _sum(won, comparable), tuple(_sum(won, each) for each in shown)),
+        won=Figure(
+            _sum(won, period), _sum(won, comparable) if begun else None, tuple(_sum(won, each) for each in shown)
+        ),
         deals=Figure(
             _sum(won, period, "deals"),
-            _sum(won, comparable, "deals"),
+            _sum(won, comparable, "deals") if begun else None,
             tuple(_sum(won, each, "deals") for each in shown),
         ),
         average=Figure(

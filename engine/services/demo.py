@@ -1,11 +1,9 @@
 """Load the demo company: people, deals, plans and quotas in one transaction, then pay through the real services."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -20,9 +18,7 @@ from engine.plans.document import parse_plan
 from engine.services import deals, payouts, runs, sign_in
 from engine.services.access import Actor
 from engine.services.demo_company import WON, DemoCompany, Span
-
-if TYPE_CHECKING:
-    from engine.workers.pool import Pool
+from engine.workers.pool import Pool
 
 PASSWORD = "northwind-demo"  # noqa: S105  everyone's in the demo company; shown on its sign-in page
 SOURCE = "demo"

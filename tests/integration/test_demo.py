@@ -113,7 +113,7 @@ def test_on_any_day_the_history_holds_together(today):
         # Every deal is credited to people who were on a plan on its day; refunds may come later.
         for name in {deal.owner, *(name for name, _ in deal.credits)}:
             assert any(span.person == name and span.start <= deal.close_date for span in spans)
-    versions = {}
+    versions: dict[str, list[str]] = {}
     for _, document in company.plans():
         versions.setdefault(document.split('plan = "')[1].split('"')[0], []).append(document)
     assert all(

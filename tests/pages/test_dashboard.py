@@ -190,3 +190,14 @@ def test_large_sums_fit_their_card(open_page, sell):
     shown = cards(open_page("dashboard", "ada", period="2026-10"))
     assert shown["Won revenue"].value == "$12.35M"
     assert "$12,345,678.00" in shown["Won revenue"].help
+
+
+def test_a_period_that_has_not_begun_shows_what_is_open(open_page, sell):
+    sell("rob", 1000, close="2026-11-05")
+    sell("rob", 500, close="2026-12-05", stage=PROPOSAL)
+    screen = open_page("dashboard", "ada", period="2026-12")
+    shown = cards(screen)
+    assert screen.caption[0].value == "December 2026 has not begun: what is open is all there is."
+    assert not any(metric.delta for metric in shown.values())
+    assert shown["Open pipeline"].value == "$500.00"
+    assert not screen.info
