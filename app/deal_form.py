@@ -12,7 +12,10 @@ from engine.services.deals import DealChoices, DealFields
 
 
 def deal_form(key: str, fields: DealFields, choices: DealChoices, action: str) -> Callable[[], DealFields] | None:
-    """The fields of a deal to fill in; once sent, a function that reads them (it may raise ProblemsError)."""
+    """The fields of a deal to fill in; once sent, a function that reads them (it may raise ProblemsError).
+
+    An ``owner_id`` of 0 is an owner still to be chosen.
+    """
     credited = {user for user, _ in fields.credits} | {fields.owner_id}
     people = {
         int(user): name
@@ -28,7 +31,10 @@ def deal_form(key: str, fields: DealFields, choices: DealChoices, action: str) -
         left, right = st.columns(2)
         account = left.text_input("Account", fields.account, max_chars=1000)
         owner = right.selectbox(
-            "Owner", list(people), index=list(people).index(fields.owner_id), format_func=lambda user: people[user]
+            "Owner",
+            list(people),
+            index=list(people).index(fields.owner_id) if fields.owner_id else None,
+            format_func=people.__getitem__,
         )
         stage = left.selectbox(
             "Stage", list(stages), index=list(stages).index(fields.stage_id), format_func=lambda at: stages[at]
@@ -86,10 +92,12 @@ def deal_form(key: str, fields: DealFields, choices: DealChoices, action: str) -
             for user, share in shares.itertuples(index=False)
             if not pd.isna(user) and not pd.isna(share)
         ]
+        if owner is None:
+            problems.append(Problem("owner", "is not chosen.", "Choose who sold it."))
         found = DealFields(
             name=name.strip(),
             account=account.strip(),
-            owner_id=owner,
+            owner_id=owner or 0,
             stage_id=stage,
             amount=value("amount", amount, lambda text: parse_money(text, code)),
             currency=code,

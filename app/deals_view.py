@@ -199,7 +199,7 @@ def deal_table(found: DealPage, choices: DealChoices) -> None:
         key=f"deals_{st.session_state.get('deals_shown', 0)}",
         on_select="rerun",
         selection_mode="single-row",
-        height=min(len(frame) + 1, 18) * 35 + 3,
+        height="content" if len(frame) < 18 else 640,
         column_config={
             "name": kinds.TextColumn("Deal", width="medium"),
             "account": kinds.TextColumn("Account"),
@@ -426,7 +426,7 @@ def new_deal_body() -> None:
     first = DealFields(
         name="",
         account="",
-        owner_id=int(choices.people["id"].iloc[0]),
+        owner_id=0,  # nobody yet
         stage_id=int(choices.stages["id"].iloc[0]),
         amount=None,
         currency=choices.currency,

@@ -172,6 +172,29 @@ def test_an_admin_edits_and_is_told_what_is_wrong(company, monkeypatch, add):
     assert (found.fields.name, found.fields.amount, found.fields.stage_id, found.version) == ("Acme Inc", 2000_50, 3, 2)
 
 
+def test_credits_are_entered_exactly(company, monkeypatch, add):
+    deal_id = add("Acme")
+    screen = deal_screen(company, monkeypatch, deal_id, "ada")
+    rob, rea = company.people["rob"], company.people["rea"]
+
+    def share(*rows):
+        screen.session_state[f"deal_{deal_id}_1_credits"] = {
+            "edited_rows": {},
+            "added_rows": [{"person": person, "share": part} for person, part in rows],
+            "deleted_rows": [],
+        }
+        next(button for button in screen.button if button.label == "Save").click().run()
+        assert not screen.exception, screen.exception
+
+    share((rob, "66.66667%"))
+    assert "more than 4 decimals" in text(screen)
+    share((rob, "120%"))
+    assert "a share of 120% is not between 0% and 100%" in text(screen)
+    share((rob, "66.6667"), (rea, "33.3333%"))
+    found = deals.deal_detail(company.db, company.actor("ada"), deal_id, TODAY).deal
+    assert found.fields.credits == ((rob, 666_667), (rea, 333_333))
+
+
 def test_two_admins_at_one_deal(company, monkeypatch, add):
     deal_id = add("Acme")
     screen = deal_screen(company, monkeypatch, deal_id, "ada")
@@ -195,6 +218,9 @@ def test_a_deal_is_entered_by_hand_and_deleted(company, monkeypatch, add):
 
     screen = AppTest.from_function(body, default_timeout=20).run()
     next(each for each in screen.text_input if each.label == "Name").set_value("By hand")
+    next(button for button in screen.button if button.label == "Add the deal").click().run()
+    assert "Choose who sold it" in text(screen)
+    next(each for each in screen.selectbox if each.label == "Owner").set_value(company.people["rob"])
     next(button for button in screen.button if button.label == "Add the deal").click().run()
     assert not screen.exception
     found = deals.list_deals(company.db, company.actor("ada"), deals.DealFilters(), deals.Page(), TODAY).frame
