@@ -19,9 +19,13 @@ def _page(entry: Entry, what: str | Callable[[], None], visible: bool = True) ->
         title=entry.title,
         icon=entry.icon,
         url_path=entry.name,
-        default=entry.name == HOME,
         visibility="visible" if visible else "hidden",
     )
+
+
+def _root(what: Callable[[], None]) -> StreamlitPage:
+    """The page of the bare address.  No page of the catalogue is the default: its own path would not be found."""
+    return st.Page(what, title="QuotaPath", default=True, visibility="hidden")
 
 
 def closed_pages() -> StreamlitPage:
@@ -29,7 +33,7 @@ def closed_pages() -> StreamlitPage:
 
     def nothing() -> None: ...
 
-    return st.navigation([_page(entry, nothing) for entry in CATALOG], position="hidden")
+    return st.navigation([_root(nothing), *(_page(entry, nothing) for entry in CATALOG)], position="hidden")
 
 
 def open_pages(actor: Actor) -> StreamlitPage:
@@ -38,7 +42,10 @@ def open_pages(actor: Actor) -> StreamlitPage:
     def forbidden() -> None:
         auth.no_access(actor)
 
-    menu: dict[str, list[StreamlitPage]] = {}
+    def home() -> None:
+        st.switch_page(st.session_state["pages"][HOME])
+
+    menu: dict[str, list[StreamlitPage]] = {"": [_root(home)]}
     st.session_state["pages"] = {}
     for entry in CATALOG:
         if access.may(actor, entry.action):
