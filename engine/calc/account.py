@@ -16,6 +16,7 @@ from engine.calc.model import PPM, Component, Plan
 from engine.calc.payout import (
     HIGHEST,
     LOWEST,
+    WHOLE,
     Payout,
     Quota,
     compile_payout,
@@ -115,6 +116,7 @@ class Stretch:
         self.credit = credit  # credit at which it began
         self.payout: Optional[Payout] = None
         self.tiers: Optional[Tiers] = None
+        self.factor = WHOLE  # the part of the period that counts
         self.rate = ZERO
         self.number, self.denominator, self.rest = 0, 1, ZERO
         # What its function gives where it began, if another version came first.
@@ -211,12 +213,14 @@ class Account:
         components: Sequence[Optional[Component]],
         scale: int,
         quota_of: Callable[[Plan, Component, Period], Optional[Quota]],
+        factor_of: Callable[[Plan, Period], Fraction],
         gate: Callable[[str, int], Optional[Gated]],
         lines: Lines,
         payouts: Dict[object, Payout],
     ) -> None:
         self.person, self.plans, self.components, self.scale = person, plans, components, scale
-        self.quota_of, self.gate, self.lines, self.payouts = quota_of, gate, lines, payouts
+        self.quota_of, self.factor_of, self.gate = quota_of, factor_of, gate
+        self.lines, self.payouts = lines, payouts
         self.closed: List[Closed] = []
         self.missing_quota: Optional[int] = None  # the version that needs a quota and has none
         self.period: Optional[Period] = None
@@ -297,6 +301,10 @@ class Account:
         if component.gate is not None and component.gate.component is not None:
             gate = self.gate(component.gate.component, period.end - 1)
         stretch = Stretch(plan, version, component, quota, self.scale, self.x, gate)
+        if quota is not None:
+            stretch.factor = quota.factor
+        elif component.pays_in == "target_pay":
+            stretch.factor = self.factor_of(plan, period)
         self._compile(stretch, money_scale)
         self.stretch, self.last = stretch, component
         return stretch
@@ -313,9 +321,9 @@ class Account:
                 stretch.before, stretch.before_rest = tiers.paid(self.x)
         elif stretch.mode == FUNCTION:
             # Quotas are made once (`Quotas.of`), and their hash is dear.
-            key = (stretch.plan.name, stretch.version, component.id, id(quota), self.scale)
+            key = (stretch.plan.name, stretch.version, component.id, id(quota), stretch.factor, self.scale)
             if key not in self.payouts:
-                self.payouts[key] = compile_payout(component, quota, self.scale, currency)
+                self.payouts[key] = compile_payout(component, quota, self.scale, currency, stretch.factor)
             stretch.payout = self.payouts[key]
             stretch.denominator = stretch.payout.denominator
             if self.earlier:
@@ -329,7 +337,7 @@ class Account:
             stretch.tiers = Tiers(component, quota, 1, 1, currency)
             stretch.denominator = stretch.tiers.denominator * PPM
         else:
-            stretch.payout = compile_payout(component, quota, 1, currency)
+            stretch.payout = compile_payout(component, quota, 1, currency, stretch.factor)
             stretch.denominator = stretch.payout.denominator * PPM
 
     # -- credits ------------------------------------------------------------------------------------
@@ -497,7 +505,7 @@ class Account:
             version_credit=stretch.credit if stretch is not None else 0,
             quota=ratio(quota.prorated) if quota is not None else None,
             quota_whole=ratio(quota.whole) if quota is not None else None,
-            quota_factor=ratio(quota.factor) if quota is not None else None,
+            quota_factor=ratio(stretch.factor) if stretch is not None else None,
             quota_from=quota.source if quota is not None else "",
             gate=ratio(gate.credit / gate.quota) if gate is not None else None,
         )

@@ -223,16 +223,25 @@ class Desk:
         return credited
 
     def _account(self, rules: _Rules, credited: Dict[int, Credited], every: Sequence[_Rules], lines: Lines) -> Account:
+        seen: Dict[str, Dict[int, Credited]] = {}  # credits that a gate looks at
+
         def quota_of(plan: Plan, component: Component, period: Period) -> Optional[Quota]:
             return self.quotas.of(rules.person, plan, component, period)
 
         def gate(component: str, day: int) -> Optional[Gated]:
             plan = rules.plans[0].name
             (looked_at,) = [other for other in every if other.id == component and other.plans[0].name == plan]
-            return self._attained(looked_at, day)
+            if component not in seen:
+                seen[component] = self._credited(looked_at)
+            return self._attained(looked_at, seen[component], day)
+
+        def factor_of(plan: Plan, period: Period) -> Fraction:
+            return Fraction(*self.tree.prorated(rules.person, plan.name, period))
 
         scale = max(part.scale for part in credited.values())
-        return Account(rules.person, rules.plans, rules.components, scale, quota_of, gate, lines, self._payouts)
+        return Account(
+            rules.person, rules.plans, rules.components, scale, quota_of, factor_of, gate, lines, self._payouts
+        )
 
     def _finish(self, rules: _Rules, account: Account) -> None:
         account.finish(self.book.horizon)
@@ -249,14 +258,14 @@ class Desk:
             "Give the component a quota, or the person one of their own.",
         )
 
-    def _attained(self, rules: _Rules, day: int) -> Optional[Gated]:
+    def _attained(self, rules: _Rules, credited: Dict[int, Credited], day: int) -> Optional[Gated]:
         """Attainment at the end of the quota period that holds ``day``; None when not assigned in it."""
         (_, first), *_ = rules.versions()
         period = period_of(first.quota_period, day)
         if not inside(rules.assigned, period.start, period.end):
             return None
         closed, credit, last = self.book.deals.close_date, Fraction(0), None
-        for version, part in self._credited(rules).items():
+        for version, part in credited.items():
             inside_period = [i for i, row in enumerate(part.rows) if closed[row] in period]
             if inside_period:
                 last = version

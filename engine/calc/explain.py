@@ -74,6 +74,7 @@ class _Working:
         self.component = next(part for part in plan.components if part.id == line.component)
         self.steps: List[Step] = []
         self.quota = _quota(line.facts)
+        self.factor = Fraction(*line.facts.get("quota_factor", (1, 1)))
         self.scale: int = line.facts.get("scale", 1)
         label = f" ({self.component.label})" if self.component.label not in ("", self.component.id) else ""
         self.tell(
@@ -298,7 +299,7 @@ class _Working:
 
     def _function(self, credit: Fraction) -> Fraction:
         scaled = credit * self.scale
-        payout = compile_payout(self.component, self.quota, self.scale, self.plan.currency)
+        payout = compile_payout(self.component, self.quota, self.scale, self.plan.currency, self.factor)
         return Fraction(payout.value(int(scaled)), payout.denominator)
 
     def _level(self, before: Fraction, after: Fraction) -> Fraction:
@@ -328,7 +329,7 @@ class _Working:
             return amount * share
         full, sign = Fraction(facts["full"]), -1 if facts["full"] < 0 else 1
         if component.kind == "curve":
-            payout = compile_payout(component, self.quota, 1, currency)
+            payout = compile_payout(component, self.quota, 1, currency, self.factor)
             pays = sign * Fraction(payout.value(abs(facts["full"])), payout.denominator)
             text = f"The curve pays {self.money(pays)} for a deal of {self.measured(full, component.measure)}"
             self.part(f"{text}{by_share}", pays * share)

@@ -19,6 +19,8 @@ from engine.money import currency_digits
 LOWEST = -(2**63)
 HIGHEST = 2**63 - 1
 
+WHOLE = Fraction(1)
+
 Ratio = Tuple[int, int]
 
 
@@ -114,14 +116,19 @@ def edge_ratio(component: Component, quota: Optional[Quota], scale: int) -> Rati
     return factor.numerator, factor.denominator
 
 
-def compile_payout(component: Component, quota: Optional[Quota], scale: int, currency: str) -> Payout:
-    """E(x) of a quota, tiered, curve, bonus or percentage component, without its gate and limits."""
+def compile_payout(
+    component: Component, quota: Optional[Quota], scale: int, currency: str, factor: Fraction = WHOLE
+) -> Payout:
+    """E(x) of a quota, tiered, curve, bonus or percentage component, without its gate and limits.
+
+    ``factor`` is the part of the period that counts, by which a curve scales target pay.
+    """
     if component.kind == "percentage":
         per_part = slope(given(component.rate), component, quota, currency)
         return _pack([(LOWEST, 0, per_part.numerator, per_part.denominator)], scale)
     numerator, denominator = edge_ratio(component, quota, scale)
     if component.kind == "curve":
-        return _curve(component, quota, numerator, denominator)
+        return _curve(component, factor, numerator, denominator)
     if component.kind == "bonus":
         return _steps(component, numerator, denominator)
     return _tiers(component, tier_slopes(component, quota, currency), numerator, denominator, scale)
@@ -148,13 +155,12 @@ def _tiers(component: Component, slopes: Sequence[Fraction], numerator: int, den
     return _pack(segments, scale)
 
 
-def _curve(component: Component, quota: Optional[Quota], numerator: int, denominator: int) -> Payout:
+def _curve(component: Component, factor: Fraction, numerator: int, denominator: int) -> Payout:
     """Straight lines between the points; level before 0, and level or further up after the last."""
     if component.pays_in == "money":
         pay = Fraction(1)
     else:
         base = given(component.base_rate)
-        factor = quota.factor if quota is not None else Fraction(1)
         pay = Fraction(given(base.target_pay) * base.weight, PPM * PPM) * factor
     points = [(point.at * numerator, point.pays * pay.numerator) for point in component.points]
     over = pay.denominator

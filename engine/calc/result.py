@@ -181,13 +181,11 @@ class Result:
         facts: Dict[str, Any] = {"quota_period": block.quota_period}
         if block.kind != "clawback":
             facts.update(scale=block.scale, version_credit=block.version_credit)
-            if block.quota is not None and block.quota_whole is not None and block.quota_factor is not None:
-                facts.update(
-                    quota=list(block.quota),
-                    quota_whole=list(block.quota_whole),
-                    quota_factor=list(block.quota_factor),
-                    quota_from=block.quota_from,
-                )
+            if block.quota_factor is not None:
+                facts["quota_factor"] = list(block.quota_factor)
+            if block.quota is not None and block.quota_whole is not None:
+                facts.update(quota=list(block.quota), quota_whole=list(block.quota_whole))
+                facts["quota_from"] = block.quota_from
             if block.gate is not None:
                 facts["gate"] = list(block.gate)
         return facts
@@ -199,10 +197,10 @@ class Result:
             return {}
         currency = deals.currencies[deals.currency[row]]
         rate = latest_rate(self.book.rates, currency, to, deals.close_date[row])
-        return {} if rate is None else {"exchange": [currency, rate.value, rate.scale, rate.day]}
+        return {"exchange": [currency, rate.value, rate.scale, rate.day]}
 
 
-def latest_rate(rates: Sequence[ExchangeRate], currency: str, to: str, day: int) -> Optional[ExchangeRate]:
-    """The latest stored rate on or before ``day``."""
+def latest_rate(rates: Sequence[ExchangeRate], currency: str, to: str, day: int) -> ExchangeRate:
+    """The latest stored rate on or before ``day``, of a calculated line: there is one."""
     known = [rate for rate in rates if rate.currency == currency and rate.to == to and rate.day <= day]
-    return max(known, key=lambda rate: rate.day, default=None)
+    return max(known, key=lambda rate: rate.day)
