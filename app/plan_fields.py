@@ -218,9 +218,10 @@ def _tiers(component: dict[str, Any], prefix: str, edge: str) -> dict[str, Any]:
         key=f"{prefix}_tiers",
         num_rows="dynamic",
         hide_index=True,
+        placeholder="",
         column_order=columns,
         column_config={
-            "from": config.TextColumn(edge, required=True, help="The first tier starts at 0."),
+            "from": config.TextColumn(edge, help="The first tier starts at 0."),
             "rate": config.TextColumn("Rate", help='A percentage such as "8%", or "1.5x" of the base rate.'),
             "amount": config.TextColumn("Amount a unit"),
             "applies": config.SelectboxColumn("Applies", options=list(_APPLIES)),
@@ -262,16 +263,14 @@ def _filter(component: dict[str, Any], prefix: str) -> dict[str, Any]:
             key=f"{prefix}_when",
             num_rows="dynamic",
             hide_index=True,
+            placeholder="",
             column_config={
                 "field": config.TextColumn(
                     "Deal field",
-                    required=True,
                     help="type, product, segment, amount, quantity, margin, close_date, or a field of your own",
                 ),
-                "operator": config.SelectboxColumn(
-                    "Is", options=list(OPERATORS.values()), required=True, default=OPERATORS["is"]
-                ),
-                "value": config.TextColumn("Value", required=True, help="Several values: separate them by commas."),
+                "operator": config.SelectboxColumn("Is", options=list(OPERATORS.values()), default=OPERATORS["is"]),
+                "value": config.TextColumn("Value", help="Several values: separate them by commas."),
             },
         )
         after, wrong = when_of(

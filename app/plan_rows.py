@@ -96,31 +96,34 @@ def _quoted(text: str) -> str:
 def when_of(rows: Sequence[tuple[str, str, str]], before: Any) -> tuple[Any, str]:
     """The ``when`` of the rows (None: no filter), and what is wrong with them, if anything.
 
-    Rows without a field or a value are left out; `before` is kept where the rows say the same, or are wrong.
+    `before` is kept where the rows say the same or contradict each other; an unfinished row is left out.
     """
-    rows = [
-        (field.strip(), operator or "is", value) for field, operator, value in rows if field.strip() and value.strip()
+    whole = [
+        (field.strip(), label or OPERATORS["is"], text)
+        for field, label, text in rows
+        if field.strip() and text.strip(" ,")
     ]
-    if rows == filter_rows(before):
-        return before, ""
+    unfinished = len(whole) < sum(1 for field, _, text in rows if field.strip() or text.strip(" ,"))
+    wrong = "A row lacks its field or its value: it filters nothing yet." if unfinished else ""
+    if whole == filter_rows(before):
+        return before, wrong
     when: dict[str, Any] = {}
-    for field, label, text in rows:
+    for field, label, text in whole:
         values = [typed(each) for each in next(csv.reader([text], skipinitialspace=True)) if each.strip()]
-        if not values:
-            continue
+        value = values if len(values) > 1 else values[0]
         operator = _BY_LABEL[label]
         if operator == "is":
             if field in when:
-                return before, f"{field} has two filters of which one says “is”. List all values in one row."
-            when[field] = values if len(values) > 1 else values[0]
+                return before, f"{field} has a second filter beside “is”. List all its values in one row."
+            when[field] = value
             continue
         tests = when.setdefault(field, {})
         if not isinstance(tests, dict):
-            return before, f"{field} has two filters of which one says “is”. List all values in one row."
+            return before, f"{field} has a second filter beside “is”. List all its values in one row."
         if operator in tests or (operator != "not" and len(values) > 1):
             return before, f"{field}: “{label}” takes one value and stands once."
-        tests[operator] = values if len(values) > 1 else values[0]
-    return when or None, ""
+        tests[operator] = value
+    return when or None, wrong
 
 
 # --- tiers -----------------------------------------------------------------------------------------

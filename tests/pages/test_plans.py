@@ -329,11 +329,13 @@ def test_contradicting_rows_are_refused_and_nothing_changes():
         assert wrong
 
 
-def test_unfinished_rows_are_left_out():
-    assert plan_rows.when_of([("type", "is", ""), ("", "is", "x"), ("a", "", "1"), ("b", "is", ", ,")], None) == (
-        {"a": 1},
-        "",
-    )
+def test_unfinished_rows_are_left_out_and_told():
+    rows = [("type", "is", ""), ("", "is", "x"), ("a", "", "1"), ("b", "is", ", ,"), ("", "", "")]
+    assert plan_rows.when_of(rows[2:3], None) == ({"a": 1}, "")
+    for row in (rows[0], rows[1], rows[3]):
+        when, wrong = plan_rows.when_of([row, rows[2], rows[4]], {"a": 1})
+        assert when == {"a": 1}
+        assert "filters nothing yet" in wrong
 
 
 def test_untouched_values_keep_how_they_were_written():
