@@ -12,12 +12,23 @@ from engine.services.access import Actor
 from engine.services.dashboard import Dashboard, Figure
 
 _MILLION = 1_000_000
+_PACE = "Attainment at the end of the quota period, at the speed so far"
 
 
 def show(actor: Actor, board: Dashboard) -> None:
     """The whole page under the filters."""
     st.caption(_compared(board))
     _notes(board)
+    if board.is_empty:
+        widgets.empty(
+            f"No deals up to {widgets.period_title(board.period)}",
+            "Revenue, pipeline and commission appear here as soon as there are deals. Upload the CRM's export, "
+            "or choose another period.",
+            page="upload",
+            link="Upload deals",
+            icon=":material/space_dashboard:",
+        )
+        return
     _cards(actor, board)
     left, right = st.columns([3, 2], gap="medium")
     with left.container(border=True, height="stretch"):
@@ -284,9 +295,10 @@ def _attainment(board: Dashboard) -> None:
     if people.empty:
         st.caption("No one here has a quota in a pay period that has been calculated.")
         return
+    over = board.pace is None or board.pace >= 1
     columns = {
         "attainment": progress_column("Attained"),
-        "pace": percent_column("On pace for", help="Attainment at the end of the quota period, at the speed so far"),
+        **({} if over else {"pace": percent_column("On pace for", help=_PACE)}),
         "credit": money_column("Credit", currency),
         "quota": money_column("Quota", currency),
     }
@@ -319,7 +331,8 @@ def _own_attainment(board: Dashboard) -> None:
     credit, quota = (widgets.money(int(row[name]), currency) for name in ("credit", "quota"))
     st.metric(row["name"], _percent(row["attainment"], 1), delta_color="off")
     st.progress(min(1.0, max(0.0, float(row["attainment"]))), text=widgets.plain(f"{credit} of {quota}"))
-    st.caption(f"At this speed {_percent(row['pace'], 1)} by the end of the quota period.")
+    if board.pace is not None and board.pace < 1:
+        st.caption(f"At this speed {_percent(row['pace'], 1)} by the end of the quota period.")
     history = board.attainment_periods
     if len(history) > 1:
         charts.bars(

@@ -41,6 +41,8 @@ class Figure:
 class Dashboard:
     """Everything on the page, of one moment.  Money is in minor units of `currency`.
 
+    `not_run` are the months with revenue and no run, `unconverted` counts deals without an exchange rate.
+
     The figures compare with the same number of days of the period before while this one runs, and with
     nothing before it has `begun`.
     `pace` is the part of the quota that would be reached by now if it came evenly.  Frames: `revenue`
@@ -77,6 +79,11 @@ class Dashboard:
     stages: pd.DataFrame
     top_won: pd.DataFrame
     top_open: pd.DataFrame
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to show: no deal and no run in this period or in those before it."""
+        return not (any(self.deals.trend) or self.open_deals or self.commission.value is not None)
 
 
 def dashboard(db: Database, actor: Actor, period: Period, team: int | None, today: date) -> Dashboard:
@@ -152,7 +159,7 @@ def dashboard(db: Database, actor: Actor, period: Period, team: int | None, toda
         open_deals=int(open_now["deals"].sum()),
         overdue_deals=int(overdue["deals"].sum()),
         overdue_amount=int(overdue["amount"].sum()),
-        not_run=_not_run(earned, period, today),
+        not_run=_not_run(earned, won, period, today),
         unconverted=int(_in(won, period)["unconverted"].sum() + open_now["unconverted"].sum()),
         revenue=_cumulated(won, before, period, today),
         commission_months=_by_month(earned, months),
@@ -200,12 +207,12 @@ def _closing(pipeline: pd.DataFrame, period: Period) -> pd.DataFrame:
     return pipeline[pd.Series(inside, index=pipeline.index, dtype=bool)]
 
 
-def _not_run(earned: pd.DataFrame, period: Period, today: date) -> tuple[Period, ...]:
-    """The months of the period that have begun and for which nothing has been run."""
+def _not_run(earned: pd.DataFrame, won: pd.DataFrame, period: Period, today: date) -> tuple[Period, ...]:
+    """The months of the period in which something was won and for which nothing has been run."""
     found = []
     month = period_of("month", period.start)
     while month.start < period.end and month.start <= today.toordinal():
-        if not len(_in(earned, month)):
+        if len(_in(won, month)) and not len(_in(earned, month)):
             found.append(month)
         month = month.next()
     return tuple(found)
