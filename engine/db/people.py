@@ -202,12 +202,13 @@ class Locked:
     role: str
     is_active: bool
     hired_on: date | None
+    left_on: date | None
 
 
 def lock(conn: sa.Connection, user_ids: Collection[int]) -> list[Locked]:
     """Take the users that exist, by id."""
     query = """
-        SELECT id, code, name, email, role, is_active, hired_on FROM users
+        SELECT id, code, name, email, role, is_active, hired_on, left_on FROM users
          WHERE id = ANY(:users) ORDER BY id FOR UPDATE
     """
     return [Locked(*row) for row in conn.execute(sa.text(query), {"users": list(user_ids)})]

@@ -90,6 +90,7 @@ def add_person(
         problems.append(Problem("hired on", "A team needs the day on which it begins.", "Give the hire date."))
     hashed = "" if problems else sign_in.hash_password(password or generated or "")
     with db.write() as conn:
+        people.lock_active_admins(conn)  # one change of people at a time: nobody else takes the e-mail meanwhile
         problems += _email_taken(conn, email)
         if problems:
             raise ProblemsError(problems)
@@ -116,6 +117,10 @@ def edit_person(
         problems = [*_person_problems(name, email, role), *_email_taken(conn, email, but=user_id)]
         if role != "admin":
             problems += _last_admin(admins, person)
+        if hired_on is not None and person.left_on is not None and hired_on >= person.left_on:
+            problems.append(
+                Problem("hired on", f"{hired_on} is not before the day of leaving.", "Reactivate the person first.")
+            )
         if problems:
             raise ProblemsError(problems)
         before = (person.name, person.email, person.role, person.hired_on)

@@ -16,7 +16,7 @@ from engine.db.plans import Assigned, Draft, PlanSummary, Version
 from engine.errors import Problem, ProblemsError, QuotaPathError
 from engine.money import parse_money, parse_number
 from engine.plans.canonical import plan_hash, to_toml
-from engine.plans.document import PRORATIONS, parse_plan
+from engine.plans.document import PRORATIONS, parse_plan, read_plan
 from engine.plans.reader import load_toml
 from engine.plans.versions import read_versions
 from engine.services import access
@@ -89,28 +89,27 @@ def plan_detail(db: Database, actor: Actor, plan_id: int, on: date) -> PlanDetai
 
 def draft_problems(name: str, document: str, versions: Sequence[Version]) -> list[Problem]:
     """All that keeps a document from being the next version of the plan `name`; empty when it may be published."""
-    earlier = [(f"version {version.effective_from}: ", version.document) for version in versions]
-    found, problems = read_versions([("", document), *earlier], name)
-    problems = [problem for problem in problems if not problem.path.startswith("version ")]
+    published = [("published: ", version.document) for version in versions]
+    _, problems = read_versions([*published, ("", document)], name)
+    problems = [problem for problem in problems if not problem.path.startswith("published: ")]
     try:
         table = load_toml(document)
     except QuotaPathError:
-        return problems
+        return problems  # which say so
     if table.get("plan", name) != name:
         problems.append(
-            Problem("plan", f"This plan is called {name!r}; the name never changes.", f'Write plan = "{name}".')
+            Problem("plan", f"This plan is called {name!r}, and its name never changes.", f'Write plan = "{name}".')
         )
-    if versions and len(found) > len(versions) and found[0].effective_from:
-        last = versions[-1].effective_from
-        start = parse_plan(table, name).effective_from
-        if start < last.toordinal():
-            problems.append(
-                Problem(
-                    "effective_from",
-                    f"The version would start on {date.fromordinal(start)}, before the last one of {last}.",
-                    f"Choose a day after {last}; published versions never change.",
-                )
+    plan, _ = read_plan(table, name)
+    if plan is not None and versions and plan.effective_from < versions[-1].effective_from.toordinal():
+        start, last = date.fromordinal(plan.effective_from), versions[-1].effective_from
+        problems.append(
+            Problem(
+                "effective_from",
+                f"The version would start on {start}, before the last one of {last}.",
+                f"Choose a day after {last}; published versions never change.",
             )
+        )
     return problems
 
 

@@ -1,5 +1,6 @@
 """People and teams on a real database."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
@@ -112,6 +113,10 @@ def test_nobody_leaves_before_being_hired(db, admin):
         people.deactivate_person(db, admin, ana, NEW_YEAR)
     assert paths(caught) == ["left on"]
     assert listed(db, admin)["Ana"].is_active
+    people.deactivate_person(db, admin, ana, TODAY)
+    with pytest.raises(ProblemsError) as caught:
+        people.edit_person(db, admin, ana, "Ana", "ana@acme.test", "rep", TODAY)
+    assert paths(caught) == ["hired on"]
 
 
 def test_the_last_active_admin_stays(db, admin):
@@ -216,6 +221,18 @@ def test_a_manager_sees_the_team_and_changes_nothing(db, admin):
             call()
     with pytest.raises(Forbidden):
         people.list_people(db, Actor(ana, "rep", "Ana"), TODAY)
+
+
+def test_two_at_once_do_not_share_an_email_or_a_code(db, admin):
+    def add_ana(number):
+        try:
+            return people.add_person(db, admin, "Ana", f"ana{number // 2}@acme.test", "rep").code
+        except ProblemsError as refused:
+            return refused.problems[0].path
+
+    with ThreadPoolExecutor(4) as threads:
+        found = sorted(threads.map(add_ana, range(4)))
+    assert found == ["ana", "ana2", "e-mail", "e-mail"]
 
 
 def test_find_circle_looks_at_every_day():

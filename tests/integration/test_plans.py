@@ -1,5 +1,6 @@
 """Drafts, versions and assignments on a real database; each test says what must be refused and that nothing stays."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
@@ -7,6 +8,7 @@ import sqlalchemy as sa
 
 from engine.db.database import Database
 from engine.errors import ProblemsError, QuotaPathError
+from engine.plans.document import parse_plan
 from engine.services import people as people_service
 from engine.services import plans
 from engine.services.access import Actor, Forbidden
@@ -144,6 +146,8 @@ def test_the_next_version_starts_later(db, admin, plan):
     earlier = document.replace("2026-07-01", "2025-07-01")
     versions = detail(db, admin, plan).versions
     assert [each.path for each in plans.draft_problems("ae-2026", earlier, versions)] == ["effective_from"]
+    same_day = document.replace("2026-07-01", "2026-01-01")
+    assert [each.path for each in plans.draft_problems("ae-2026", same_day, versions)] == ["effective_from"]
     quarterly = document.replace('pay_period = "month"', 'pay_period = "quarter"')
     assert "pay_period" in [each.path for each in plans.draft_problems("ae-2026", quarterly, versions)]
     plans.publish_plan(db, admin, plan, document)
@@ -186,6 +190,20 @@ def test_one_plan_at_a_time_and_all_or_none(db, admin, plan):
     assert "AE 2026 from 2026-01-01" in str(caught.value)
     assert [row.person for row in detail(db, admin, plan).assigned] == ["Ana"]
     assert audits(db) == before
+
+
+def test_two_at_once_do_not_put_a_person_on_two_plans(db, admin, plan):
+    published(db, admin, plan)
+    ana = user(db, "ana")
+
+    def assign(_):
+        try:
+            return plans.assign_plan(db, admin, plan, [ana], NEW_YEAR)
+        except ProblemsError:
+            return 0
+
+    with ThreadPoolExecutor(4) as threads:
+        assert sorted(threads.map(assign, range(4))) == [0, 0, 0, 1]
 
 
 def test_half_open_assignments_touch(db, admin, plan):
@@ -269,3 +287,25 @@ def test_only_admins_write(db, admin, plan, role):
 def test_a_rep_does_not_see_plans(db, plan):
     with pytest.raises(Forbidden):
         plans.list_plans(db, Actor(user(db, "ana"), "rep", "Ana"), TODAY)
+
+
+def test_a_tried_deal_earns_what_the_rules_say():
+    quota = parse_plan(next(each for each in plans.templates() if each.name == "quota").document)
+    assert plans.preview_deal(quota, "60,000", "230000", "", {}).total == 20_000_00 * 8 // 100 + 40_000_00 * 12 // 100
+    assert (
+        plans.preview_deal(quota, "100", "", "50", {}).total == 50_00 * 8 // 100 + 25_00 * 12 // 100 + 25_00 * 16 // 100
+    )
+    with pytest.raises(QuotaPathError, match="not a number"):
+        plans.preview_deal(quota, "much", "", "", {})
+    flat = parse_plan(next(each for each in plans.templates() if each.name == "flat").document)
+    assert plans.preview_fields(flat) == {"type": "New"}
+    assert plans.preview_deal(flat, "100", "", "", {"type": "Renewal"}).lines == ()
+
+
+def test_a_tried_deal_without_a_quota_is_told():
+    plan = parse_plan(
+        'plan = "a"\neffective_from = 2026-01-01\ncurrency = "USD"\npay_period = "month"\n[[component]]\nid = "q"\n'
+        'kind = "quota"\ntiers = [{ from = "0%", rate = "8%" }]\n'
+    )
+    with pytest.raises(ProblemsError, match="quota"):
+        plans.preview_deal(plan, "100", "", "", {})
