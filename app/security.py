@@ -18,7 +18,7 @@ from app.auth import COOKIE
 from engine.services import sign_in
 from engine.services.sign_in import SESSION_HOURS, SignInRefused
 
-_SIGNED_IN_ONLY = ("/media/", "/_stcore/metrics")  # Streamlit itself asks nobody
+_SIGNED_IN_ONLY = ("/media/", "/_stcore/metrics", "/_stcore/upload_file")  # Streamlit itself asks nobody
 
 
 def _script_hashes() -> str:

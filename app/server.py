@@ -11,6 +11,7 @@ import sqlalchemy as sa
 import streamlit as st
 import uvicorn
 from starlette.middleware import Middleware
+from starlette.responses import RedirectResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -31,6 +32,7 @@ def make_app() -> st.App:
         routes=[
             Route("/auth/session", security.open_session, methods=["POST"]),
             Mount("/assets", StaticFiles(directory=ROOT / "app" / "static")),
+            Route("/api", RedirectResponse("/api/docs")),
             Mount("/api", api),
         ],
         middleware=[Middleware(security.Guard)],

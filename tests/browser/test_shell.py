@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Cookie, Page, expect
 
 from tests.browser.driving import PHONE, WIDE, Server, settle, shot, sign_in
 
@@ -30,7 +30,8 @@ def menu(page: Page) -> None:
     settle(page)
 
 
-def cookie_of(page: Page) -> dict:
+def cookie_of(page: Page) -> Cookie:
+    """The session's cookie in the page's browser."""
     return next(cookie for cookie in page.context.cookies() if cookie["name"] == "quotapath_session")
 
 

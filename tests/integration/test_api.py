@@ -32,6 +32,7 @@ def client(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestC
             Mount("/api", api),
             Route("/media/{name}", lambda _: PlainTextResponse("secret")),
             Route("/_stcore/metrics", lambda _: PlainTextResponse("secret")),
+            Route("/_stcore/upload_file/{name:path}", lambda _: PlainTextResponse("secret")),
         ],
         middleware=[Middleware(security.Guard)],
     )
@@ -159,7 +160,9 @@ def test_deals_within_reach(client: TestClient, reps: None) -> None:
 
 
 def test_deals_page_by_page(client: TestClient, reps: None) -> None:
-    found, cursor, pages = [], "", 0
+    found: list[str] = []
+    cursor: str | None = ""
+    pages = 0
     while cursor is not None:
         answer = client.get("/api/sales/deals", params={"limit": 2, "cursor": cursor}, headers=bearer(session()))
         found += ids(answer)
@@ -246,7 +249,7 @@ def test_headers_stand_on_every_answer(client: TestClient) -> None:
         assert "script-src 'self' 'unsafe-eval' 'sha256-" in headers["content-security-policy"]
 
 
-@pytest.mark.parametrize("path", ["/media/x", "/_stcore/metrics"])
+@pytest.mark.parametrize("path", ["/media/x", "/_stcore/metrics", "/_stcore/upload_file/session/file"])
 def test_files_need_a_live_session(client: TestClient, path: str) -> None:
     token = session()
     assert client.get(path).status_code == 401
