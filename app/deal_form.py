@@ -62,9 +62,9 @@ def deal_form(key: str, fields: DealFields, choices: DealChoices, action: str) -
             hide_index=True,
             column_config={
                 "person": st.column_config.SelectboxColumn(
-                    "Person", options=list(people), format_func=lambda user: people.get(int(user), ""), required=True
+                    "Person", options=list(people), format_func=lambda user: people.get(int(user), "")
                 ),
-                "share": st.column_config.TextColumn("Share", required=True, help="Such as 60% or 33.3333%"),
+                "share": st.column_config.TextColumn("Share", help="Such as 60% or 33.3333%"),
             },
             key=f"{key}_credits",
         )
@@ -87,11 +87,14 @@ def deal_form(key: str, fields: DealFields, choices: DealChoices, action: str) -
             currency_digits(code)
         except QuotaPathError as error:
             raise ProblemsError([Problem("currency", str(error))]) from None
-        credit_rows = [
-            (user, value("credits", share if share.strip().endswith("%") else f"{share}%", parse_rate))
-            for user, share in shares.itertuples(index=False)
-            if not pd.isna(user) and not pd.isna(share)
-        ]
+        shared = []
+        for user, share in shares.itertuples(index=False):
+            # A row that is begun must be whole: a share forgotten is not a share of nothing.
+            if pd.isna(user) != pd.isna(share):
+                problems.append(Problem("credits", "a row lacks its person or share.", "Fill in both, or delete it."))
+            elif not pd.isna(user):
+                ppm = value("credits", share if share.strip().endswith("%") else f"{share}%", parse_rate)
+                shared.append((int(user), ppm or 0))
         if owner is None:
             problems.append(Problem("owner", "is not chosen.", "Choose who sold it."))
         found = DealFields(
@@ -110,7 +113,7 @@ def deal_form(key: str, fields: DealFields, choices: DealChoices, action: str) -
             segment=segment.strip(),
             term_months=term,
             cancelled_on=cancelled,
-            credits=tuple((int(user), ppm) for user, ppm in credit_rows if ppm is not None),
+            credits=tuple(shared),
         )
         if problems:
             raise ProblemsError(problems)

@@ -13,8 +13,10 @@ result = st.session_state.get("upload_result")
 if file is not None:
     st.session_state.pop("upload_result", None)
     upload_view.file_steps(actor, file)
-elif result is not None:
-    upload_view.result_panel(result)
 else:
-    upload_view.how_it_goes()
+    st.session_state.pop("upload_draft", None)  # it holds a whole file
+    if result is None:
+        upload_view.how_it_goes()
+    else:
+        upload_view.result_panel(result)
 upload_view.past_imports(actor)

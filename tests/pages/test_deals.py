@@ -190,6 +190,8 @@ def test_credits_are_entered_exactly(company, monkeypatch, add):
     assert "more than 4 decimals" in text(screen)
     share((rob, "120%"))
     assert "a share of 120% is not between 0% and 100%" in text(screen)
+    share((rob, "60%"), (rea, None))
+    assert "a row lacks its person or share" in text(screen)
     share((rob, "66.6667"), (rea, "33.3333%"))
     found = deals.deal_detail(company.db, company.actor("ada"), deal_id, TODAY).deal
     assert found.fields.credits == ((rob, 666_667), (rea, 333_333))
