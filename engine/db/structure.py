@@ -144,6 +144,14 @@ def set_team(conn: sa.Connection, user_id: int, team_id: int | None, start: date
         )
 
 
+def team_on(conn: sa.Connection, user_id: int, day: date) -> int | None:
+    """The team that a person is in on a day."""
+    return next(
+        (row.team_id for row in memberships(conn, user_id) if row.start <= day and (row.end is None or row.end > day)),
+        None,
+    )
+
+
 def leave(conn: sa.Connection, user_id: int, day: date) -> None:
     """The person is in no team from `day` on, whatever was planned."""
     values = {"user": user_id, "day": day}

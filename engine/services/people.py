@@ -288,8 +288,10 @@ def change_team(
             raise ProblemsError([Problem("part of", f"{name} cannot be part of itself.", "Choose another team.")])
         if not structure.rename(conn, team_id, name):
             raise _name_taken(name)
-        structure.set_structure(conn, team_id, parent_id, manager_id, start)
-        _refuse_circles(conn)
+        now = next(team for team in structure.listing(conn, start) if team.team_id == team_id)
+        if now.since is None or (now.parent_id, now.manager_id) != (parent_id, manager_id):
+            structure.set_structure(conn, team_id, parent_id, manager_id, start)
+            _refuse_circles(conn)
         _record(
             conn, actor, f"team {name}", did="changed", name=[known[team_id], name], parent=parent_id,
             manager=manager_id, start=start,
@@ -306,6 +308,8 @@ def move_person(db: Database, actor: Actor, user_id: int, team_id: int | None, s
         person = _person(conn, user_id)
         if not person.is_active:
             raise ProblemsError([Problem(person.name, "is deactivated.", "Reactivate the person first.")])
+        if structure.team_on(conn, user_id, start) == team_id:
+            return
         structure.set_team(conn, user_id, team_id, start)
         _refuse_circles(conn)
         team = None if team_id is None else names[team_id]

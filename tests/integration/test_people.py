@@ -151,6 +151,8 @@ def test_moving_ends_the_former_membership(db, admin):
         ("East", date(2026, 4, 1), date(2026, 7, 1)),
         ("East", date(2026, 7, 1), None),
     ]
+    people.move_person(db, admin, ana, east, date(2026, 5, 1))  # is there already: nothing changes
+    assert len(people.person_history(db, admin, ana, TODAY).teams) == 3
     people.move_person(db, admin, ana, west, date(2026, 7, 1))  # the same day again replaces
     people.move_person(db, admin, ana, None, date(2026, 9, 1))
     assert listed(db, admin)["Ana"].team is None
@@ -168,6 +170,9 @@ def test_a_team_changes_from_a_day(db, admin):
     then = {team.name: team for team in people.list_team_rows(db, admin, date(2026, 6, 30))}
     assert (now["Far West"].manager, now["Far West"].parent) == ("Max", "Sales")
     assert (then["Far West"].manager, then["Far West"].parent) == ("Mia", None)
+    people.change_team(db, admin, west, "Wild West", sales, max_, TODAY)  # only the name changes
+    (renamed,) = [team for team in people.list_team_rows(db, admin, TODAY) if team.team_id == west]
+    assert (renamed.name, renamed.since) == ("Wild West", date(2026, 7, 1))
     with pytest.raises(ProblemsError, match="already"):
         people.change_team(db, admin, west, "Sales", None, None, TODAY)
     with pytest.raises(ProblemsError, match="already"):
