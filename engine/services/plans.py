@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from engine.calc.book import book_from_rows
 from engine.calc.calculate import calculate
-from engine.calc.model import PPM, Assignment, Deal, FieldValue, Plan, QuotaRow
+from engine.calc.model import PPM, Assignment, Deal, FieldValue, Number, Plan, QuotaRow
 from engine.db import audit, company, people, plans, structure
 from engine.db.database import Database
 from engine.db.plans import Assigned, Draft, PlanSummary, Version
@@ -114,7 +114,7 @@ def draft_problems(name: str, document: str, versions: Sequence[Version]) -> lis
 
 
 # Fields that a deal which is only tried has anyway.
-_NOT_TYPED = ("amount", "margin", "close_date", "id", "owner", "currency")
+_NOT_TYPED = ("amount", "close_date", "id", "owner", "currency")
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,8 @@ class Preview:
 
 
 def preview_fields(plan: Plan) -> dict[str, str]:
-    """The fields of a deal that the plan's filters look at, each with a value that the first of them accepts."""
-    found: dict[str, str] = {}
+    """The fields of a deal that the plan looks at: those of filters with a value that the first of them accepts."""
+    found = dict.fromkeys(_measured(plan), "1")
     for component in plan.components:
         for condition in component.when:
             texts = [
@@ -142,6 +142,12 @@ def preview_fields(plan: Plan) -> dict[str, str]:
     return {name: found[name] for name in sorted(found) if name not in _NOT_TYPED}
 
 
+def _measured(plan: Plan) -> set[str]:
+    """The numbers of a deal, beside its amount, that the plan's components credit or pay on."""
+    used = {name for component in plan.components for name in (component.measure, component.pays_on)}
+    return used - {"amount", "count", "commission"}
+
+
 def preview_deal(plan: Plan, amount: str, before: str, quota: str, fields: Mapping[str, str]) -> Preview:
     """What a deal of `amount`, closed on the plan's first day by one person alone, would earn.
 
@@ -149,10 +155,14 @@ def preview_deal(plan: Plan, amount: str, before: str, quota: str, fields: Mappi
     the components' own) holds for every component.  Raises QuotaPathError for text that is no amount,
     ProblemsError for what the plan lacks, such as a quota.
     """
-    values: dict[str, FieldValue] = {name: text for name, text in fields.items() if text}
+    measured = _measured(plan)
+    values: dict[str, FieldValue] = {
+        name: Number(parse_number(text)) if name in measured else text for name, text in fields.items() if text
+    }
+    margin = parse_money(fields["margin"], plan.currency) if fields.get("margin") else None
     amounts = [parse_money(before or "0", plan.currency), parse_money(amount, plan.currency)]
     deals = [
-        Deal(str(number), plan.effective_from, (("you", PPM),), amount=cents, owner="you", fields=values)
+        Deal(str(number), plan.effective_from, (("you", PPM),), amount=cents, margin=margin, owner="you", fields=values)
         for number, cents in enumerate(amounts)
         if cents or number
     ]

@@ -302,6 +302,19 @@ def test_a_tried_deal_earns_what_the_rules_say():
     assert plans.preview_deal(flat, "100", "", "", {"type": "Renewal"}).lines == ()
 
 
+def test_a_tried_deal_has_the_numbers_that_the_plan_measures():
+    plan = parse_plan(
+        'plan = "a"\neffective_from = 2026-01-01\ncurrency = "USD"\npay_period = "month"\n'
+        '[[component]]\nid = "u"\nkind = "tiered"\nmeasure = "quantity"\ntiers = [{ from = 0, amount = 5 }]\n'
+        '[[component]]\nid = "m"\nkind = "percentage"\nmeasure = "margin"\nrate = "10%"\n'
+    )
+    assert plans.preview_fields(plan) == {"margin": "1", "quantity": "1"}
+    assert plans.preview_deal(plan, "100", "", "", {"quantity": "3", "margin": "40"}).lines == (
+        ("u", 15_00),
+        ("m", 4_00),
+    )
+
+
 def test_a_tried_deal_without_a_quota_is_told():
     plan = parse_plan(
         'plan = "a"\neffective_from = 2026-01-01\ncurrency = "USD"\npay_period = "month"\n[[component]]\nid = "q"\n'
