@@ -47,23 +47,40 @@ class Lines:
         self.deal, self.cents = self.columns["deal"], self.columns["cents"]
         self.credit, self.running = self.columns["credit"], self.columns["running"]
         self.limited = self.columns["limited"]
+        self.size = 0  # lines written; the first four columns may have room for more
 
-    def room(self, count: int) -> "Tuple[array[int], array[int], array[int], array[int]]":
-        """The columns of every line, with room for ``count`` more at their ends."""
-        room = bytes(8 * count)
+    def room(self, count: int) -> None:
+        """Make sure of room for ``count`` more lines; growing by half as much again is cheap on PyPy."""
+        short = self.size + count - len(self.deal)
+        if short > 0:
+            more = bytes(8 * max(short, len(self.deal) // 2, 1024))
+            for column in (self.deal, self.cents, self.credit, self.running):
+                column.frombytes(more)
+
+    def append(self, deal: int, cents: int, credit: int, running: int) -> None:
+        """Write one line."""
+        self.room(1)
+        place, self.size = self.size, self.size + 1
+        self.deal[place], self.cents[place] = deal, cents
+        self.credit[place], self.running[place] = credit, running
+
+    def trim(self) -> None:
+        """Cut off the room that was not used: the lines are done."""
         for column in (self.deal, self.cents, self.credit, self.running):
-            column.frombytes(room)
-        return self.deal, self.cents, self.credit, self.running
+            del column[self.size :]
 
     def add(self, other: "Lines") -> None:
         """Put all of ``other`` behind these."""
-        first, more = len(self.deal), len(self.limited)
+        self.trim()
+        other.trim()
+        first, more = self.size, len(self.limited)
         for block in other.blocks:
             self.blocks.append(
                 block._replace(first=block.first + first, more=block.more + more if block.more >= 0 else -1)
             )
         for name, column in self.columns.items():
             column.extend(other.columns[name])
+        self.size += other.size
 
 
 class Gated(NamedTuple):
@@ -387,8 +404,11 @@ class Account:
         carried = self.limited - running
         segment = payout.segment(x)
         low, high, base, rise = starts[segment], starts[segment + 1], bases[segment], slopes[segment]
-        deal_out, cents_out, credit_out, running_out = self.lines.room(end - place)
-        to = len(deal_out) - end
+        lines = self.lines
+        lines.room(end - place)
+        deal_out, cents_out = lines.deal, lines.cents
+        credit_out, running_out = lines.credit, lines.running
+        to = lines.size - place
         for i in range(place, end):
             x += credit[i]
             if x >= high or x < low:
@@ -414,6 +434,7 @@ class Account:
             credit_out[to + i] = x
             running_out[to + i] = running
             paid = capped
+        lines.size += end - place
         self.x, self.running, self.paid, self.limited = x, running, paid, running + carried
         stretch.number = payout.value(x)
 
@@ -492,7 +513,7 @@ class Account:
             component=component.id,
             period=pay.name,
             quota_period=period.name,
-            first=len(self.lines.deal),
+            first=self.lines.size,
             size=0,
             cents=0,
             more=len(self.lines.limited),
@@ -519,16 +540,13 @@ class Account:
         if self.pending is not None:
             lines, block = self.lines, self.pending
             more = block.more if len(lines.limited) > block.more else -1
-            size = len(lines.deal) - block.first
+            size = lines.size - block.first
             lines.blocks.append(block._replace(size=size, cents=self.paid - block.paid, more=more))
             self.pending = None
 
     def _line(self, row: int, cents: int, money: int = 0, share: int = 0, full: int = 0, full_money: int = 0) -> None:
         lines, columns = self.lines, self.lines.columns
-        lines.deal.append(row)
-        lines.cents.append(cents)
-        lines.credit.append(self.x)
-        lines.running.append(self.running)
+        lines.append(row, cents, self.x, self.running)
         lines.limited.append(self.limited)
         columns["money"].append(money)
         columns["share"].append(share)

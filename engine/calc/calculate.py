@@ -173,6 +173,7 @@ class Desk:
             part.payments.extend(payments(name, due(book, lines, blocks)))
         if part.findings:
             return Part([], {}, [], [], [], part.findings)
+        lines.trim()
         part.columns.update(lines.columns)
         return part
 
@@ -389,7 +390,7 @@ class Desk:
             if not measured and place is not None and part.full:
                 share, full = part.share[place], part.full[place]
             with _Named(self.book, rules):
-                before = len(account.lines.deal)
+                before = account.lines.size
                 taken = part._replace(
                     rows=[row],
                     credit=[credit],
@@ -399,7 +400,7 @@ class Desk:
                     full_money=[full_money],
                 )
                 account.take(version, taken, [day])
-                return account.lines.cents[-1] if len(account.lines.deal) > before else None
+                return account.lines.cents[account.lines.size - 1] if account.lines.size > before else None
         return None
 
 

@@ -66,12 +66,9 @@ def claw_back(book: Book, lines: Lines, earned: Sequence[Block]) -> None:
                 continue
             period = period_of(plan.pay_period, cancelled).name
             lines.blocks.append(
-                block._replace(kind="clawback", period=period, first=len(lines.deal), size=1, cents=back, more=-1)
+                block._replace(kind="clawback", period=period, first=lines.size, size=1, cents=back, more=-1)
             )
-            lines.deal.append(row)
-            lines.cents.append(back)
-            lines.credit.append(0)
-            lines.running.append(cents)
+            lines.append(row, back, 0, cents)
 
 
 def due(book: Book, lines: Lines, blocks: Sequence[Block]) -> Dict[Period, int]:

@@ -359,6 +359,8 @@ def _environment(size: int) -> dict[str, str]:
     """A worker finds the engine and nothing else of this process, and may not eat the machine's memory."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    # Columns come and go by the megabyte: a roomier nursery spares collections.
+    env.setdefault("PYPY_GC_NURSERY", "32MB")
     env.setdefault("PYPY_GC_MAX", str(int(memory * SHARE_OF_MEMORY / size)))
     return env
 
