@@ -77,7 +77,7 @@ def _money(amount: str, currency: str, day: str) -> str:
     """`amount` in the company's currency, by the rate of `day`; all are SQL expressions."""
     return f"""
         CASE WHEN {currency} = :currency THEN {amount} ELSE (
-            SELECT round({amount} * r.rate * CAST(CAST(:scales AS jsonb) ->> {currency} AS numeric))
+            SELECT CAST(round({amount} * r.rate * CAST(CAST(:scales AS jsonb) ->> {currency} AS numeric)) AS bigint)
               FROM exchange_rates r
              WHERE r.currency = {currency} AND r.to_currency = :currency AND r.day <= {day}
              ORDER BY r.day DESC LIMIT 1) END
@@ -103,7 +103,8 @@ _CREDITED = """
       LEFT JOIN deal_credits k ON k.deal_id = d.id AND :limited
 """
 _PERSON = "coalesce(k.user_id, d.owner_id)"
-_SHARE = f"round({_DEAL_AMOUNT} * coalesce(k.share_ppm, 1000000) / 1000000.0)"
+_SHARE = f"""CASE WHEN k.deal_id IS NULL THEN {_DEAL_AMOUNT}
+             ELSE CAST(round({_DEAL_AMOUNT} * (k.share_ppm / 1000000.0)) AS bigint) END"""
 _HOW_MANY = "count(*) FILTER (WHERE k.deal_id IS NULL{0}) + count(DISTINCT k.deal_id) FILTER (WHERE true{0})"
 
 # Won revenue and deals by close date; a refund lowers the revenue and is not a deal won.
@@ -208,7 +209,7 @@ def pipeline(conn: sa.Connection, scope: Scope, today: date) -> pd.DataFrame:
 # The largest deals of a period with an outcome, in full, in which someone of the scope has a share.
 _TOP = f"""
     SELECT DISTINCT d.id, d.name, d.account, u.name AS owner, s.name AS stage, d.close_date, d.type, d.product,
-           CAST({_DEAL_AMOUNT} AS bigint) AS amount
+           {_DEAL_AMOUNT} AS amount
     {_CREDITED}
       JOIN users u ON u.id = d.owner_id
      WHERE s.outcome = :outcome AND d.close_date >= :start AND d.close_date < :end AND d.amount > 0
