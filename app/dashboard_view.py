@@ -30,12 +30,12 @@ def show(actor: Actor, board: Dashboard) -> None:
         )
         return
     _cards(actor, board)
-    left, right = st.columns([3, 2], gap="medium")
+    left, right = st.columns([2, 1], gap="medium")
     with left.container(border=True, height="stretch"):
         _revenue(board)
     with right.container(border=True, height="stretch"):
         _pipeline(board)
-    left, right = st.columns([3, 2], gap="medium")
+    left, right = st.columns([2, 1], gap="medium")
     with left.container(border=True, height="stretch"):
         _attainment(board)
     with right.container(border=True, height="stretch"):
@@ -305,7 +305,7 @@ def _attainment(board: Dashboard) -> None:
     if len(people) == 1:
         _own_attainment(board)
         return
-    shown = people.assign(name=people["name"] + people["leads"].map({True: " (lead)", False: ""}))
+    shown = people.assign(team=people["team"] + people["leads"].map({True: " (lead)", False: ""}))
     by_person, by_team = st.tabs(["People", "Teams"])
     with by_person:
         widgets.table(
