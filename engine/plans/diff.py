@@ -225,7 +225,7 @@ def _row_changes(component: str, kind: str, before: Sequence[_Row], after: Seque
             yield Change(component, row.name, NONE, row.pays)
             continue
         if was.at != row.at:
-            yield Change(component, f"start of the {kind} from {was.at}", was.at, row.at)
+            yield Change(component, f"{kind} begins at", was.at, row.at)
         if was.pays != row.pays:
             yield Change(component, row.name, was.pays, row.pays)
     if not moved:

@@ -115,15 +115,15 @@ CHANGES = {
     (Gate, "component"): ("renewals", "nb: gate: 50% of its quota -> 50% of renewals"),
     (Cap, "amount"): (1_500_000, "nb: cap: 10,000.00 a quarter -> 15,000.00 a quarter"),
     (Cap, "excess"): ("carry", "10,000.00 a quarter -> 10,000.00 a quarter, the rest paid later"),
-    (Tier, "start"): (1_100_000, "nb: start of the tier from 100% of quota: 100% of quota -> 110% of quota"),
+    (Tier, "start"): (1_100_000, "nb: tier begins at: 100% of quota -> 110% of quota"),
     (Tier, "rate"): (Rate(140_000), "nb: accelerator above 100% of quota: 12% -> 14%"),
     (Tier, "amount"): (500, "12% -> 5.00 a unit"),
     (Tier, "applies"): ("all", "nb: accelerator above 100% of quota: 12% -> 12% on everything"),
     (Rate, "ppm"): (140_000, "nb: accelerator above 100% of quota: 12% -> 14%"),
     (Rate, "of_base"): (True, "12% -> 0.12x"),
-    (Point, "at"): (1_200_000, "nb: start of the point from 100% of quota: 100% of quota -> 120% of quota"),
+    (Point, "at"): (1_200_000, "nb: point begins at: 100% of quota -> 120% of quota"),
     (Point, "pays"): (600_000, "nb: point at 100% of quota: 5,000.00 -> 6,000.00"),
-    (Step, "at"): (1_200_000, "nb: start of the milestone from 100% of quota: 100% of quota -> 120% of quota"),
+    (Step, "at"): (1_200_000, "nb: milestone begins at: 100% of quota -> 120% of quota"),
     (Step, "pays"): (360_000, "nb: milestone at 100% of quota: 3,500.00 -> 3,600.00"),
 }  # fmt: skip
 # Where a record of each class stands in the plan.
@@ -261,7 +261,7 @@ def test_a_lower_rate_is_called_a_decelerator():
 def test_a_moved_tier_with_another_rate_is_two_changes():
     new = with_component(PLAN, tiers=(TIERS[0], Tier(1_200_000, Rate(140_000), None, "slice")))
     assert told(PLAN, new) == [
-        "nb: start of the tier from 100% of quota: 100% of quota -> 120% of quota",
+        "nb: tier begins at: 100% of quota -> 120% of quota",
         "nb: accelerator above 120% of quota: 12% -> 14%",
     ]
 
