@@ -146,7 +146,17 @@ def test_server_stops_cleanly(start_server: Callable[..., Server], new_page: Cal
     log = server.log.read_text()
     assert "Traceback" not in log
     assert log.count("\n") == 1, log  # the one line with the address
-    assert not list((server.log.parent / "home" / "pg" / "data").glob("postmaster.pid"))
+    assert not (server.log.parent / "home" / "pg" / "data" / "postmaster.pid").exists()
+
+
+def test_impatient_ctrl_c(start_server: Callable[..., Server]) -> None:
+    server = start_server()
+    for _ in range(3):
+        server.process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+    assert server.process.wait(30) == 0
+    assert server.log.read_text().count("\n") <= 1
+    assert not (server.log.parent / "home" / "pg" / "data" / "postmaster.pid").exists()
 
 
 def test_port_in_use(server: Server, start_server: Callable[..., Server]) -> None:
