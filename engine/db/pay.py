@@ -96,12 +96,10 @@ def last_run_period(conn: sa.Connection) -> str | None:
     return found
 
 
-def closed_periods(conn: sa.Connection, kind: str, before: Period) -> list[str]:
-    """Names of the approved or paid periods of a kind that end before `before` starts, oldest first."""
-    query = sa.text("""
-        SELECT period FROM pay_periods WHERE kind = :kind AND status <> 'open' AND end_date <= :day ORDER BY start_date
-    """)
-    return list(conn.scalars(query, {"kind": kind, "day": before.first_day}))
+def closed_periods(conn: sa.Connection, kind: str) -> list[str]:
+    """Names of the approved or paid periods of a kind, oldest first."""
+    query = sa.text("SELECT period FROM pay_periods WHERE kind = :kind AND status <> 'open' ORDER BY start_date")
+    return list(conn.scalars(query, {"kind": kind}))
 
 
 def show_run(conn: sa.Connection, name: str, run_id: int) -> None:

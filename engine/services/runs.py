@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+import sqlalchemy as sa
+
 from engine import __version__
 from engine.analytics import inputs
 from engine.analytics.inputs import Inputs
@@ -39,8 +41,9 @@ def run_period(
 ) -> int:
     """Calculate the pay period for everyone on a plan with that kind of pay period; returns the run's id.
 
-    Everything closed up to the period's end is calculated anew.  The run keeps the period's own lines and, for
-    each closed period before it, what has changed since as adjustments; closed periods themselves never move.
+    Everything closed up to the period's end is calculated anew.  The run keeps the period's own lines; that of the
+    period right after the last closed one keeps, as adjustments, what has changed in closed periods since, once.
+    Closed periods themselves never move.
     Called again with the same `job_id`, it returns the run that is there.
 
     Needs "runs.start".  Raises ProblemsError when the data does not allow a calculation, QuotaPathError when the
@@ -54,10 +57,7 @@ def run_period(
         if job_id is not None and (kept := pay.run_of_job(conn, job_id)) is not None:
             return kept
         _refuse_closed(pay.pay_period(conn, wanted.name))
-        closed = pay.closed_periods(conn, wanted.kind, wanted)
-        before = _Before(
-            pay.last_entry(conn, wanted.kind), closed, pay.posted(conn, closed), pay.owed(conn, wanted.kind)
-        )
+        before = _before(conn, wanted)
         loaded = inputs.load(conn, wanted)
     if not any(plan.pay_period == wanted.kind for versions in loaded.book.plans.values() for plan in versions):
         raise QuotaPathError(
@@ -166,12 +166,31 @@ def _named(db: Database, loaded: Inputs, problems: Sequence[Problem]) -> Iterato
 
 @dataclass(frozen=True)
 class _Before:
-    """What stood before the run: the ledger's last entry, closed periods, and what was posted for them."""
+    """What stood before the run: the ledger's last entry, and the closed periods before it.
+
+    `adjusted` are those whose changes this run posts (all or none), with what was posted for them line by line, and
+    `owed` what all closed periods have come to for each person.
+    """
 
     ledger_seen: int
     closed: Sequence[str]
+    adjusted: Sequence[str]
     posted: Mapping[pay.PostedKey, tuple[int, int]]
     owed: Mapping[tuple[int, str], int]
+
+
+def _before(conn: sa.Connection, wanted: Period) -> _Before:
+    closed = pay.closed_periods(conn, wanted.kind)
+    earlier = [name for name in closed if parse_period(name).start < wanted.start]
+    # One open period posts the changes, else two open ones would show the same money twice.
+    adjusts = bool(closed) and parse_period(closed[-1]).next() == wanted
+    return _Before(
+        pay.last_entry(conn, wanted.kind),
+        earlier,
+        closed if adjusts else (),
+        pay.posted(conn, closed) if adjusts else {},
+        pay.owed(conn, wanted.kind) if adjusts else {},
+    )
 
 
 @dataclass
@@ -196,7 +215,7 @@ class _Outcome:
 
 def _outcome(wanted: Period, loaded: Inputs, result: Result, before: _Before) -> _Outcome:
     users = dict(zip(loaded.book.people, loaded.user_ids.tolist(), strict=True))
-    closed = set(before.closed)
+    adjusted = set(before.adjusted)
     digest = hashlib.sha256()
     outcome = _Outcome()
     now: dict[pay.PostedKey, _Now] = defaultdict(_Now)
@@ -206,7 +225,7 @@ def _outcome(wanted: Period, loaded: Inputs, result: Result, before: _Before) ->
         plan = result.plan(line)
         version_id = loaded.versions[line.plan][line.version]
         user_id, deal_id = users[line.person], int(line.deal) if line.deal else None
-        if line.period in closed:
+        if line.period in adjusted:
             entry = now[line.period, user_id, line.component, deal_id, plan.currency]
             entry.cents += line.cents
             entry.version_id = version_id
@@ -220,11 +239,11 @@ def _outcome(wanted: Period, loaded: Inputs, result: Result, before: _Before) ->
             versions.add(version_id)
             digest.update(json.dumps([line.person, line.deal, *row[2:], working], sort_keys=True).encode())
 
-    for adjusted in _adjustments(wanted, now, before.posted):
-        outcome.lines.append(adjusted)
-        earned[adjusted[0], adjusted[8]] += adjusted[7]
-        versions.add(adjusted[1])
-        digest.update(json.dumps(adjusted[2:], sort_keys=True).encode())
+    for change in _adjustments(wanted, now, before.posted):
+        outcome.lines.append(change)
+        earned[change[0], change[8]] += change[7]
+        versions.add(change[1])
+        digest.update(json.dumps(change[2:], sort_keys=True).encode())
 
     outcome.people = list(_people(wanted, loaded, result, before, users, earned))
     outcome.attainment = list(_attainment(wanted, result, users))
@@ -264,20 +283,21 @@ def _people(
     earned: Mapping[tuple[int, str], int],
 ) -> Iterator[tuple[int, str, int, int, int, int]]:
     """Per person: earned, drawn, draw balance and what is not payable yet, in cents."""
-    counted = {*before.closed, wanted.name}
+    posting, past = {*before.adjusted, wanted.name}, {*before.closed, wanted.name}
     currencies = _currencies(loaded)
     on_plan = _on_plan(wanted, loaded)
     due: dict[str, int] = defaultdict(int)
     deferred: dict[str, int] = defaultdict(int)
     balance: dict[str, int] = {}
     for row in result.pay:
-        if row.period in counted:
+        if row.period in posting:
             due[row.person] += row.paid
+        if row.period in past:
             deferred[row.person] += row.earned
         if row.period == wanted.name:
             balance[row.person] = row.draw_balance or 0
     for payment in result.payments:
-        if payment.period in counted:
+        if payment.period in past:
             deferred[payment.person] -= payment.cents
     for person, currency in sorted(currencies.items()):
         key = users[person], currency

@@ -215,6 +215,38 @@ def test_a_closed_period_never_moves_and_the_next_one_carries_the_difference(com
     assert late
 
 
+def test_two_open_periods_do_not_both_post_a_change(company: Company, pool: Pool) -> None:
+    ada = company.actors["ada"]
+    first = company.deal("D1", "ana", "2026-01-20", 60_000)
+    runs.run_period(company.db, pool, ada, "2026-01")
+    payouts.approve_period(company.db, ada, "2026-01")
+    company.change(first, amount=5_000_000)
+    for month in ("2026-02", "2026-03", "2026-02"):
+        runs.run_period(company.db, pool, ada, month)
+    assert (company.earned("ana", "2026-02"), company.earned("ana", "2026-03")) == (-80_000, 0)
+    payouts.approve_period(company.db, ada, "2026-02")
+    runs.run_period(company.db, pool, ada, "2026-03")
+    assert company.earned("ana", "2026-03") == 0
+    payouts.approve_period(company.db, ada, "2026-03")
+    assert company.balance("ana") == 400_000
+
+
+def test_a_skipped_period_can_follow_later(company: Company, pool: Pool) -> None:
+    ada = company.actors["ada"]
+    company.deal("D1", "ana", "2026-01-20", 10_000)
+    company.deal("D2", "ana", "2026-02-20", 20_000)
+    first = company.deal("D3", "ana", "2026-03-20", 40_000)
+    for month in ("2026-01", "2026-03"):
+        runs.run_period(company.db, pool, ada, month)
+        payouts.approve_period(company.db, ada, month)
+    company.change(first, amount=3_000_000)
+    runs.run_period(company.db, pool, ada, "2026-02")
+    assert company.earned("ana", "2026-02") == 160_000
+    payouts.approve_period(company.db, ada, "2026-02")
+    runs.run_period(company.db, pool, ada, "2026-04")
+    assert company.earned("ana", "2026-04") == -80_000
+
+
 def test_what_was_overpaid_lowers_the_next_payout(company: Company, pool: Pool) -> None:
     ada = company.actors["ada"]
     first = company.deal("D1", "ana", "2026-01-20", 10_000)
