@@ -43,7 +43,7 @@ def open_pages(actor: Actor) -> StreamlitPage:
         auth.no_access(actor)
 
     def home() -> None:
-        st.switch_page(st.session_state["pages"][HOME])
+        st.switch_page(st.session_state["pages"][HOME], query_params=st.query_params.to_dict())
 
     menu: dict[str, list[StreamlitPage]] = {"": [_root(home)]}
     st.session_state["pages"] = {}
