@@ -41,7 +41,7 @@ cases:  ## the worked examples, to the cent
 	$(PYTHON) -m engine cases tests/cases
 
 suite:  ## layers, properties, database, pages
-	$(PYTHON) -m pytest --ignore=tests/unit --ignore=tests/browser
+	$(PYTHON) -m pytest -n auto --ignore=tests/unit --ignore=tests/browser
 
 browser:  ## the journeys in Chromium
 	@if chromium --version >/dev/null 2>&1; then set -x; $(PYTHON) -m pytest tests/browser; \
