@@ -8,6 +8,10 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Cookie, Page, expect
 
+from engine.db.database import Database
+from engine.db.server import embedded_server
+from engine.services import setup
+from engine.services.setup import FirstAdmin
 from tests.browser.driving import PHONE, WIDE, Server, settle, shot, sign_in
 
 pytestmark = pytest.mark.browser
@@ -17,7 +21,13 @@ EMAIL, PASSWORD = "ann@example.com", "correct horse"
 
 @pytest.fixture(scope="module")
 def server(start_server: Callable[..., Server]) -> Server:
-    return start_server()
+    """A server whose first start is over: Ann is its admin."""
+    started = start_server()
+    with embedded_server(started.log.parent / "home") as url:
+        db = Database(url)
+        setup.create_first_admin(db, FirstAdmin("Acme", "USD", "Ann Admin", EMAIL, PASSWORD, PASSWORD))
+        db.close()
+    return started
 
 
 def menu(page: Page) -> None:
@@ -40,7 +50,10 @@ def status(page: Page, url: str, cookie: str) -> int:
     return page.request.get(url, headers={"Cookie": f"quotapath_session={cookie}"}).status
 
 
-def test_first_start_creates_the_admin_and_lets_in(server: Server, new_page: Callable[..., Page]) -> None:
+def test_first_start_creates_the_admin_and_lets_in(
+    start_server: Callable[..., Server], new_page: Callable[..., Page]
+) -> None:
+    server = start_server()
     page = new_page()
     page.goto(f"{server.url}/plans")
     settle(page)
