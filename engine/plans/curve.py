@@ -4,7 +4,7 @@ The curve is of one person who sells everything in one period (or, for kinds tha
 deal), with nothing else in the way: every deal matches, a gate on another component is open, no multiplier.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -13,6 +13,7 @@ from engine.calc.book import book_from_rows
 from engine.calc.calculate import calculate
 from engine.calc.model import MICRO, PPM, Assignment, Component, Deal, FieldValue, Number, Payable, Plan
 from engine.calc.payout import Quota, edge_ratio, is_money, needs_quota, unit
+from engine.calc.result import Line
 from engine.errors import ProblemsError
 
 NOMINAL = 100_000  # units of money, the quota where the plan has none
@@ -115,8 +116,7 @@ def walk(plan: Plan, component: Component) -> Walk:
         per_deal_min=component.per_deal_min if by_deal or counts else None,
         per_deal_max=component.per_deal_max if by_deal or counts else None,
     )
-    bare = replace(plan, components=(alone,), draw=None, clawback=None, payable=Payable())
-    return Walk(bare, alone, quota, by_deal and not counts, counts)
+    return Walk(plan, alone, quota, by_deal and not counts, counts)
 
 
 def curve(steps: Walk, points: int = 60) -> list[Point]:
@@ -166,7 +166,15 @@ def _deal(name: str, person: str, plan: Plan, component: Component, x: int) -> D
 def _lines(plan: Plan, people: Sequence[str], deals: Sequence[Deal]) -> dict[str, int]:
     """Cents by deal."""
     assigned = [Assignment(person, plan.name, prorate="none") for person in people]
-    result = calculate(book_from_rows({plan.name: (plan,)}, assigned, deals))
+    return {line.deal: line.cents for line in calculate_alone(plan, plan.components, assigned, deals) if line.deal}
+
+
+def calculate_alone(
+    plan: Plan, components: Sequence[Component], people: Sequence[Assignment], deals: Sequence[Deal]
+) -> Iterator[Line]:
+    """The lines of these deals under ``plan`` with other components; raises `ProblemsError`."""
+    only = replace(plan, components=tuple(components), draw=None, clawback=None, payable=Payable())
+    result = calculate(book_from_rows({plan.name: (only,)}, people, deals))
     if result.problems:
         raise ProblemsError(result.problems)
-    return {line.deal: line.cents for line in result.lines() if line.deal}
+    return result.lines()
