@@ -202,6 +202,7 @@ def cards(*cards: Card) -> None:
                 border=True,
                 chart_data=list(card.trend) if card.trend is not None else None,
                 chart_type="area",
+                height="stretch",
             )
 
 
