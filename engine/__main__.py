@@ -10,8 +10,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.errors import QuotaPathError
+
+if TYPE_CHECKING:
+    from engine.calc.model import Plan
 
 FAILED = 1
 UNUSABLE = 2  # what argparse exits with for wrong arguments, too
@@ -93,6 +97,56 @@ def _calc(options: argparse.Namespace) -> int:
     return 0
 
 
+def _lint_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("plan", type=Path, metavar="PLAN.toml", help="plan document")
+
+
+def _lint(options: argparse.Namespace) -> int:
+    """Tells a plan's problems, warnings and examples; fails for problems and for examples that do not come out."""
+    from engine.plans.examples import example_problems
+    from engine.plans.lint import lint
+
+    plan = _read_plan(options.plan)
+    if plan is None:
+        return FAILED
+    warnings, failures = lint(plan), example_problems(options.plan.read_text(encoding="utf-8-sig"))
+    for told in (*(f"warning: {each}" for each in warnings), *(f"FAILED {each}" for each in failures)):
+        print(told)
+    print(f"warnings: {len(warnings)}, figures of examples that failed: {len(failures)}")
+    return FAILED if failures else 0
+
+
+def _diff_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("old", type=Path, metavar="OLD.toml", help="the earlier version")
+    parser.add_argument("new", type=Path, metavar="NEW.toml", help="the later version")
+
+
+def _diff(options: argparse.Namespace) -> int:
+    """Tells what changes from one version to the other, one change a row; nothing where they mean the same."""
+    from engine.plans.diff import diff
+
+    old, new = _read_plan(options.old), _read_plan(options.new)
+    if old is None or new is None:
+        return FAILED
+    for change in diff(old, new):
+        print(change)
+    return 0
+
+
+def _read_plan(path: Path) -> "Plan | None":
+    """The plan of a file; None when it has problems, which are told."""
+    from engine.plans.document import read_plan
+
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise QuotaPathError(f"{path} cannot be read: {error}. Name a plan document, in UTF-8.") from error
+    plan, problems = read_plan(text)
+    for problem in problems:
+        print(f"{path}: {problem}", file=sys.stderr)
+    return plan
+
+
 def _demo(_options: argparse.Namespace) -> int:
     """Loads the demo company into the database of the settings; does nothing when it is there already."""
     from engine import settings
@@ -131,6 +185,10 @@ def _no_arguments(_parser: argparse.ArgumentParser) -> None:
 COMMANDS = (
     Command("cases", "run case files: examples that are tests", _cases_arguments, _cases),
     Command("calc", "calculate files without a database", _calc_arguments, _calc),
+    Command(
+        "lint", "warn about cliffs, dead tiers and the like in a plan, and run its examples", _lint_arguments, _lint
+    ),
+    Command("diff", "tell in words what changes between two versions of a plan", _diff_arguments, _diff),
     Command("demo", "load the demo company into an empty database", _no_arguments, _demo),
 )
 

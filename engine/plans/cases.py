@@ -77,7 +77,7 @@ def run_case(path: Path, calculate: Calculate) -> Outcome:
     except Exception as error:  # noqa: BLE001 - a case that strikes a bug of ours must not hide the others
         fault = f"A fault of the program, {type(error).__name__}: {error}."
         summary = Summary(problems=(Problem("", fault, "Report it with this case."),))
-    return Outcome(path, case, summary, tuple(_differences(case, summary)))
+    return Outcome(path, case, summary, tuple(differences(case, summary)))
 
 
 def calculate_case(case: Case, calculate: Calculate) -> Summary:
@@ -118,7 +118,8 @@ def _summary(case: Case, result: Result) -> Summary:
     return Summary(result.total, money, attainment, (), lines, result)
 
 
-def _differences(case: Case, summary: Summary) -> Iterator[Difference]:
+def differences(case: Case, summary: Summary) -> Iterator[Difference]:
+    """The figures that are not as the case expects; a name that the result lacks counts as 0."""
     expected = case.expected
     reported = [problem.path for problem in summary.problems]
     wanted = expected.problems or ()
@@ -187,7 +188,7 @@ def working(result: Result, lines: Iterable[Line], currency: str) -> Iterator[st
         yield from (f"  {text}" for text in explain(line, result.plan(line)).texts)
 
 
-def _made_of(difference: Difference, line: Line) -> bool:
+def made_of(difference: Difference, line: Line) -> bool:
     """Whether a line is part of the figure that differs."""
     person, _, rest = difference.name.partition("/")
     match difference.what:
@@ -220,6 +221,6 @@ def tell(outcome: Outcome, out: TextIO, explained: bool = False) -> None:
         lines = [
             line
             for line in outcome.summary.lines
-            if explained or any(_made_of(difference, line) for difference in outcome.differences)
+            if explained or any(made_of(difference, line) for difference in outcome.differences)
         ]
         out.writelines(f"    {text}\n" for text in working(outcome.summary.result, lines, outcome.case.currency))

@@ -40,6 +40,11 @@ PRORATIONS = ("days", "months", "none")
 
 PLAN_KEYS = (
     "plan", "effective_from", "currency", "pay_period", "rounding", "component", "draw", "clawback", "payable",
+    "example",
+)  # fmt: skip
+# An example is written in the words of a case; `engine.plans.examples` reads and runs it.
+EXAMPLE_KEYS = (
+    "name", "source", "as_of", "quota", "person", "plans", "assignment", "rate", "deal", "expect",
 )  # fmt: skip
 COMPONENT_KEYS = (
     "id", "label", "kind", "when", "window", "measure", "pays_on", "credit_from", "multipliers", "quota_period",
@@ -98,6 +103,9 @@ def _plan(reader: Reader, name: str) -> Plan:
             "component", "The plan has no component, so it would pay nothing to anybody.", "Add a [[component]]."
         )
     _across(reader.rows("component"), components)
+    for example in reader.rows("example"):
+        example.only(EXAMPLE_KEYS)
+        example.has("expect")
     return Plan(
         name=name or own_name,
         effective_from=reader.need("effective_from", as_day, 1),

@@ -78,8 +78,8 @@ def test_a_retroactive_lower_rate_pays_less_for_more():
     path, text = only(component(tiers(*rows, more="cap = { amount = 100000 }")))
     assert path == "component[0].tiers[1]"
     assert text == (
-        "Selling more pays less: 10,000.00 just below 100% of quota (100,000.00 of 100,000.00), then 8,000.00, and pay is "
-        "back there only at 125% of quota (124,999.94 of 100,000.00)."
+        "Selling more pays less: 10,000.00 just below 100% of quota (100,000.00 of 100,000.00), then 8,000.00, and "
+        "pay is back there only at 125% of quota (124,999.94 of 100,000.00)."
     )
 
 
