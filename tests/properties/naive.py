@@ -20,6 +20,7 @@ from engine.calc.model import (
     Condition,
     Day,
     Deal,
+    Draw,
     ExchangeRate,
     FieldValue,
     Number,
@@ -515,7 +516,7 @@ class Model:
 
     def final_attainment(self, person: str, version: Plan, rule: Component, period: Span) -> Fraction | None:
         """Of a component of sales, from all its credits in the period; None: not assigned in it."""
-        if not self.part_of_period_touched(person, version.name, period):
+        if not self.on_plan_in(person, version.name, period):
             return None
         quota = self.needed_quota(person, rule, version, period)
         x = Fraction(0)
@@ -536,7 +537,7 @@ class Model:
                 quota = self.needed_quota(person, its_rule, its_version, period)
         return x / quota
 
-    def part_of_period_touched(self, person: str, plan: str, period: Span) -> bool:
+    def on_plan_in(self, person: str, plan: str, period: Span) -> bool:
         """Whether the person is on the plan on some day of the period."""
         return any(
             (row.start or 0) < period.end.toordinal() and (row.end is None or period.first.toordinal() < row.end)
@@ -679,65 +680,106 @@ class Model:
             add(self.out.payments, (person, span_of(version.pay_period, months_later(day, months)).name), part)
 
     def draws(self) -> None:
-        """Earnings, what is paid of them, and the balance of the draw."""
+        """Earnings, what is paid of them, and the balance of the draw: one account for a person's pay periods."""
         for person in self.people:
-            for plan, versions in self.plans.items():
+            names = {row.plan for row in self.assignments if row.person == person and row.plan is not None}
+            for length in sorted({self.plans[name][0].pay_period for name in names}):
+                plans = [name for name in sorted(names) if self.plans[name][0].pay_period == length]
                 earnings: dict[str, int] = {}
                 for line in self.out.lines:
-                    if (line.person, line.plan) == (person, plan):
+                    if line.person == person and line.plan in plans:
                         earnings[line.period] = earnings.get(line.period, 0) + line.cents
                 paid = dict(earnings)
-                for period, cents, balance in self.draw(person, plan, versions, earnings):
+                for period, cents, balance in self.draw(person, plans, length, earnings):
                     paid[period] = cents
-                    if balance is not None:
-                        add(self.out.draw_balance, (person, period), balance)
+                    add(self.out.draw_balance, (person, period), balance)
                 for period, cents in earnings.items():
                     add(self.out.earned, (person, period), cents)
                 for period, cents in paid.items():
                     add(self.out.paid, (person, period), cents)
 
     def draw(
-        self, person: str, plan: str, versions: Sequence[Plan], earnings: Mapping[str, int]
-    ) -> Iterable[tuple[str, int, int | None]]:
-        """(pay period, paid, balance) of each pay period in which the draw runs."""
-        rows = [row for row in self.assignments if row.person == person and row.plan == plan]
-        if not rows or self.horizon is None or not any(version.draw for version in versions):
+        self, person: str, plans: Sequence[str], length: str, earnings: Mapping[str, int]
+    ) -> Iterable[tuple[str, int, int]]:
+        """(pay period, paid, balance) of each pay period.
+
+        Where the page is silent: after a change of plan the draw is that of the plan the person is last on in the pay
+        period, and the balance runs on.  Whoever is away for a whole pay period gets no draw in it, though it counts.
+        Where no draw runs any more, the last one's terms still repay its balance.
+        """
+        starts = {}  # the day each plan's draw begins
+        for plan in plans:
+            drawn = [version.effective_from for version in self.plans[plan] if version.draw is not None]
+            if drawn:
+                rows = [row for row in self.assignments if row.person == person and row.plan == plan]
+                starts[plan] = max(drawn[0], min(row.start or 0 for row in rows))
+        if not starts or self.horizon is None:
             return
-        start = max(versions[0].effective_from, min(row.start or 0 for row in rows))
-        last = self.horizon
-        if all(row.end is not None for row in rows):
-            last = min(last, max(row.end or 0 for row in rows) - 1)
-        balance = number = 0
-        period = span_of(versions[0].pay_period, date.fromordinal(start))
-        while period.first.toordinal() <= last:
-            version = self.version_on(plan, period.end.toordinal() - 1)
-            assert version is not None
-            draw = version.draw
+        terms: tuple[Draw, str] | None = None
+        balance = 0
+        last = date.fromordinal(self.horizon)
+        period = span_of(length, date.fromordinal(min(self.plans[plan][0].effective_from for plan in plans)))
+        while period.first <= last or any(name >= period.name for name in earnings):
+            number = None  # which of the draw's pay periods this is
+            running = self.running_draw(person, starts, length, period) if period.first <= last else None
+            if running is not None:
+                version, number = running
+                assert version.draw is not None
+                terms = version.draw, version.rounding
             earned = earnings.get(period.name, 0)
-            if draw is not None:
-                number += 1
-                over = draw.periods is not None and number > draw.periods
-                amount = 0 if over else draw.amount
-                if draw.kind == "non_recoverable":
-                    yield period.name, earned if over else max(earned, amount), balance
-                else:
-                    if earned <= amount:
-                        paid = earned if over else amount
-                        balance += paid - earned
-                    else:
-                        repaid = 0
-                        if number >= draw.recover_from:
-                            due = rounded((earned - amount) * Fraction(draw.recover, MILLION), version.rounding)
-                            repaid = min(balance, due)
-                        paid = earned - repaid
-                        balance -= repaid
-                    if draw.forgive_at_end and number == draw.periods:
-                        balance = 0
+            if terms is not None:
+                paid, balance = pay_of_draw(*terms, number, earned, balance)
+                if number is not None or period.name in earnings:
                     yield period.name, paid, balance
-            period = span_of(version.pay_period, period.end)
+            period = span_of(length, period.end)
+
+    def running_draw(
+        self, person: str, starts: Mapping[str, int], length: str, period: Span
+    ) -> tuple[Plan, int] | None:
+        """The version whose draw runs in this pay period, and which of the draw's pay periods it is (1 = the first)."""
+        rows = [
+            row
+            for row in self.assignments
+            if row.person == person
+            and row.plan is not None
+            and (row.start or 0) < period.end.toordinal()
+            and (row.end is None or period.first.toordinal() < row.end)
+        ]
+        plan = max(rows, key=lambda row: row.start or 0).plan if rows else None
+        if plan is None or plan not in starts or starts[plan] >= period.end.toordinal():
+            return None
+        version = self.version_on(plan, period.end.toordinal() - 1)
+        assert version is not None
+        if version.draw is None:
+            return None
+        number, counted = 1, span_of(length, date.fromordinal(starts[plan]))
+        while counted != period:
+            number, counted = number + 1, span_of(length, counted.end)
+        return version, number
 
 
 # --- the rules that need nothing but numbers -------------------------------------------------------
+
+
+def pay_of_draw(draw: Draw, rounding: str, number: int | None, earned: int, balance: int) -> tuple[int, int]:
+    """What is paid in the draw's pay period of that number (None: it does not run), and the balance after it."""
+    runs = number is not None and (draw.periods is None or number <= draw.periods)
+    amount = draw.amount if runs else 0
+    if draw.kind == "non_recoverable":
+        paid = max(earned, amount) if runs else earned
+    elif earned <= amount:
+        paid = amount if runs else earned
+        balance += paid - earned
+    else:
+        repaid = 0
+        if number is None or number >= draw.recover_from:
+            due = rounded((earned - amount) * Fraction(draw.recover, MILLION), rounding)
+            repaid = min(balance, due)
+        paid = earned - repaid
+        balance -= repaid
+    if draw.forgive_at_end and number is not None and number == draw.periods:
+        balance = 0
+    return paid, balance
 
 
 def component_of(version: Plan, name: str) -> Component | None:
@@ -754,7 +796,7 @@ def over_tiers(
 ) -> Fraction:
     """What credits earn over tiers of (from, pay for one, whether it applies to everything).
 
-    The history is (credit, base) of each deal in order.  A deal's base is shared over the tiers in proportion to its credit in
+    The history is (credit, base) of each deal in order.  A base is shared over the tiers in proportion to the credit in
     each; a deal without credit goes to the tier where x stands.  Then the highest reached tier that applies to
     everything pays for all of the base up to its end, the tiers above for their own.
     """
