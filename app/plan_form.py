@@ -15,9 +15,10 @@ from app import widgets
 from app.navigation import ROOT
 from app.plan_fields import FORM_KINDS, component_fields, kind_label, plan_fields
 from app.plan_rows import new_component, written
+from engine.calc.model import Plan
 from engine.errors import Problem, QuotaPathError
 from engine.plans.canonical import to_toml
-from engine.plans.document import parse_plan
+from engine.plans.document import read_plan
 from engine.plans.reader import load_toml
 from engine.services import plans
 
@@ -74,8 +75,11 @@ def _read(text: str) -> tuple[dict[str, Any] | None, str]:
     return document, ""
 
 
-def edit(key: str, document: str, check: Callable[[str], list[Problem]]) -> Edited:
-    """Draw the editor of the draft `key` that is saved as `document`; `check` says what is wrong with a text."""
+def edit(key: str, document: str, check: Callable[[str], list[Problem]], review: Callable[[str, Plan], None]) -> Edited:
+    """Draw the editor of the draft `key` that is saved as `document`; `check` says what is wrong with a text.
+
+    `review` draws what else there is to say about a text that is a plan.
+    """
     if key not in st.session_state:
         table, refusal = _read(document)
         st.session_state[key] = _Editor(document, document, table, table, refusal, _next_generation())
@@ -91,8 +95,10 @@ def edit(key: str, document: str, check: Callable[[str], list[Problem]]) -> Edit
                 st.error(_listed(own, f"component[{index}]."))
     with right:
         _beside(editor, key, problems)
-        if not problems:
-            _try(editor, key)
+        plan, _ = read_plan(editor.text)
+        if plan is not None:
+            review(editor.text, plan)
+            _try(plan, key)
     return Edited(editor.text, problems, editor.began_from)
 
 
@@ -141,9 +147,8 @@ def _beside(editor: _Editor, key: str, problems: list[Problem]) -> None:
 # --- what a deal would earn ------------------------------------------------------------------------
 
 
-def _try(editor: _Editor, key: str) -> None:
+def _try(plan: Plan, key: str) -> None:
     """A deal through the draft as it stands."""
-    plan = parse_plan(editor.text)
     with st.container(border=True, key="plan_try"):
         st.markdown("**Try a deal**")
         first, second, third = st.columns(3)

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import pandas as pd
 import streamlit as st
 
-from app import auth, plan_form, plan_words, state, widgets
+from app import auth, plan_form, plan_tools_view, plan_words, state, widgets
 from app.actions import attempt
 from app.widgets import date_column, number_column, text_column
 from engine.db.plans import Assigned, PlanSummary, Version
@@ -127,7 +127,9 @@ def _read_rules(detail: PlanDetail) -> None:
     later = [each.effective_from for each in detail.versions if each.effective_from > version.effective_from]
     until = f" until {later[0] - timedelta(days=1)}" if later else ""
     st.caption(f"The version in force from {version.effective_from}{until}.")
-    plan_words.show_plan(parse_plan(version.document, detail.name))
+    plan = parse_plan(version.document, detail.name)
+    plan_words.show_plan(plan)
+    plan_tools_view.curves(plan, "version")
     with st.expander("The plan as text (TOML)", icon=":material/code:"):
         st.code(version.document, language="toml")
 
@@ -136,7 +138,12 @@ def _edit_draft(actor: Actor, detail: PlanDetail) -> None:
     assert detail.draft is not None  # noqa: S101 - the caller looked
     saved, key = detail.draft.document, f"draft_{detail.draft.version_id}"
     title = st.text_input("Plan name", detail.title, key=f"{key}_title", max_chars=200)
-    edited = plan_form.edit(key, saved, lambda text: plans.draft_problems(detail.name, text, detail.versions))
+    edited = plan_form.edit(
+        key,
+        saved,
+        lambda text: plans.draft_problems(detail.name, text, detail.versions),
+        plan_tools_view.review(actor, detail.name, detail.versions),
+    )
     if edited.began_from != saved:
         st.warning("Someone else saved this draft meanwhile. What you have here can no longer be saved.")
         st.button("Load the saved draft", on_click=plan_form.forget, args=(key,))
@@ -371,5 +378,10 @@ def _versions(detail: PlanDetail) -> None:
         select=True,
     )
     version = newest_first[chosen or 0]
+    place = detail.versions.index(version)
+    if place:
+        with st.container(border=True, key="version_changes"):
+            st.caption(f"What changed from the version of {detail.versions[place - 1].effective_from}")
+            plan_tools_view.changes(plans.version_changes(detail.name, detail.versions)[place])
     st.caption(f"The version in force from {version.effective_from}")
     st.code(version.document, language="toml")

@@ -271,14 +271,14 @@ def _field(name: str, column: pa.ChunkedArray) -> Field:
     texts, codes = _coded(column)
     if name in _TEXT_FIELDS:
         return Field(_array(codes), tuple(texts))
-    values = [_extra(name, text) for text in texts]
+    values = [extra_value(name, text) for text in texts]
     if values and all(isinstance(value, Number) for value in values):
         numbers = np.array([value.micro for value in values if isinstance(value, Number)], dtype=np.int64)
         return Field(_array(np.where(codes == NONE, NONE, numbers[codes])))
     return Field(_array(codes), tuple(values))
 
 
-def _extra(name: str, written: str) -> FieldValue:
+def extra_value(name: str, written: str) -> FieldValue:
     """The value of an extra field, kept as JSON: a number exactly, a text that is a date as a day."""
     value = json.loads(written, parse_float=Decimal)
     if isinstance(value, int | Decimal) and not isinstance(value, bool):

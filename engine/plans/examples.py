@@ -3,11 +3,14 @@
 An example is a case (`engine.plans.casefile`) whose plan is the document that it stands in, and shorter:
 without people there is one, called "rep"; ``quota`` may be one figure for everybody; a deal without an
 owner is the first person's, one without an id is called D1, D2, ..., one without a close date closes on the
-plan's first day.
+plan's first day.  An example asks what the rules pay, not from when: a plan that starts after a deal of it is taken to
+start with that deal, so that the next version keeps its examples.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from engine.calc.calculate import calculate
@@ -15,7 +18,7 @@ from engine.calc.explain import Explanation, explain
 from engine.errors import Problem, QuotaPathError
 from engine.plans.casefile import read_case
 from engine.plans.cases import Calculate, Difference, Summary, calculate_case, differences, made_of, working
-from engine.plans.reader import load_toml
+from engine.plans.reader import as_day, load_toml
 
 REP = "rep"
 LONGEST_WORKING = 12  # lines whose working is shown with a figure that differs
@@ -77,7 +80,9 @@ def _case(example: Mapping[str, Any], plan: Mapping[str, Any], name: str) -> dic
     case["person"] = people
     deals = example.get("deal", [])
     if isinstance(deals, list):
-        case["deal"] = list(_deals(deals, first, plan))
+        start = date.fromordinal(min(_days([plan, *deals])))
+        plan = {**plan, "effective_from": start}
+        case["deal"] = list(_deals(deals, first, start))
     if "plans" in example:  # somebody is on no plan
         case["plans_doc"] = {name or plan["plan"]: plan}
     else:
@@ -85,12 +90,20 @@ def _case(example: Mapping[str, Any], plan: Mapping[str, Any], name: str) -> dic
     return case
 
 
-def _deals(deals: list[Any], owner: Any, plan: Mapping[str, Any]) -> Iterator[Any]:
+def _days(tables: Iterable[Any]) -> Iterator[int]:
+    """The days on which the plan starts and deals close, as far as they can be read."""
+    for table in tables:
+        day = (table.get("effective_from") or table.get("close_date")) if isinstance(table, Mapping) else None
+        with suppress(QuotaPathError):
+            yield as_day(day)
+
+
+def _deals(deals: Iterable[Any], owner: Any, start: date) -> Iterator[Any]:
     for place, deal in enumerate(deals):
         if not isinstance(deal, Mapping):
             yield deal
             continue
-        said = {"id": f"D{place + 1}", "close_date": plan["effective_from"]}
+        said = {"id": f"D{place + 1}", "close_date": start}
         if "credits" not in deal:
             said["owner"] = owner
         yield {**said, **deal}

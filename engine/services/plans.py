@@ -7,6 +7,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from engine.analytics.field_values import field_values
 from engine.calc.book import book_from_rows
 from engine.calc.calculate import calculate
 from engine.calc.model import PPM, Assignment, Deal, FieldValue, Number, Plan, QuotaRow
@@ -16,7 +17,10 @@ from engine.db.plans import Assigned, Draft, PlanSummary, Version
 from engine.errors import Problem, ProblemsError, QuotaPathError
 from engine.money import parse_money, parse_number
 from engine.plans.canonical import plan_hash, to_toml
+from engine.plans.diff import Change, diff
 from engine.plans.document import PRORATIONS, parse_plan, read_plan
+from engine.plans.examples import Example, example_problems, run_examples
+from engine.plans.lint import lint
 from engine.plans.reader import load_toml
 from engine.plans.versions import read_versions
 from engine.services import access
@@ -110,7 +114,41 @@ def draft_problems(name: str, document: str, versions: Sequence[Version]) -> lis
                 f"Choose a day after {last}; published versions never change.",
             )
         )
+    if plan is not None:
+        problems += example_problems(table, name)
     return problems
+
+
+@dataclass(frozen=True)
+class Review:
+    """What to look at before a document is published, beside its problems.
+
+    `warnings` never keep it from being published, a failing example does; `changes` are those from the
+    version before, which starts on `since` (None: this is the first).
+    """
+
+    warnings: tuple[Problem, ...]
+    examples: tuple[Example, ...]
+    since: date | None
+    changes: tuple[Change, ...]
+
+
+def review_draft(db: Database, actor: Actor, name: str, document: str, versions: Sequence[Version]) -> Review:
+    """A document of the plan `name` that parses, looked at with the company's deals and its published versions."""
+    access.require(actor, "plans.edit")
+    plan = parse_plan(document, name)
+    fields = {condition.field for component in plan.components for condition in component.when}
+    with db.read() as conn:
+        known = field_values(conn, sorted(fields))
+    changes = diff(parse_plan(versions[-1].document, name), plan) if versions else ()
+    since = versions[-1].effective_from if versions else None
+    return Review(tuple(lint(plan, known)), run_examples(document, name), since, changes)
+
+
+def version_changes(name: str, versions: Sequence[Version]) -> tuple[tuple[Change, ...], ...]:
+    """For each version, in their order, what changes from the one before; nothing for the first."""
+    read = [parse_plan(version.document, name) for version in versions]
+    return tuple(diff(before, after) if before else () for before, after in zip([None, *read], read, strict=False))
 
 
 # Fields that a deal which is only tried has anyway.

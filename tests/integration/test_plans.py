@@ -322,3 +322,75 @@ def test_a_tried_deal_without_a_quota_is_told():
     )
     with pytest.raises(ProblemsError, match="quota"):
         plans.preview_deal(plan, "100", "", "", {})
+
+
+# --- review of a draft -----------------------------------------------------------------------------
+
+EXAMPLE = '\n[[example]]\nname = "The letter"\ndeal = [{ amount = 1000, type = "New" }]\nexpect = { total = TOTAL }\n'
+
+
+def test_a_plan_is_published_only_when_its_examples_come_out(db, admin, plan):
+    seen = detail(db, admin, plan).draft.document
+    wrong = seen + EXAMPLE.replace("TOTAL", "110")
+    plans.save_draft(db, admin, plan, wrong, seen)
+    with pytest.raises(ProblemsError) as caught:
+        plans.publish_plan(db, admin, plan, wrong)
+    (problem,) = caught.value.problems
+    assert problem.path == "example[0].expect.total"
+    assert "1,000.00 in" in problem.message or "1,000.00 x 10%" in problem.message
+    assert detail(db, admin, plan).versions == ()
+    right = seen + EXAMPLE.replace("TOTAL", "100")
+    plans.save_draft(db, admin, plan, right, wrong)
+    plans.publish_plan(db, admin, plan, right)
+    plans.new_draft(db, admin, plan, date(2026, 7, 1))
+    versions = detail(db, admin, plan).versions
+    assert plans.draft_problems("ae-2026", detail(db, admin, plan).draft.document, versions) == []
+
+
+def test_a_review_looks_at_the_companys_deals_the_examples_and_the_version_before(db, admin, plan):
+    with db.write() as conn:
+        stage = conn.execute(sa.text("SELECT id FROM pipeline_stages WHERE outcome = 'won'")).scalar_one()
+        conn.execute(
+            sa.text("""
+                INSERT INTO deals (source, external_id, name, owner_id, stage_id, currency, close_date, type, extra)
+                SELECT 'csv', n, n, :owner, :stage, 'EUR', '2026-01-05', type, CAST(extra AS jsonb)
+                  FROM (VALUES ('1', 'New', '{"region": "EMEA"}'), ('2', '', '{}'), ('3', 'New', '{"region": "US"}'))
+                    AS d(n, type, extra)
+            """),
+            {"owner": admin.user_id, "stage": stage},
+        )
+    published(db, admin, plan)
+    plans.new_draft(db, admin, plan, date(2026, 7, 1))
+    found = detail(db, admin, plan)
+    document = found.draft.document.replace('rate = "3%"', 'rate = "4%"').replace(
+        'when = { type = { not = "Renewal" } }', 'when = { type = "New", region = "EMEA" }'
+    )
+    review = plans.review_draft(db, admin, "ae-2026", document + EXAMPLE.replace("TOTAL", "0"), found.versions)
+    assert {(each.path, each.message) for each in review.warnings} >= {
+        ("component[1].when", 'No deal of the company is such that type is "Renewal".'),
+        ("component", 'Deals with region "US"; with no region; with no type match no component and pay nothing.'),
+    }
+    assert [example.passes for example in review.examples] == [True]
+    assert review.since == NEW_YEAR
+    assert [str(change) for change in review.changes] == [
+        "in force from: 2026-01-01 -> 2026-07-01",
+        'new-business: deals: type is not "Renewal" -> region is "EMEA" and type is "New"',
+        "renewals: rate: 3% -> 4%",
+    ]
+    with pytest.raises(Forbidden):
+        plans.review_draft(db, Actor(user(db, "mia"), "manager", "Mia"), "ae-2026", document, found.versions)
+
+
+def test_each_version_knows_what_it_changed(db, admin, plan):
+    published(db, admin, plan)
+    plans.new_draft(db, admin, plan, date(2026, 7, 1))
+    seen = detail(db, admin, plan).draft.document
+    plans.save_draft(db, admin, plan, seen.replace('rate = "3%"', 'rate = "4%"'), seen)
+    published(db, admin, plan)
+    first, second = plans.version_changes("ae-2026", detail(db, admin, plan).versions)
+    assert first == ()
+    assert [str(change) for change in second] == [
+        "in force from: 2026-01-01 -> 2026-07-01",
+        "renewals: rate: 3% -> 4%",
+    ]
+    assert plans.version_changes("ae-2026", ()) == ()

@@ -4,7 +4,7 @@ import pytest
 
 from engine.__main__ import main
 from engine.plans.canonical import plan_hash, to_toml
-from engine.plans.document import parse_plan, read_plan
+from engine.plans.document import read_plan
 from engine.plans.examples import example_problems, run_examples
 from engine.plans.reader import load_toml
 
@@ -57,7 +57,7 @@ def test_a_figure_that_does_not_come_out_is_told_with_its_working():
         (("amount = 60000 }", "amount = 60000.001 }"), "example[0].deal[0].amount"),
         (("amount = 60000 }", 'owner = "bo", amount = 60000 }'), "example[0].deal[0].owner"),
         (("total = 11600", "sum = 11600"), "example[0].expect.sum"),
-        (("close_date = 2026-02-11", "close_date = 2025-02-11"), "example[0].deal[1].close_date"),
+        (("close_date = 2026-02-11", "close_date = 20260211"), "example[0].deal[1].close_date"),
     ],
 )
 def test_what_is_wrong_with_an_example_has_its_path(change, path):
@@ -112,10 +112,10 @@ def test_an_example_must_expect_something_and_be_a_table():
     assert [each.path for each in read_plan("example = 3\n" + PLAN)[1]] == ["example"]
 
 
-def test_the_versions_before_do_not_matter_to_an_example():
+def test_the_next_version_keeps_its_examples():
+    assert paths(LETTER) == []
     later = PLAN.replace("2026-01-01", "2027-01-01")
-    assert parse_plan(later + LETTER.replace("2026", "2027"))
-    assert example_problems(later + LETTER.replace("2026", "2027")) == []
+    assert example_problems(later + LETTER) == []
 
 
 # --- the commands ----------------------------------------------------------------------------------
