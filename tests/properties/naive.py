@@ -133,6 +133,8 @@ class Outcome:
     paid: dict[tuple[str, str], int] = field(default_factory=dict)
     draw_balance: dict[tuple[str, str], int] = field(default_factory=dict)
     payments: dict[tuple[str, str], int] = field(default_factory=dict)
+    # The running total at the end of a quota period, before rounding and limits; keys as of attainment.
+    totals: dict[tuple[str, str, str, str], Fraction] = field(default_factory=dict)
 
 
 # --- what is kept on the way -----------------------------------------------------------------------
@@ -432,6 +434,8 @@ class Model:
         x = added(each.credit for each in history)
         if rule.kind == "quota":
             tiers = self.tiers(person, rule, version, period)
+            if rule.pays_on == rule.measure and not rule.multipliers:
+                return over_tiers(tiers, [(x, x)])  # a function of x alone
             return over_tiers(tiers, [(each.credit, each.base) for each in history])
         if rule.kind == "curve" and rule.per == "period":
             return on_curve(self.points(person, rule, version, period), x, rule.beyond == "extend")
@@ -588,7 +592,9 @@ class Model:
         account.credits.append(credit)
 
         before = account.paid
-        running = rounded(self.running_total(account), version.rounding)
+        total = self.running_total(account)
+        self.out.totals[person, version.name, rule.id, period.name] = total
+        running = rounded(total, version.rounding)
         line = running - account.running
         account.running = running
         if line > 0 and rule.per_deal_min is not None:
