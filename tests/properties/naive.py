@@ -254,6 +254,11 @@ class Model:
             raise RefusedError(f"deal[{self.place[deal.id]}].{name}")
         return Fraction(value.micro, MILLION)
 
+    def has(self, deal: Deal, name: str) -> bool:
+        """Whether the deal has this number."""
+        known = {"count": 1, "amount": deal.amount, "margin": deal.margin}
+        return (known[name] if name in known else deal.fields.get(name)) is not None
+
     def converted(self, deal: Deal, cents: int, version: Plan) -> int:
         """At the latest rate on or before the close date."""
         if deal.currency is None or deal.currency == version.currency:
@@ -381,12 +386,14 @@ class Model:
                 return None
             share = Fraction(sum(shares.values()), MILLION)
             period = span_of(rule.quota_period, date.fromordinal(day))
-            if rule.kind == "flat" and self.quota(person, rule, version, period) is None:
-                # A fixed amount without a quota looks at no number of the deal.
-                return Credit(version, deal, Fraction(0), Fraction(0), share, Fraction(0), Fraction(0))
-            whole, whole_base = self.whole(deal, rule.measure, version), self.whole(deal, rule.pays_on, version)
-            value = self.part(deal, rule.measure, version, set(shares))
-            base = self.part(deal, rule.pays_on, version, set(shares))
+            # A fixed amount without a quota needs no number of the deal: a missing one counts 0.
+            optional = rule.kind == "flat" and self.quota(person, rule, version, period) is None
+            numbers = []
+            for name in (rule.measure, rule.pays_on):
+                missing = optional and not self.has(deal, name)
+                numbers.append(Fraction(0) if missing else self.whole(deal, name, version))
+                numbers.append(Fraction(0) if missing else self.part(deal, name, version, set(shares)))
+            whole, value, whole_base, base = numbers
         for multiplier in rule.multipliers:
             if self.matches(deal, multiplier.when, version):
                 value *= Fraction(multiplier.factor, MILLION)

@@ -169,7 +169,7 @@ def _fixed(choose: Chooser, name: str, pay_period: str, leads: bool) -> Fixed:
     measures = ("amount", "amount", "amount", "margin", "quantity", "count", "seats") + (("commission",) * 5) * leads
     measure = choose.one(measures)
     pays_on = measure
-    if measure != "commission" and choose.chance(20):
+    if measure != "commission" and choose.chance(30):
         pays_on = choose.one(("amount", "margin"))
     return Fixed(name, choose.one((pay_period, *PERIODS)), measure, pays_on)
 
