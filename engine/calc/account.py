@@ -7,6 +7,7 @@ of two rounded, limited running totals.
 
 from array import array
 from bisect import bisect_left
+from copy import copy
 from fractions import Fraction
 from math import gcd
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -25,7 +26,7 @@ from engine.calc.payout import (
     slope,
     tier_slopes,
 )
-from engine.calc.result import LINE_COLUMNS, MORE_COLUMNS, Block
+from engine.calc.result import CARRY, EARNED, LINE_COLUMNS, MORE_COLUMNS, Blocks, Row, Terms, period_code
 from engine.errors import given
 from engine.money import round_ratio
 from engine.periods import Period, period_of
@@ -39,23 +40,37 @@ MONEY = "money"  # money shared over the tiers that its credit falls in
 
 
 class Lines:
-    """Lines being written: columns of ints, cut into blocks."""
+    """Lines being written: columns of ints, cut into blocks.
 
-    def __init__(self) -> None:
-        self.blocks: List[Block] = []
+    With ``brief`` nobody will read the lines: where pay is a function of credit, a block is one line.
+    """
+
+    def __init__(self, brief: bool = False) -> None:
+        self.brief = brief
+        self.rows: List[Row] = []
+        self.terms: Dict[Terms, int] = {}  # each with its place, in order
         self.columns = {name: array("q") for name in LINE_COLUMNS + MORE_COLUMNS}
         self.deal, self.cents = self.columns["deal"], self.columns["cents"]
         self.credit, self.running = self.columns["credit"], self.columns["running"]
         self.limited = self.columns["limited"]
         self.size = 0  # lines written; the first four columns may have room for more
 
+    @property
+    def blocks(self) -> Blocks:
+        """The blocks as they are sent."""
+        return Blocks(list(self.terms), array("q", [number for row in self.rows for number in row]))
+
+    def term(self, terms: Terms) -> int:
+        """The place of these terms."""
+        return self.terms.setdefault(terms, len(self.terms))
+
     def room(self, count: int) -> None:
         """Make sure of room for ``count`` more lines; growing by half as much again is cheap on PyPy."""
         short = self.size + count - len(self.deal)
         if short > 0:
-            more = bytes(8 * max(short, len(self.deal) // 2, 1024))
+            more = array("q", [0]) * max(short, len(self.deal) // 2, 1024)
             for column in (self.deal, self.cents, self.credit, self.running):
-                column.frombytes(more)
+                column.extend(more)
 
     def append(self, deal: int, cents: int, credit: int, running: int) -> None:
         """Write one line."""
@@ -74,9 +89,12 @@ class Lines:
         self.trim()
         other.trim()
         first, more = self.size, len(self.limited)
-        for block in other.blocks:
-            self.blocks.append(
-                block._replace(first=block.first + first, more=block.more + more if block.more >= 0 else -1)
+        places = [self.term(terms) for terms in other.terms]
+        for row in other.rows:
+            self.rows.append(
+                row._replace(
+                    terms=places[row.terms], first=row.first + first, more=row.more + more if row.more >= 0 else -1
+                )
             )
         for name, column in self.columns.items():
             column.extend(other.columns[name])
@@ -88,15 +106,6 @@ class Gated(NamedTuple):
 
     credit: Fraction
     quota: Fraction
-
-
-class Closed(NamedTuple):
-    """A quota period's end: credit in parts, and the quota of the version that took the last one."""
-
-    period: Period
-    credit: int
-    scale: int
-    quota: Optional[Quota]
 
 
 def own_money(component: Component) -> bool:
@@ -115,8 +124,8 @@ def mode(component: Component) -> str:
     return DEALS
 
 
-class Stretch:
-    """One version's part of a quota period, and its pay so far: number / denominator + rest, exact."""
+class Rule:
+    """A component version under one quota and gate: what every quota period that has both begins with."""
 
     def __init__(
         self,
@@ -124,20 +133,14 @@ class Stretch:
         version: int,
         component: Component,
         quota: Optional[Quota],
+        factor: Fraction,
         scale: int,
-        credit: int,
+        money_scale: int,
         gate: Optional[Gated],
     ) -> None:
         self.plan, self.version, self.component, self.quota = plan, version, component, quota
+        self.factor = factor  # the part of the period that counts
         self.mode = mode(component)
-        self.credit = credit  # credit at which it began
-        self.payout: Optional[Payout] = None
-        self.tiers: Optional[Tiers] = None
-        self.factor = WHOLE  # the part of the period that counts
-        self.rate = ZERO
-        self.number, self.denominator, self.rest = 0, 1, ZERO
-        # What its function gives where it began, if another version came first.
-        self.before, self.before_rest = 0, ZERO
         self.gate = gate
         self.open = True  # its gate on another component
         self.gate_at = LOWEST  # credit from which its own gate is open
@@ -148,12 +151,59 @@ class Stretch:
             self.gate_at = -(-at.numerator // at.denominator)
         self.limits = component.per_deal_min is not None or component.per_deal_max is not None
         self.cap = component.cap.amount if component.cap is not None else HIGHEST
+        self.half_even = plan.rounding == "half_even"
+        self.payout: Optional[Payout] = None
+        self.tiers: Optional[Tiers] = None
+        self.rate = ZERO
+        self.number = -1  # the place of its terms among the lines' own
+        currency = plan.currency
+        if self.mode == MONEY:
+            self.tiers = Tiers(component, quota, scale, money_scale, currency)
+            self.denominator = self.tiers.denominator
+        elif self.mode == FUNCTION:
+            self.payout = compile_payout(component, quota, scale, currency, factor)
+            self.denominator = self.payout.denominator
+        elif component.kind == "flat":
+            self.denominator = PPM
+        elif component.kind == "percentage":
+            self.rate = slope(given(component.rate), component, quota, currency) / money_scale
+            self.denominator = self.rate.denominator
+        elif component.kind == "tiered" and own_money(component):
+            self.tiers = Tiers(component, quota, 1, 1, currency)
+            self.denominator = self.tiers.denominator * PPM
+        else:
+            self.payout = compile_payout(component, quota, 1, currency, factor)
+            self.denominator = self.payout.denominator * PPM
+        self.terms = Terms(
+            plan.name,
+            version,
+            component.id,
+            scale,
+            money_scale,
+            quota=ratio(quota.prorated) if quota is not None else None,
+            quota_whole=ratio(quota.whole) if quota is not None else None,
+            quota_factor=ratio(factor),
+            quota_from=quota.source if quota is not None else "",
+            gate=ratio(gate.credit / gate.quota) if gate is not None else None,
+        )
+
+
+class Stretch:
+    """One version's part of a quota period, and its pay so far: number / denominator + rest, exact."""
+
+    def __init__(self, rule: Rule, credit: int) -> None:
+        self.rule = rule
+        self.credit = credit  # credit at which it began
+        self.tiers = rule.tiers.fresh() if rule.tiers is not None else None
+        self.number, self.rest = 0, ZERO
+        # What its function gives where it began, if another version came first.
+        self.before, self.before_rest = 0, ZERO
 
     def total(self, x: int) -> Fraction:
         """Its part of the running total when credit stands at x: all of it, or nothing below its gate."""
-        if not self.open or x < self.gate_at:
+        if not self.rule.open or x < self.rule.gate_at:
             return ZERO
-        return Fraction(self.number, self.denominator) + self.rest
+        return Fraction(self.number, self.rule.denominator) + self.rest
 
 
 class Tiers:
@@ -171,6 +221,12 @@ class Tiers:
             self.denominator = self.denominator * rate.denominator // gcd(self.denominator, rate.denominator)
         self.slopes = [rate.numerator * (self.denominator // rate.denominator) for rate in slopes]
         self.clear()
+
+    def fresh(self) -> "Tiers":
+        """The same tiers, with no money in them."""
+        other = copy(self)
+        other.clear()
+        return other
 
     def clear(self) -> None:
         """Forget all money."""
@@ -219,8 +275,9 @@ class Tiers:
 class Account:
     """One person's component over all quota periods.
 
-    ``gate`` answers for a gate's component and a day: its attainment at the end of the quota period that
-    holds the day, or None when the person is not assigned in it.
+    ``quota_of`` gives a version's quota in a period (the same object for the same quota), ``gate`` answers
+    for a gate's component and a day: its attainment at the end of the quota period that holds the day, or
+    None when the person is not assigned in it.
     """
 
     def __init__(
@@ -229,26 +286,26 @@ class Account:
         plans: Sequence[Plan],
         components: Sequence[Optional[Component]],
         scale: int,
-        quota_of: Callable[[Plan, Component, Period], Optional[Quota]],
+        quota_of: Callable[[int, Period], Optional[Quota]],
         factor_of: Callable[[Plan, Period], Fraction],
         gate: Callable[[str, int], Optional[Gated]],
         lines: Lines,
-        payouts: Dict[object, Payout],
     ) -> None:
         self.person, self.plans, self.components, self.scale = person, plans, components, scale
         self.quota_of, self.factor_of, self.gate = quota_of, factor_of, gate
-        self.lines, self.payouts = lines, payouts
-        self.closed: List[Closed] = []
+        self.lines = lines
         self.missing_quota: Optional[int] = None  # the version that needs a quota and has none
         self.period: Optional[Period] = None
         self.stretch: Optional[Stretch] = None
+        self.rule: Optional[Rule] = None  # of the last stretch; the next one is often the same
         self.earlier: List[Stretch] = []
         modes = [mode(component) for component in components if component is not None]
         self.keeps = len(modes) > 1 and MONEY in modes
         self.history: List[Tuple[int, int, int]] = []  # (x before, x after, money), for later versions
         self.last: Optional[Component] = None  # whose cap decides what is carried out of the period
         self.x = self.running = self.limited = self.paid = self.excess = 0
-        self.pending: Optional[Block] = None
+        self.pending: Optional[Tuple[Tuple[int, ...], Tuple[int, ...], Tuple[int, ...]]] = None  # a block begun
+        self.block_version = -1  # of the block begun; -1: none, or carried money
         self.money_scale = 1
         self.block_end = 0  # first day after the pay period of the pending block
 
@@ -276,7 +333,7 @@ class Account:
             version = self._version_on(period.start)
             component = given(self.components[version])
             self.last = component
-            self._begin_block("carry", version, component, period.start)
+            self._begin_block(CARRY, version, component, period.start)
             self.paid = self.limited if component.cap is None else min(self.limited, component.cap.amount)
             self._line(-1, self.paid)
 
@@ -287,8 +344,6 @@ class Account:
 
     def _close(self) -> None:
         self._end_block()
-        if self.stretch is not None and self.period is not None:
-            self.closed.append(Closed(self.period, self.x, self.scale, self.stretch.quota))
         carries = self.last is not None and self.last.cap is not None and self.last.cap.excess == "carry"
         self.excess = max(0, self.limited - self.paid) if carries else 0
 
@@ -305,64 +360,49 @@ class Account:
 
     def _begin(self, version: int, component: Component, period: Period, money_scale: int) -> Optional[Stretch]:
         """The stretch of a version in the period; None where it needs a quota and there is none."""
-        if self.stretch is not None and self.stretch.version == version:
+        if self.stretch is not None and self.stretch.rule.version == version:
             return self.stretch
         plan = self.plans[version]
-        quota = self.quota_of(plan, component, period)
+        quota = self.quota_of(version, period)
         if quota is None and needs_quota(component):
             self.missing_quota = version
             return None
         if self.stretch is not None:
             self.earlier.append(self.stretch)
-        gate = None
+        gate, factor = None, WHOLE
         if component.gate is not None and component.gate.component is not None:
             gate = self.gate(component.gate.component, period.end - 1)
-        stretch = Stretch(plan, version, component, quota, self.scale, self.x, gate)
         if quota is not None:
-            stretch.factor = quota.factor
+            factor = quota.factor
         elif component.pays_in == "target_pay":
-            stretch.factor = self.factor_of(plan, period)
-        self._compile(stretch, money_scale)
+            factor = self.factor_of(plan, period)
+        rule = self.rule
+        if (
+            rule is None
+            or rule.version != version
+            or rule.quota is not quota
+            or rule.gate != gate
+            or (quota is None and rule.factor != factor)
+        ):
+            rule = self.rule = Rule(plan, version, component, quota, factor, self.scale, money_scale, gate)
+        stretch = Stretch(rule, self.x)
+        if stretch.tiers is not None and rule.mode == MONEY:
+            # This version's tiers hold all money of the period, so that a retroactive one can re-rate it.
+            for before, after, money in self.history:
+                stretch.tiers.take(before, after, money)
+            if self.earlier:
+                stretch.before, stretch.before_rest = stretch.tiers.paid(self.x)
+        elif rule.mode == FUNCTION and self.earlier:
+            stretch.before = given(rule.payout).value(self.x)
         self.stretch, self.last = stretch, component
         return stretch
 
-    def _compile(self, stretch: Stretch, money_scale: int) -> None:
-        component, quota, currency = stretch.component, stretch.quota, stretch.plan.currency
-        if stretch.mode == MONEY:
-            stretch.tiers = tiers = Tiers(component, quota, self.scale, money_scale, currency)
-            stretch.denominator = tiers.denominator
-            # This version's tiers hold all money of the period, so that a retroactive one can re-rate it.
-            for before, after, money in self.history:
-                tiers.take(before, after, money)
-            if self.earlier:
-                stretch.before, stretch.before_rest = tiers.paid(self.x)
-        elif stretch.mode == FUNCTION:
-            # Quotas are made once (`Quotas.of`), and their hash is dear.
-            key = (stretch.plan.name, stretch.version, component.id, id(quota), stretch.factor, self.scale)
-            if key not in self.payouts:
-                self.payouts[key] = compile_payout(component, quota, self.scale, currency, stretch.factor)
-            stretch.payout = self.payouts[key]
-            stretch.denominator = stretch.payout.denominator
-            if self.earlier:
-                stretch.before = stretch.payout.value(self.x)
-        elif component.kind == "flat":
-            stretch.denominator = PPM
-        elif component.kind == "percentage":
-            stretch.rate = slope(given(component.rate), component, quota, currency) / money_scale
-            stretch.denominator = stretch.rate.denominator
-        elif component.kind == "tiered" and own_money(component):
-            stretch.tiers = Tiers(component, quota, 1, 1, currency)
-            stretch.denominator = stretch.tiers.denominator * PPM
-        else:
-            stretch.payout = compile_payout(component, quota, 1, currency, stretch.factor)
-            stretch.denominator = stretch.payout.denominator * PPM
-
     # -- credits ------------------------------------------------------------------------------------
 
-    def take(self, version: int, credited: Credited, days: Sequence[int]) -> None:
-        """Take a version's credits, closed on ``days``; versions come in their order."""
+    def take(self, version: int, credited: Credited) -> None:
+        """Take a version's credits; versions come in their order."""
         component = given(self.components[version])
-        rows, credit, money = credited.rows, credited.credit, credited.money
+        rows, days, credit, money = credited.rows, credited.days, credited.credit, credited.money
         share, full, full_money = credited.share, credited.full, credited.full_money
         self.money_scale = credited.money_scale
         place, count = 0, len(rows)
@@ -372,11 +412,16 @@ class Account:
             stretch = self._begin(version, component, period, credited.money_scale)
             if stretch is None:
                 return
-            if not self._continues(version, day):
-                self._begin_block("earned", version, component, day)
+            if self.block_version != version or day >= self.block_end:
+                self._begin_block(EARNED, version, component, day)
             end = bisect_left(days, self.block_end, place)
-            if stretch.mode == FUNCTION and stretch.open and not (self.earlier or stretch.limits or self.keeps):
-                self._fold(stretch, rows, credit, place, end)
+            rule = stretch.rule
+            if rule.mode == FUNCTION and rule.open and not (self.earlier or rule.limits or self.keeps):
+                if self.lines.brief:
+                    # The lines of a block are differences of one function: in their sum only its ends stay.
+                    self._fold(stretch, rows[end - 1 : end], [sum(credit[place:end])], 0, 1)
+                else:
+                    self._fold(stretch, rows, credit, place, end)
             else:
                 for i in range(place, end):
                     self._take_one(
@@ -395,11 +440,11 @@ class Account:
 
         It does what `_take_one` does, and only that.
         """
-        payout = given(stretch.payout)
+        rule = stretch.rule
+        payout = given(rule.payout)
         starts, bases, slopes, over = payout.starts, payout.bases, payout.slopes, payout.denominator
         over2, last = 2 * over, len(bases) - 1
-        half_even = stretch.plan.rounding == "half_even"
-        gate_at, cap = stretch.gate_at, stretch.cap
+        half_even, gate_at, cap = rule.half_even, rule.gate_at, rule.cap
         x, running, paid = self.x, self.running, self.paid
         carried = self.limited - running
         segment = payout.segment(x)
@@ -443,12 +488,12 @@ class Account:
     ) -> None:
         """One credit, whatever its component: its own part, the versions' parts, rounding, limits."""
         before, self.x = self.x, self.x + credit
-        x = self.x
+        x, rule = self.x, stretch.rule
         if self.keeps:
             self.history.append((before, x, money))
-        if stretch.mode == FUNCTION:
-            stretch.number = given(stretch.payout).value(x) - stretch.before
-        elif stretch.mode == MONEY:
+        if rule.mode == FUNCTION:
+            stretch.number = given(rule.payout).value(x) - stretch.before
+        elif rule.mode == MONEY:
             tiers = given(stretch.tiers)
             tiers.take(before, x, money)
             number, rest = tiers.paid(x)
@@ -458,31 +503,31 @@ class Account:
 
         if self.earlier or stretch.rest:
             total = sum((part.total(x) for part in self.earlier), stretch.total(x))
-            running = round_ratio(total.numerator, total.denominator, stretch.plan.rounding)
-        elif stretch.open and x >= stretch.gate_at:
-            running = round_ratio(stretch.number, stretch.denominator, stretch.plan.rounding)
+            running = round_ratio(total.numerator, total.denominator, rule.plan.rounding)
+        elif rule.open and x >= rule.gate_at:
+            running = round_ratio(stretch.number, rule.denominator, rule.plan.rounding)
         else:
             running = 0
         line, self.running = running - self.running, running
-        if stretch.limits and line > 0:
-            component = stretch.component
+        if rule.limits and line > 0:
+            component = rule.component
             if component.per_deal_min is not None and line < component.per_deal_min:
                 line = component.per_deal_min
             if component.per_deal_max is not None and line > component.per_deal_max:
                 line = component.per_deal_max
         self.limited += line
-        capped = min(self.limited, stretch.cap)
+        capped = min(self.limited, rule.cap)
         cents, self.paid = capped - self.paid, capped
         self._line(row, cents, money, share, full, full_money)
 
     def _pay_deal(self, stretch: Stretch, money: int, share: int, full: int, full_money: int) -> None:
         """Add what one deal pays by itself: flat, percentage, deal-size tiers, a curve for each deal."""
-        component = stretch.component
+        rule, component = stretch.rule, stretch.rule.component
         if component.kind == "flat":
             amount = component.amount or 0
             stretch.number += (-amount if NO_RATE < full < 0 else amount) * share
         elif component.kind == "percentage":
-            stretch.number += stretch.rate.numerator * money
+            stretch.number += rule.rate.numerator * money
         elif stretch.tiers is not None:
             # The deal's money over the tiers that its measure reaches, then the person's share of it.
             tiers = stretch.tiers
@@ -492,57 +537,41 @@ class Account:
             stretch.number += number * share
             stretch.rest += rest * share / PPM
         else:
-            number = given(stretch.payout).value(abs(full))
+            number = given(rule.payout).value(abs(full))
             stretch.number += (-number if full < 0 else number) * share
 
     # -- lines --------------------------------------------------------------------------------------
 
-    def _begin_block(self, kind: str, version: int, component: Component, day: int) -> None:
+    def _begin_block(self, kind: int, version: int, component: Component, day: int) -> None:
         self._end_block()
         period = given(self.period)
         pay = period_of(self.plans[version].pay_period, day)
         self.block_end = min(pay.end, period.end)
-        stretch = self.stretch if kind == "earned" else None
-        quota = stretch.quota if stretch is not None else None
-        gate = stretch.gate if stretch is not None else None
-        self.pending = Block(
-            kind=kind,
-            person=self.person,
-            plan=self.plans[version].name,
-            version=version,
-            component=component.id,
-            period=pay.name,
-            quota_period=period.name,
-            first=self.lines.size,
-            size=0,
-            cents=0,
-            more=len(self.lines.limited),
-            scale=self.scale,
-            money_scale=self.money_scale,
-            credit=self.x,
-            running=self.running,
-            limited=self.limited,
-            paid=self.paid,
-            version_credit=stretch.credit if stretch is not None else 0,
-            quota=ratio(quota.prorated) if quota is not None else None,
-            quota_whole=ratio(quota.whole) if quota is not None else None,
-            quota_factor=ratio(stretch.factor) if stretch is not None else None,
-            quota_from=quota.source if quota is not None else "",
-            gate=ratio(gate.credit / gate.quota) if gate is not None else None,
+        stretch = self.stretch if kind == EARNED else None
+        if stretch is None:
+            terms = Terms(self.plans[version].name, version, component.id, self.scale, self.money_scale)
+            number, self.block_version = self.lines.term(terms), -1
+        else:
+            rule, self.block_version = stretch.rule, version
+            if rule.number < 0:
+                rule.number = self.lines.term(rule.terms)
+            number = rule.number
+        self.pending = (
+            (kind, self.person, number, period_code(pay), period_code(period)),
+            (self.lines.size, len(self.lines.limited)),
+            (self.x, self.running, self.limited, self.paid, stretch.credit if stretch is not None else 0),
         )
-
-    def _continues(self, version: int, day: int) -> bool:
-        """Whether a line of that day belongs to the block being written."""
-        block = self.pending
-        return block is not None and block.kind == "earned" and block.version == version and day < self.block_end
 
     def _end_block(self) -> None:
         if self.pending is not None:
-            lines, block = self.lines, self.pending
-            more = block.more if len(lines.limited) > block.more else -1
-            size = lines.size - block.first
-            lines.blocks.append(block._replace(size=size, cents=self.paid - block.paid, more=more))
-            self.pending = None
+            lines = self.lines
+            (kind, person, terms, pay, period), (first, more), (credit, running, limited, paid, began) = self.pending
+            size, cents = lines.size - first, self.paid - paid
+            more = more if len(lines.limited) > more else -1
+            lines.rows.append(
+                Row(kind, person, terms, pay, period, first, size, cents, more, credit, running, limited, paid, began)
+            )
+            self.pending, self.block_version = None, -1
 
     def _line(self, row: int, cents: int, money: int = 0, share: int = 0, full: int = 0, full_money: int = 0) -> None:
         lines, columns = self.lines, self.lines.columns

@@ -5,6 +5,7 @@ it is asked for, and `combine` puts such parts together.
 """
 
 from array import array
+from bisect import bisect_left
 from fractions import Fraction
 from math import gcd
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
@@ -13,19 +14,10 @@ from engine.calc.account import Account, Gated, Lines
 from engine.calc.book import FOREVER, Book
 from engine.calc.credits import Credited, Credits, inside
 from engine.calc.model import PPM, Component, Plan
-from engine.calc.payout import Payout, Quota
-from engine.calc.quotas import Quotas
-from engine.calc.result import (
-    LINE_COLUMNS,
-    MORE_COLUMNS,
-    Attained,
-    Block,
-    Finding,
-    Payment,
-    PayPeriod,
-    Result,
-)
-from engine.calc.settle import claw_back, due, pay_periods, payments
+from engine.calc.payout import Quota
+from engine.calc.quotas import Figures, Quotas
+from engine.calc.result import LINE_COLUMNS, MORE_COLUMNS, Blocks, Finding, Result
+from engine.calc.settle import AT_ONCE, by_period, claw_back, due, pay_periods
 from engine.calc.tree import Span, within
 from engine.errors import Problem, QuotaPathError, given
 from engine.money import LARGEST
@@ -40,13 +32,12 @@ class CalculationError(QuotaPathError):
 
 
 class Part(NamedTuple):
-    """What was calculated for some people; columns as in `Result`."""
+    """What was calculated for some people; see `Result`."""
 
-    blocks: List[Block]
+    blocks: Blocks
     columns: "Dict[str, array[int]]"
-    attainment: List[Attained]
-    pay: List[PayPeriod]
-    payments: List[Payment]
+    pay: "array[int]"
+    payments: "array[int]"
     findings: List[Finding]
 
 
@@ -62,36 +53,29 @@ def calculate(book: Book) -> Result:
 
 def combine(book: Book, parts: Iterable[Part]) -> Result:
     """One result out of parts, in their order."""
-    blocks: List[Block] = []
+    blocks, pay, payments = Blocks(), array("q"), array("q")
     columns = {name: array("q") for name in LINE_COLUMNS + MORE_COLUMNS}
-    attainment: List[Attained] = []
-    pay: List[PayPeriod] = []
-    due_later: List[Payment] = []
     findings: Dict[Tuple[int, str], Finding] = {}
     for part in parts:
-        first, more = len(columns["deal"]), len(columns["limited"])
-        if first:
-            blocks += [_moved(block, first, more) for block in part.blocks]
-        else:
-            blocks += part.blocks
+        blocks.extend(part.blocks, len(columns["deal"]), len(columns["limited"]))
         for name, column in part.columns.items():
             if columns[name]:
                 columns[name].extend(column)
             else:
                 columns[name] = column
-        attainment += part.attainment
-        pay += part.pay
-        due_later += part.payments
+        pay.extend(part.pay)
+        payments.extend(part.payments)
         for finding in part.findings:
             findings.setdefault((finding.row, finding.path), finding)
     if findings:
-        problems = [_problem(book, finding) for _, finding in sorted(findings.items())[:MOST_FINDINGS]]
-        return Result(book, problems=tuple(problems))
-    return Result(book, blocks, columns, attainment, pay, due_later)
+        return Result(book, problems=problems_of(book, findings.values()))
+    return Result(book, blocks, columns, pay, payments)
 
 
-def _moved(block: Block, first: int, more: int) -> Block:
-    return block._replace(first=block.first + first, more=block.more + more if block.more >= 0 else -1)
+def problems_of(book: Book, findings: Iterable[Finding]) -> Tuple[Problem, ...]:
+    """Findings in the words of the user, in order."""
+    first = sorted(findings, key=lambda finding: finding[:2])[:MOST_FINDINGS]
+    return tuple(_problem(book, finding) for finding in first)
 
 
 def _problem(book: Book, finding: Finding) -> Problem:
@@ -143,39 +127,41 @@ class Desk:
         self.credits = Credits(book)
         self.tree = self.credits.tree
         self.quotas = Quotas(book, self.tree)
-        self._payouts: Dict[object, Payout] = {}
+        self._plain = all(plan.payable == AT_ONCE for versions in book.plans.values() for plan in versions)
 
     def run(self, people: Iterable[int]) -> Part:
         """Calculate these people, by their codes."""
         wanted = list(people)
-        book, lines = self.book, Lines()
+        lines = Lines()
+        lines.room(sum(map(self.credits.count_of, wanted)))
+        pay, payments = array("q"), array("q")
         self.credits.forget_findings()
-        part = Part(lines.blocks, {}, [], [], [], self.credits.findings)
         drafts = self._sweep(wanted)
         for person in wanted:
-            first = len(lines.blocks)
+            first = len(lines.rows)
             if person in drafts:
-                draft, accounts = drafts[person]
-                lines.add(draft)
+                lines.add(drafts[person])
             else:
-                accounts = self._accounts(person, self._rules(person), lines)
-            name = book.people[person]
-            for rules, account in accounts:
-                for end in account.closed:
-                    if end.quota is not None:
-                        quota = end.quota.prorated
-                        credit, whole = end.credit * quota.denominator, quota.numerator * end.scale
-                        plan = rules.plans[0].name
-                        part.attainment.append(Attained(name, plan, rules.id, end.period.name, credit, whole))
-            claw_back(book, lines, lines.blocks[first:])
-            blocks = lines.blocks[first:]
-            part.pay.extend(pay_periods(book, self.tree, person, blocks))
-            part.payments.extend(payments(name, due(book, lines, blocks)))
-        if part.findings:
-            return Part([], {}, [], [], [], part.findings)
+                self._accounts(person, self._rules(person), lines)
+            with _Named(self.book, person):
+                self._settle(person, lines, first, pay, payments)
+        if self.credits.findings:
+            return Part(Blocks(), {}, array("q"), array("q"), self.credits.findings)
         lines.trim()
-        part.columns.update(lines.columns)
-        return part
+        return Part(lines.blocks, lines.columns, pay, payments, self.credits.findings)
+
+    def _settle(
+        self, person: int, lines: Lines, first: int, pay: "array[int]", payments: Optional["array[int]"]
+    ) -> None:
+        """What follows from a person's lines, of which ``first`` is the first block."""
+        book = self.book
+        claw_back(book, lines, first)
+        earned = by_period(lines, first)
+        pay_periods(book, self.tree, person, earned, pay)
+        if payments is not None:
+            falls_due = earned if self._plain else due(book, lines, first)
+            for code, cents in sorted(falls_due.items()):
+                payments.extend((person, code, cents))
 
     # -- accounts -----------------------------------------------------------------------------------
 
@@ -188,23 +174,19 @@ class Desk:
             found += [_Rules(person, plans, component, days) for component in ids]
         return found
 
-    def _accounts(self, person: int, every: Sequence[_Rules], lines: Lines) -> List[Tuple[_Rules, Account]]:
-        """The accounts of a person that do not wait for anyone's commission, with their lines written."""
+    def _accounts(self, person: int, every: Sequence[_Rules], lines: Lines) -> None:
+        """Write the lines of a person's components that do not wait for anyone's commission."""
         for name in self.tree.plans(person):
             self.credits.check_own(person, self.book.plans[name], self.tree.assigned(person, name))
-        closed = self.book.deals.close_date
-        accounts = []
         for rules in every:
             if rules.on_commission:
                 continue
-            with _Named(self.book, rules):
+            with _Named(self.book, rules.person, rules):
                 credited = self._credited(rules)
                 account = self._account(rules, credited, every, lines)
                 for version, part in credited.items():
-                    account.take(version, part, [closed[row] for row in part.rows])
+                    account.take(version, part)
                 self._finish(rules, account)
-            accounts.append((rules, account))
-        return accounts
 
     def _credited(self, rules: _Rules) -> Dict[int, Credited]:
         """A person's credits by version, all in the same parts."""
@@ -226,8 +208,13 @@ class Desk:
     def _account(self, rules: _Rules, credited: Dict[int, Credited], every: Sequence[_Rules], lines: Lines) -> Account:
         seen: Dict[str, Dict[int, Credited]] = {}  # credits that a gate looks at
 
-        def quota_of(plan: Plan, component: Component, period: Period) -> Optional[Quota]:
-            return self.quotas.of(rules.person, plan, component, period)
+        figures: Dict[int, Figures] = {}
+
+        def quota_of(version: int, period: Period) -> Optional[Quota]:
+            if version not in figures:
+                component = given(rules.components[version])
+                figures[version] = Figures(self.quotas, rules.person, rules.plans[version], component)
+            return figures[version].of(period)
 
         def gate(component: str, day: int) -> Optional[Gated]:
             plan = rules.plans[0].name
@@ -240,9 +227,7 @@ class Desk:
             return Fraction(*self.tree.prorated(rules.person, plan.name, period))
 
         scale = max(part.scale for part in credited.values())
-        return Account(
-            rules.person, rules.plans, rules.components, scale, quota_of, factor_of, gate, lines, self._payouts
-        )
+        return Account(rules.person, rules.plans, rules.components, scale, quota_of, factor_of, gate, lines)
 
     def _finish(self, rules: _Rules, account: Account) -> None:
         account.finish(self.book.horizon)
@@ -265,12 +250,12 @@ class Desk:
         period = period_of(first.quota_period, day)
         if not inside(rules.assigned, period.start, period.end):
             return None
-        closed, credit, last = self.book.deals.close_date, Fraction(0), None
+        credit, last = Fraction(0), None
         for version, part in credited.items():
-            inside_period = [i for i, row in enumerate(part.rows) if closed[row] in period]
-            if inside_period:
+            low, high = bisect_left(part.days, period.start), bisect_left(part.days, period.end)
+            if low < high:
                 last = version
-                credit += Fraction(sum(part.credit[i] for i in inside_period), part.scale)
+                credit += Fraction(sum(part.credit[low:high]), part.scale)
         if last is None:
             return Gated(Fraction(0), Fraction(1))
         component = given(rules.components[last])
@@ -282,25 +267,25 @@ class Desk:
 
     # -- commission on commission -------------------------------------------------------------------
 
-    def _sweep(self, wanted: Sequence[int]) -> Dict[int, Tuple[Lines, List[Tuple[_Rules, Account]]]]:
+    def _sweep(self, wanted: Sequence[int]) -> Dict[int, Lines]:
         """Calculate those whose pay depends on other lines, and everyone it depends on.
 
         The deals are taken one after the other, and on each the people from the bottom of the hierarchy
         in force on its close date upwards, so that every line is there before it is asked for.
         """
         needed = self._needed(wanted)
-        drafts: Dict[int, Tuple[Lines, List[Tuple[_Rules, Account]]]] = {}
+        drafts: Dict[int, Lines] = {}
         overrides: Dict[int, List[_Override]] = {}
         watchers: Dict[int, Set[int]] = {}  # who has an override on the lines of whom
         earned: Dict[int, Dict[int, int]] = {}  # row: person: cents of the lines so far
         for person in needed:
             every, lines = self._rules(person), Lines()
-            drafts[person] = lines, self._accounts(person, every, lines)
-            for block in lines.blocks:
-                for i in range(block.first, block.first + block.size):
-                    if lines.deal[i] >= 0:
-                        by_person = earned.setdefault(lines.deal[i], {})
-                        by_person[person] = by_person.get(person, 0) + lines.cents[i]
+            drafts[person] = lines
+            self._accounts(person, every, lines)
+            for i in range(lines.size):
+                if lines.deal[i] >= 0:
+                    by_person = earned.setdefault(lines.deal[i], {})
+                    by_person[person] = by_person.get(person, 0) + lines.cents[i]
             for rules in every:
                 if rules.on_commission:
                     override = self._override(rules, every)
@@ -311,12 +296,10 @@ class Desk:
         for row in sorted(earned):
             self._sweep_row(row, earned[row], overrides, watchers)
         for person, mine in overrides.items():
-            lines, accounts = drafts[person]
             for override in mine:
-                with _Named(self.book, override.rules):
+                with _Named(self.book, person, override.rules):
                     self._finish(override.rules, override.account)
-                lines.add(override.account.lines)
-                accounts.append((override.rules, override.account))
+                drafts[person].add(override.account.lines)
         return drafts
 
     def _needed(self, wanted: Sequence[int]) -> List[int]:
@@ -332,7 +315,7 @@ class Desk:
         return sorted(needed)
 
     def _override(self, rules: _Rules, every: Sequence[_Rules]) -> _Override:
-        with _Named(self.book, rules):
+        with _Named(self.book, rules.person, rules):
             credited = self._credited(rules)
             override = _Override(rules, self._account(rules, credited, every, Lines()), credited)
             for version, component in rules.versions():
@@ -389,17 +372,18 @@ class Desk:
                 full_money = part.full_money[place] if place is not None and part.full_money else 0
             if not measured and place is not None and part.full:
                 share, full = part.share[place], part.full[place]
-            with _Named(self.book, rules):
+            with _Named(self.book, rules.person, rules):
                 before = account.lines.size
                 taken = part._replace(
                     rows=[row],
+                    days=[day],
                     credit=[credit],
                     money=[money],
                     share=[share],
                     full=[full],
                     full_money=[full_money],
                 )
-                account.take(version, taken, [day])
+                account.take(version, taken)
                 return account.lines.cents[account.lines.size - 1] if account.lines.size > before else None
         return None
 
@@ -407,22 +391,23 @@ class Desk:
 class _Named:
     """Tells whose component it was when a rule fails."""
 
-    def __init__(self, book: Book, rules: _Rules) -> None:
-        self.book, self.rules = book, rules
+    def __init__(self, book: Book, person: int, rules: Optional[_Rules] = None) -> None:
+        self.book, self.person, self.rules = book, person, rules
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: object, error: Optional[BaseException], trace: object) -> None:
+        if not isinstance(error, Exception) or isinstance(error, (QuotaPathError, MemoryError)):
+            return
+        name, rules = self.book.people[self.person], self.rules
+        what = "The pay" if rules is None else f"Component {rules.id} of plan {rules.plans[0].name}"
         if isinstance(error, OverflowError):
             raise CalculationError(
-                f"Component {self.rules.id} of plan {self.rules.plans[0].name} comes, for "
-                f"{self.book.people[self.rules.person]}, to more than {LARGEST:,}, the largest number that is kept. "
+                f"{what} comes, for {name}, to more than {LARGEST:,}, the largest number that is kept. "
                 "Look for a deal amount, quantity or rate that cannot be meant."
             ) from error
-        if isinstance(error, Exception) and not isinstance(error, (QuotaPathError, MemoryError)):
-            raise CalculationError(
-                f"Component {self.rules.id} of plan {self.rules.plans[0].name} could not be calculated for "
-                f"{self.book.people[self.rules.person]}: {type(error).__name__}: {error}. "
-                "This is a fault of the program; please report it with the plan and the deals."
-            ) from error
+        raise CalculationError(
+            f"{what} could not be calculated for {name}: {type(error).__name__}: {error}. "
+            "This is a fault of the program; please report it with the plan and the deals."
+        ) from error

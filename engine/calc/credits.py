@@ -27,13 +27,15 @@ Column = Sequence[int]
 class Credited(NamedTuple):
     """What one component version credits to one person, in the order of the deals.
 
-    ``credit`` counts towards quota, in ``scale`` parts of a cent or millionth.  The other columns are the
-    same list as ``credit``, or empty, where a component does not need them: ``money`` is the person's part
-    of what is paid on, in ``money_scale`` parts and without multipliers; ``share`` the person's share
-    (ppm); ``full`` and ``full_money`` the deal's own measure and money, before splitting.
+    ``days`` are the close dates.  ``credit`` counts towards quota, in ``scale`` parts of a cent or
+    millionth.  The other columns are the same list as ``credit``, or empty, where a component does not
+    need them: ``money`` is the person's part of what is paid on, in ``money_scale`` parts and without
+    multipliers; ``share`` the person's share (ppm); ``full`` and ``full_money`` the deal's own measure and
+    money, before splitting.
     """
 
     rows: List[int]
+    days: List[int]
     credit: List[int]
     scale: int
     money: List[int]
@@ -55,6 +57,7 @@ class Credits:
         self._found: Set[Tuple[int, str]] = set()
         self._money: Dict[Tuple[str, str, str], Column] = {}
         self._parts: Dict[Tuple[str, str, str], Column] = {}
+        self._sorted: Dict[Tuple[str, str, str], Tuple[List[int], bool]] = {}
         self._conditions: Dict[Tuple[str, str, Condition], bytearray] = {}
         self._filters: Dict[Tuple[str, str, Tuple[Condition, ...]], Optional[bytearray]] = {}
         self._rates: Dict[Tuple[str, str], List[Tuple[int, int, ExchangeRate]]] = {}
@@ -91,26 +94,32 @@ class Credits:
             if p >= 0 and (share is None or share[i] != 0):
                 sorted_credits[counts[p]] = i
                 counts[p] += 1
+        closed = deals.close_date
         self._credits = sorted_credits
-        self._row_of = row_of
+        self._rows = sorted_credits if row_of is None else [row_of[i] for i in sorted_credits]
+        self._days = [closed[row] for row in self._rows]
 
-    def _own(self, person: int) -> List[int]:
-        return self._credits[self._start[person] : self._start[person + 1]]
+    def count_of(self, person: int) -> int:
+        """How many credits a person has."""
+        return self._start[person + 1] - self._start[person]
 
-    def own_rows(self, person: int, days: Sequence[Span]) -> Tuple[List[int], List[int]]:
-        """The credits of a person for deals closed on these days, and the row of each."""
-        entries, row_of, closed = self._own(person), self._row_of, self.deals.close_date
-        rows = entries if row_of is None else [row_of[i] for i in entries]
-        if not rows or (len(days) == 1 and days[0][0] <= closed[rows[0]] and closed[rows[-1]] < days[0][1]):
-            return (entries, rows) if days else ([], [])
-        dates = [closed[row] for row in rows]
-        kept_credits: List[int] = []
-        kept_rows: List[int] = []
-        for start, end in days:
-            low, high = bisect_left(dates, start), bisect_left(dates, end)
-            kept_credits += entries[low:high]
-            kept_rows += rows[low:high]
-        return kept_credits, kept_rows
+    def _own(self, person: int, days: Sequence[Span]) -> List[Span]:
+        """Where the credits of a person for deals closed on these days stand in the columns by person."""
+        low, high, dates = self._start[person], self._start[person + 1], self._days
+        if low == high:
+            return []
+        if len(days) == 1 and days[0][0] <= dates[low] and dates[high - 1] < days[0][1]:
+            return [(low, high)]
+        return [(bisect_left(dates, start, low, high), bisect_left(dates, end, low, high)) for start, end in days]
+
+    def _by_person(self, measure: str, plan: Plan) -> Tuple[List[int], bool]:
+        """`parts` of a measure by person, and whether any of them is missing."""
+        key = self._key(measure, plan)
+        if key not in self._sorted:
+            parts = self.parts(measure, plan)
+            values = [parts[i] for i in self._credits]
+            self._sorted[key] = values, bool(values) and min(values) <= NO_RATE
+        return self._sorted[key]
 
     def forget_findings(self) -> None:
         """Begin a new list of findings; the one handed out stays as it is."""
@@ -170,11 +179,16 @@ class Credits:
 
     def parts(self, measure: str, plan: Plan) -> Column:
         """Each credit's part of its deal: cents by largest remainder, or millionths x share in ppm."""
-        key = (measure, plan.currency if is_money(measure) else "", plan.rounding if is_money(measure) else "")
+        key = self._key(measure, plan)
         if key not in self._parts:
             full = self.full(measure, plan)
             self._parts[key] = full if self.whole else self._split(full, is_money(measure))
         return self._parts[key]
+
+    @staticmethod
+    def _key(measure: str, plan: Plan) -> Tuple[str, str, str]:
+        """What a column of a measure depends on: money on how it is converted."""
+        return (measure, plan.currency, plan.rounding) if is_money(measure) else (measure, "", "")
 
     def _split(self, full: Column, money: bool) -> Column:
         deals = self.deals
@@ -235,13 +249,14 @@ class Credits:
 
     def check_own(self, person: int, versions: Sequence[Plan], days: Sequence[Span]) -> None:
         """Deals of a person on a plan that no version, or no exchange rate, covers."""
-        _, rows = self.own_rows(person, days)
-        self.check_dates(rows, versions)
+        own = [(low, high) for low, high in self._own(person, days) if low < high]
+        if own and self._days[own[0][0]] < versions[0].effective_from:
+            self.check_dates(cut(self._rows, own), versions)
         if self.deals.currency is not None:
             for measure in ("amount", "margin"):
                 for version in versions:
                     column = self.money(measure, version.currency, version.rounding)
-                    for row in rows:
+                    for row in cut(self._rows, own):
                         if column[row] == NO_RATE:
                             self._missing(row, measure, NO_RATE, version)
 
@@ -278,40 +293,44 @@ class Credits:
         ``commission`` are 0 here: it is known only once those people's lines are.
         """
         days = inside(days, component.window_from, component.window_until)
-        if component.credit_from == "own":
-            entries, rows = self.own_rows(person, days)
-            groups: Optional[List[List[int]]] = None
-        else:
-            rows, groups = self._team(person, days, component.credit_from == "team")
-            entries = []
         passed = self.matches(component.when, plan)
-        if passed is not None:
-            kept = [i for i in range(len(rows)) if passed[rows[i]]]
-            rows = [rows[i] for i in kept]
-            if groups is None:
-                entries = [entries[i] for i in kept]
-            else:
-                groups = [groups[i] for i in kept]
+        groups: Optional[List[List[int]]] = None
+        if component.credit_from == "own":
+            own = self._own(person, days)
+            if passed is not None:
+                row_of = self._rows
+                own = [(i, i + 1) for low, high in own for i in range(low, high) if passed[row_of[i]]]
+            rows, dates = cut(self._rows, own), cut(self._days, own)
+        else:
+            own = []
+            rows, groups = self._team(person, days, component.credit_from == "team")
+            if passed is not None:
+                kept = [i for i in range(len(rows)) if passed[rows[i]]]
+                rows, groups = [rows[i] for i in kept], [groups[i] for i in kept]
+            closed = self.deals.close_date
+            dates = [closed[row] for row in rows]
 
         # A flat amount is for the deal itself, measured or not: a booked meeting has no amount.
         optional = component.kind == "flat" and not needs_quota(component)
-        raw, scale = self._sum(component.measure, plan, rows, entries, groups, optional)
+        raw, scale = self._sum(component.measure, plan, rows, own, groups, optional)
         credit, money, money_scale = raw, raw, scale
-        if component.pays_on != component.measure and component.kind != "flat":
-            money, money_scale = self._sum(component.pays_on, plan, rows, entries, groups)
+        if component.pays_on != component.measure:
+            # A flat amount is not paid on it, but tiers of a later version may be.
+            flat = component.kind == "flat"
+            money, money_scale = self._sum(component.pays_on, plan, rows, own, groups, flat)
         if component.multipliers:
             credit, scale = self._multiplied(raw, scale, component, plan, rows)
         share: List[int] = []
         full: List[int] = []
         full_money: List[int] = []
         if component.kind in ("flat", "tiered") or (component.kind == "curve" and component.per == "deal"):
-            share = self._shares(component, entries, groups)
+            share = self._shares(component, own, groups)
             # A flat amount is taken back where the deal's amount, whatever is measured, is below 0.
             full = self._fulls("amount" if component.kind == "flat" else component.measure, plan, rows)
             full_money = full
             if component.pays_on != component.measure and component.kind != "flat":
                 full_money = self._fulls(component.pays_on, plan, rows)
-        return Credited(rows, credit, scale, money, money_scale, share, full, full_money)
+        return Credited(rows, dates, credit, scale, money, money_scale, share, full, full_money)
 
     def _team(self, manager: int, days: Sequence[Span], whole_team: bool) -> Tuple[List[int], List[List[int]]]:
         """The rows that come to a manager, and for each the credits of the people it comes from."""
@@ -319,10 +338,10 @@ class Credits:
         pairs: List[int] = []
         for person, below in self.tree.below(manager, whole_team).items():
             spans = [both for start, end in below for both in inside(days, start, end)]
-            entries, rows = self.own_rows(person, spans)
-            pairs += [row * size + credit for row, credit in zip(rows, entries)]
+            own = self._own(person, spans)
+            pairs += [row * size + credit for row, credit in zip(cut(self._rows, own), cut(self._credits, own))]
         pairs.sort()
-        rows = []
+        rows: List[int] = []
         groups: List[List[int]] = []
         for pair in pairs:
             row, credit = divmod(pair, size)
@@ -338,30 +357,35 @@ class Credits:
         measure: str,
         plan: Plan,
         rows: List[int],
-        entries: List[int],
+        own: Sequence[Span],
         groups: Optional[List[List[int]]],
         optional: bool = False,
     ) -> Tuple[List[int], int]:
         """The person's part of a measure, in `scale` parts; with ``optional`` a missing one counts 0."""
         if measure == "commission":
             return [0] * len(rows), 1
+        if groups is None:
+            every, missing = self._by_person(measure, plan)
+            values = cut(every, own)
+            if optional:
+                values = [0 if value == NONE else value for value in values]
+            elif missing:
+                self._tell_missing(measure, plan, rows, [[value] for value in values])
+            return values, self.scale(measure)
         parts = self.parts(measure, plan)
         if optional:
-            chosen = [[credit] for credit in entries] if groups is None else groups
-            return [sum([parts[credit] for credit in group if parts[credit] != NONE]) for group in chosen], self.scale(
-                measure
-            )
-        if groups is None:
-            values = [parts[credit] for credit in entries]
+            values = [sum([parts[credit] for credit in group if parts[credit] != NONE]) for group in groups]
         else:
             values = [sum([parts[credit] for credit in group]) for group in groups]
-        # A sum may hide a missing part, or look like one: ask the parts themselves.
-        if groups is not None or (values and min(values) <= NO_RATE):
-            for row, group in zip(rows, groups if groups is not None else [[credit] for credit in entries]):
-                for credit in group:
-                    if parts[credit] <= NO_RATE:
-                        self._missing(row, measure, parts[credit], plan)
+            # A sum may hide a missing part, or look like one: ask the parts themselves.
+            self._tell_missing(measure, plan, rows, [[parts[credit] for credit in group] for group in groups])
         return values, self.scale(measure)
+
+    def _tell_missing(self, measure: str, plan: Plan, rows: List[int], parts: List[List[int]]) -> None:
+        for row, values in zip(rows, parts):
+            for value in values:
+                if value <= NO_RATE:
+                    self._missing(row, measure, value, plan)
 
     def _fulls(self, measure: str, plan: Plan, rows: List[int]) -> List[int]:
         if measure == "commission":
@@ -369,12 +393,14 @@ class Credits:
         full = self.full(measure, plan)
         return [full[row] for row in rows]
 
-    def _shares(self, component: Component, entries: List[int], groups: Optional[List[List[int]]]) -> List[int]:
-        if component.kind == "flat" and not component.scale_by_share:
-            return [PPM] * len(entries if groups is None else groups)
+    def _shares(self, component: Component, own: Sequence[Span], groups: Optional[List[List[int]]]) -> List[int]:
         share = self.deals.credit_share
+        whole = component.kind == "flat" and not component.scale_by_share
         if groups is None:
-            return [PPM] * len(entries) if share is None else [share[credit] for credit in entries]
+            entries = cut(self._credits, own)
+            return [PPM] * len(entries) if whole or share is None else [share[credit] for credit in entries]
+        if whole:
+            return [PPM] * len(groups)
         if share is None:
             return [PPM * len(group) for group in groups]
         return [sum([share[credit] for credit in group]) for group in groups]
@@ -410,6 +436,14 @@ def inside(days: Sequence[Span], start: Optional[int], end: Optional[int]) -> Li
     """The part of these days in ``[start, end)``."""
     cut = [(low if start is None else max(low, start), high if end is None else min(high, end)) for low, high in days]
     return [span for span in cut if span[0] < span[1]]
+
+
+def cut(column: List[int], ranges: Sequence[Span]) -> List[int]:
+    """These ranges of a column, one behind the other."""
+    if len(ranges) == 1:
+        ((low, high),) = ranges
+        return column[low:high]
+    return [column[i] for low, high in ranges for i in range(low, high)]
 
 
 def _iso(day: int) -> str:

@@ -1,22 +1,77 @@
 """The output of a calculation: lines with what explains them, attainment, pay by period, payments.
 
 Lines are columns, cut into blocks of the same person, component, plan version, quota period and pay
-period: 1.2 million lines are four arrays and a few thousand blocks.  `Result.lines` reads them as records.
+period: 1.2 million lines are four arrays and a few thousand blocks.  Blocks, pay and payments are rows of
+ints as well, which cost nothing to send; `Result` reads all of them as records when it is asked.
 """
 
 from array import array
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple
+from functools import cached_property
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union, overload
 
 from engine.calc.book import NONE, Book
 from engine.calc.model import ExchangeRate, Plan
 from engine.errors import Problem, given
-from engine.periods import parse_period
+from engine.periods import KINDS, Period, parse_period, period_of
 
 # The columns that every line has (``credit`` and ``running`` after the line), and those that only the
 # lines of some blocks need, in arrays of their own from row `Block.more` on.
 LINE_COLUMNS = ("deal", "cents", "credit", "running")
 MORE_COLUMNS = ("limited", "money", "share", "full", "full_money")
+
+
+# What a row of lines is.
+EARNED, CLAWBACK, CARRY = range(3)
+LINE_KINDS = ("earned", "clawback", "carry")
+
+
+def period_code(period: Period) -> int:
+    """A period as one number, which sorts as periods do."""
+    return period.start * len(KINDS) + KINDS.index(period.kind)
+
+
+def coded_period(code: int) -> Period:
+    """The period that `period_code` was given."""
+    start, kind = divmod(code, len(KINDS))
+    return period_of(KINDS[kind], start)
+
+
+class Terms(NamedTuple):
+    """What many blocks share: the rule and the quota they were calculated by."""
+
+    plan: str
+    version: int
+    component: str
+    scale: int
+    money_scale: int
+    quota: Optional[Tuple[int, int]] = None
+    quota_whole: Optional[Tuple[int, int]] = None
+    quota_factor: Optional[Tuple[int, int]] = None
+    quota_from: str = ""
+    gate: Optional[Tuple[int, int]] = None
+
+
+class Row(NamedTuple):
+    """A block as it is kept and sent; ``terms`` is a place in `Blocks.terms`, periods are `period_code`."""
+
+    kind: int
+    person: int
+    terms: int
+    period: int
+    quota_period: int
+    first: int
+    size: int
+    cents: int
+    more: int
+    credit: int
+    running: int
+    limited: int
+    paid: int
+    version_credit: int
+
+
+WIDTH = len(Row._fields)
 
 
 class Block(NamedTuple):
@@ -49,6 +104,79 @@ class Block(NamedTuple):
     quota_factor: Optional[Tuple[int, int]]  # the part of the period that counts
     quota_from: str  # row | person_component | person | component | ""
     gate: Optional[Tuple[int, int]]  # attainment of the gate's component
+
+
+class Blocks(Sequence[Block]):
+    """Blocks, `WIDTH` numbers each in ``numbers``; as a sequence it makes their records."""
+
+    def __init__(self, terms: Sequence[Terms] = (), numbers: "Optional[array[int]]" = None) -> None:
+        self.terms: List[Terms] = list(terms)
+        self.numbers = array("q") if numbers is None else numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers) // WIDTH
+
+    def row(self, place: int) -> Row:
+        """A block as it is kept."""
+        return Row(*self.numbers[place * WIDTH : (place + 1) * WIDTH])
+
+    def rows(self) -> Iterator[Row]:
+        """All of them."""
+        return map(self.row, range(len(self)))
+
+    @overload
+    def __getitem__(self, place: int) -> Block: ...
+    @overload
+    def __getitem__(self, place: slice) -> List[Block]: ...
+    def __getitem__(self, place: Union[int, slice]) -> Union[Block, List[Block]]:
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        row = self.row(range(len(self))[place])
+        terms = self.terms[row.terms]
+        return Block(
+            kind=LINE_KINDS[row.kind],
+            person=row.person,
+            plan=terms.plan,
+            version=terms.version,
+            component=terms.component,
+            period=coded_period(row.period).name,
+            quota_period=coded_period(row.quota_period).name,
+            first=row.first,
+            size=row.size,
+            cents=row.cents,
+            more=row.more,
+            scale=terms.scale,
+            money_scale=terms.money_scale,
+            credit=row.credit,
+            running=row.running,
+            limited=row.limited,
+            paid=row.paid,
+            version_credit=row.version_credit,
+            quota=terms.quota,
+            quota_whole=terms.quota_whole,
+            quota_factor=terms.quota_factor,
+            quota_from=terms.quota_from,
+            gate=terms.gate,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Blocks) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # it grows while it is written
+
+    def extend(self, other: "Blocks", first: int, more: int) -> None:
+        """Put ``other`` behind, whose lines stand ``first`` (in the further columns ``more``) rows later here."""
+        behind = len(self.terms)
+        self.terms += other.terms
+        numbers = array("q", other.numbers)
+        if first or more or behind:
+            at = Row._fields.index
+            for place in range(0, len(numbers), WIDTH):
+                numbers[place + at("terms")] += behind
+                numbers[place + at("first")] += first
+                if numbers[place + at("more")] >= 0:
+                    numbers[place + at("more")] += more
+        self.numbers.extend(numbers)
 
 
 class Finding(NamedTuple):
@@ -89,6 +217,11 @@ class Payment(NamedTuple):
     cents: int
 
 
+# Rows of `Result.pay_numbers` and `Result.payment_numbers`: a person, a pay period's code, cents.
+PAY_WIDTH = 5  # earned, paid, draw balance (NONE: no draw)
+PAYMENT_WIDTH = 3
+
+
 @dataclass(frozen=True)
 class Line:
     """One amount of money and why.
@@ -117,17 +250,52 @@ class Result:
     """With ``problems`` nothing was calculated and the rest is empty."""
 
     book: Book
-    blocks: Sequence[Block] = ()
+    blocks: Blocks = field(default_factory=Blocks)
     columns: "Mapping[str, array[int]]" = field(default_factory=dict)
-    attainment: Sequence[Attained] = ()
-    pay: Sequence[PayPeriod] = ()
-    payments: Sequence[Payment] = ()
+    pay_numbers: "array[int]" = field(default_factory=lambda: array("q"))
+    payment_numbers: "array[int]" = field(default_factory=lambda: array("q"))
     problems: Tuple[Problem, ...] = ()
+
+    @cached_property
+    def pay(self) -> Sequence[PayPeriod]:
+        """What everyone earned and is paid, by person and pay period."""
+        people = self.book.people
+        return [
+            PayPeriod(people[person], coded_period(code).name, earned, paid, None if balance == NONE else balance)
+            for person, code, earned, paid, balance in _rows(self.pay_numbers, PAY_WIDTH)
+        ]
+
+    @cached_property
+    def payments(self) -> Sequence[Payment]:
+        """Earned money by person and the pay period in which it falls due."""
+        people = self.book.people
+        return [
+            Payment(people[person], coded_period(code).name, cents)
+            for person, code, cents in _rows(self.payment_numbers, PAYMENT_WIDTH)
+        ]
+
+    @cached_property
+    def attainment(self) -> Sequence[Attained]:
+        """Attainment by person, plan, component and quota period, where there is a quota and a credit."""
+        last: Dict[Tuple[int, str, str, int], Row] = {}
+        for row in self.blocks.rows():
+            if row.kind == EARNED:
+                terms = self.blocks.terms[row.terms]
+                last[row.person, terms.plan, terms.component, row.quota_period] = row
+        found = []
+        for (person, plan, component, period), row in last.items():
+            terms = self.blocks.terms[row.terms]
+            if terms.quota is not None:
+                credit = self.columns["credit"][row.first + row.size - 1] * terms.quota[1]
+                name = coded_period(period).name
+                whole = terms.quota[0] * terms.scale
+                found.append(Attained(self.book.people[person], plan, component, name, credit, whole))
+        return found
 
     @property
     def total(self) -> int:
         """All lines together, in cents."""
-        return sum(block.cents for block in self.blocks)
+        return sum(self.blocks.numbers[Row._fields.index("cents") :: WIDTH])
 
     def plan(self, line: Line) -> Plan:
         """The plan version that a line was calculated by."""
@@ -204,3 +372,8 @@ def latest_rate(rates: Sequence[ExchangeRate], currency: str, to: str, day: int)
     """The latest stored rate on or before ``day``, of a calculated line: there is one."""
     known = [rate for rate in rates if rate.currency == currency and rate.to == to and rate.day <= day]
     return max(known, key=lambda rate: rate.day)
+
+
+def _rows(numbers: "array[int]", width: int) -> Iterator[Tuple[int, ...]]:
+    """The rows of numbers that stand one behind the other."""
+    return zip(*(numbers[place::width] for place in range(width)))

@@ -1,16 +1,19 @@
 """What follows from a person's lines: clawbacks, when money falls due, and draws."""
 
+from array import array
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from engine.calc.account import Lines
 from engine.calc.book import NONE, Book
 from engine.calc.model import MICRO, PPM, Draw, Payable, Plan
-from engine.calc.result import Block, Payment, PayPeriod
+from engine.calc.result import CARRY, CLAWBACK, EARNED, Row, Terms, coded_period, period_code
 from engine.calc.tree import Tree
 from engine.money import round_ratio, split_largest_remainder
-from engine.periods import Period, add_months, months_between, parse_period, period_of
+from engine.periods import Period, add_months, months_between, period_of
 
 AT_ONCE = Payable()
+
+Paid = Tuple[Period, int, int, Optional[int]]  # earned, paid, the draw's balance
 
 
 def clawback_share(plan: Plan, closed: int, cancelled: int, term: int) -> Optional[Tuple[int, int]]:
@@ -42,62 +45,72 @@ def term_months(book: Book, row: int) -> int:
     return NONE if field is None or field.words is not None else field.values[row]
 
 
-def claw_back(book: Book, lines: Lines, earned: Sequence[Block]) -> None:
-    """Take back what was earned on deals that were cancelled, in the pay period of the cancellation.
+def claw_back(book: Book, lines: Lines, first: int) -> None:
+    """Take back what was earned, from block ``first`` on, on deals that were cancelled, when they were.
 
     ``running`` of such a line holds the cents of the line it takes back.
     """
     if book.deals.cancelled is None:
         return
-    for block in earned:
-        plan = book.plans[block.plan][block.version]
-        if plan.clawback is None or block.kind != "earned":
+    terms = list(lines.terms)
+    for row in lines.rows[first:]:
+        plan = _plan(book, terms[row.terms])
+        if plan.clawback is None or row.kind != EARNED:
             continue
-        for i in range(block.first, block.first + block.size):
-            row, cents = lines.deal[i], lines.cents[i]
-            cancelled = cancellation(book, row)
+        for i in range(row.first, row.first + row.size):
+            deal, cents = lines.deal[i], lines.cents[i]
+            cancelled = cancellation(book, deal)
             if cancelled is None or cents <= 0:
                 continue
-            share = clawback_share(plan, book.deals.close_date[row], cancelled, term_months(book, row))
+            share = clawback_share(plan, book.deals.close_date[deal], cancelled, term_months(book, deal))
             if share is None:
                 continue
             back = -round_ratio(cents * share[0], share[1], plan.rounding)
             if back == 0:
                 continue
-            period = period_of(plan.pay_period, cancelled).name
-            lines.blocks.append(
-                block._replace(kind="clawback", period=period, first=lines.size, size=1, cents=back, more=-1)
-            )
-            lines.append(row, back, 0, cents)
+            period = period_code(period_of(plan.pay_period, cancelled))
+            lines.rows.append(row._replace(kind=CLAWBACK, period=period, first=lines.size, size=1, cents=back, more=-1))
+            lines.append(deal, back, 0, cents)
 
 
-def due(book: Book, lines: Lines, blocks: Sequence[Block]) -> Dict[Period, int]:
-    """Earned money by the pay period in which it falls due; clawbacks count at once."""
-    found: Dict[Period, int] = {}
-    at_once: Dict[str, int] = {}
-    for block in blocks:
-        plan = book.plans[block.plan][block.version]
-        if block.kind == "clawback" or plan.payable == AT_ONCE:
-            at_once[block.period] = at_once.get(block.period, 0) + block.cents
-            continue
-        shares = [share for _, share in plan.payable.schedule]
-        for i in range(block.first, block.first + block.size):
-            for day, cents in _payable(book, block, plan, lines.deal[i], lines.cents[i]):
-                parts = split_largest_remainder(cents, shares)
-                for (months, _), part in zip(plan.payable.schedule, parts):
-                    period = period_of(plan.pay_period, add_months(day, months))
-                    found[period] = found.get(period, 0) + part
-    for name, cents in at_once.items():
-        period = parse_period(name)
-        found[period] = found.get(period, 0) + cents
+def _plan(book: Book, terms: Terms) -> Plan:
+    return book.plans[terms.plan][terms.version]
+
+
+def by_period(lines: Lines, first: int) -> Dict[int, int]:
+    """Cents by pay period, from block ``first`` on."""
+    found: Dict[int, int] = {}
+    rows = lines.rows
+    for place in range(first, len(rows)):
+        row = rows[place]
+        found[row.period] = found.get(row.period, 0) + row.cents
     return found
 
 
-def _payable(book: Book, block: Block, plan: Plan, row: int, cents: int) -> Iterator[Tuple[int, int]]:
+def due(book: Book, lines: Lines, first: int) -> Dict[int, int]:
+    """Earned money, from block ``first`` on, by the pay period in which it falls due; clawbacks count at once."""
+    found: Dict[int, int] = {}
+    terms = list(lines.terms)
+    for row in lines.rows[first:]:
+        plan = _plan(book, terms[row.terms])
+        if row.kind == CLAWBACK or plan.payable == AT_ONCE:
+            found[row.period] = found.get(row.period, 0) + row.cents
+            continue
+        shares = [share for _, share in plan.payable.schedule]
+        for i in range(row.first, row.first + row.size):
+            for day, cents in _payable(book, row, plan, lines.deal[i], lines.cents[i]):
+                parts = split_largest_remainder(cents, shares)
+                for (months, _), part in zip(plan.payable.schedule, parts):
+                    period = period_code(period_of(plan.pay_period, add_months(day, months)))
+                    found[period] = found.get(period, 0) + part
+    return found
+
+
+def _payable(book: Book, block: Row, plan: Plan, row: int, cents: int) -> Iterator[Tuple[int, int]]:
     """The days from which parts of a line may be scheduled."""
     deals = book.deals
-    if block.kind == "carry":
-        yield parse_period(block.quota_period).start, cents
+    if block.kind == CARRY:
+        yield coded_period(block.quota_period).start, cents
         return
     amount = NONE if deals.amount is None else deals.amount[row]
     if plan.payable.on == "close" or amount <= 0:
@@ -116,34 +129,35 @@ def _payable(book: Book, block: Block, plan: Plan, row: int, cents: int) -> Iter
         released = so_far
 
 
-def pay_periods(book: Book, tree: Tree, person: int, blocks: Sequence[Block]) -> List[PayPeriod]:
-    """Earnings, what is paid of them and the draw's balance, by pay period."""
-    by_name: Dict[str, int] = {}
-    for block in blocks:
-        by_name[block.period] = by_name.get(block.period, 0) + block.cents
-    earned = {parse_period(name): cents for name, cents in by_name.items()}
+def pay_periods(book: Book, tree: Tree, person: int, by_code: Dict[int, int], out: "array[int]") -> None:
+    """Write earnings (by pay period), what is paid of them and the draw's balance, as `Result.pay_numbers`."""
+    plans = [version for name in tree.plans(person) for version in book.plans[name]]
+    if all(plan.draw is None for plan in plans):
+        for code, cents in sorted(by_code.items()):
+            out.extend((person, code, cents, cents, NONE))
+        return
+    earned = {coded_period(code): cents for code, cents in by_code.items()}
     kinds = {period.kind for period in earned}
-    kinds.update(book.plans[name][0].pay_period for name in tree.plans(person))
-    found: List[PayPeriod] = []
+    kinds.update(plan.pay_period for plan in plans)
     for kind in sorted(kinds):
-        found += _draw(book, tree, person, kind, {p: cents for p, cents in earned.items() if p.kind == kind})
-    return found
+        mine = {period: cents for period, cents in earned.items() if period.kind == kind}
+        for period, cents, paid, balance in _draw(book, tree, person, kind, mine):
+            out.extend((person, period_code(period), cents, paid, NONE if balance is None else balance))
 
 
-def _draw(book: Book, tree: Tree, person: int, kind: str, earned: Dict[Period, int]) -> List[PayPeriod]:
+def _draw(book: Book, tree: Tree, person: int, kind: str, earned: Dict[Period, int]) -> List[Paid]:
     """Run the draw through the pay periods of one length."""
-    name = book.people[person]
     starts: Dict[str, int] = {}  # the day each plan's draw begins for this person
     for plan in tree.plans(person):
         drawn = [version.effective_from for version in book.plans[plan] if version.draw is not None]
         if drawn and book.plans[plan][0].pay_period == kind:
             starts[plan] = max(drawn[0], tree.assigned(person, plan)[0][0])
     if not starts or book.horizon is None:
-        return [PayPeriod(name, period.name, cents, cents, None) for period, cents in sorted(earned.items())]
+        return [(period, cents, cents, None) for period, cents in sorted(earned.items())]
 
     period = min([period_of(kind, day) for day in starts.values()] + list(earned))
     last = max([period_of(kind, book.horizon), *earned])
-    found: List[PayPeriod] = []
+    found: List[Paid] = []
     balance: Optional[int] = None
     terms: Optional[Draw] = None
     rounding = "half_up"
@@ -159,9 +173,9 @@ def _draw(book: Book, tree: Tree, person: int, kind: str, earned: Dict[Period, i
         if terms is not None:
             paid, balance = _paid(terms, number, cents, balance or 0, rounding)
             if number or period in earned:
-                found.append(PayPeriod(name, period.name, cents, paid, balance))
+                found.append((period, cents, paid, balance))
         elif period in earned:
-            found.append(PayPeriod(name, period.name, cents, cents, balance))
+            found.append((period, cents, cents, balance))
         period = period.next()
     return found
 
@@ -186,8 +200,3 @@ def _paid(draw: Draw, number: int, earned: int, balance: int, rounding: str) -> 
     if draw.forgive_at_end and number and number == draw.periods:
         balance = 0
     return paid, balance
-
-
-def payments(name: str, found: Dict[Period, int]) -> List[Payment]:
-    """What `due` found, as records."""
-    return [Payment(name, period.name, cents) for period, cents in sorted(found.items())]

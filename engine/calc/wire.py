@@ -9,12 +9,12 @@ import struct
 import sys
 from array import array
 from dataclasses import fields, is_dataclass
-from typing import IO, Any, Dict, List, Mapping, Optional, Tuple, Type
+from typing import IO, Any, Dict, Mapping, Optional, Tuple, Type
 
 from engine.calc import model
 from engine.calc.book import Book, Deals, Field
 from engine.calc.calculate import Part
-from engine.calc.result import Attained, Block, Finding, Payment, PayPeriod
+from engine.calc.result import Blocks, Finding, Terms
 
 Columns = Dict[str, "array[int]"]
 
@@ -144,31 +144,21 @@ def unpack_book(header: Mapping[str, Any], columns: Columns) -> Book:
 
 
 def pack_part(part: Part) -> Tuple[Dict[str, Any], Columns]:
-    """A part of a result; findings and blocks are few beside the lines."""
-    names = ("blocks", "attainment", "pay", "payments", "findings")
-    return {name: getattr(part, name) for name in names}, part.columns
+    """A part of a result: all of it in columns but for the terms of its blocks, and findings."""
+    columns = {**part.columns, "blocks": part.blocks.numbers, "pay": part.pay, "payments": part.payments}
+    return {"terms": part.blocks.terms, "findings": part.findings}, columns
 
 
 def unpack_part(header: Mapping[str, Any], columns: Columns) -> Part:
     """The part that `pack_part` was given."""
 
-    def pair(value: Optional[List[int]]) -> Optional[Tuple[int, int]]:
-        return None if value is None else (value[0], value[1])
+    def pair(value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value  # JSON has lists for tuples
 
-    blocks = [Block(*row) for row in header["blocks"]]
     return Part(
-        [
-            block._replace(
-                quota=pair(block.quota),  # type: ignore[arg-type]  # JSON has lists for tuples
-                quota_whole=pair(block.quota_whole),  # type: ignore[arg-type]
-                quota_factor=pair(block.quota_factor),  # type: ignore[arg-type]
-                gate=pair(block.gate),  # type: ignore[arg-type]
-            )
-            for block in blocks
-        ],
-        columns,
-        [Attained(*row) for row in header["attainment"]],
-        [PayPeriod(*row) for row in header["pay"]],
-        [Payment(*row) for row in header["payments"]],
+        Blocks([Terms(*map(pair, row)) for row in header["terms"]], columns.pop("blocks")),
+        {name: columns[name] for name in columns if name not in ("pay", "payments")},
+        columns["pay"],
+        columns["payments"],
         [Finding(*row) for row in header["findings"]],
     )
