@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import widgets
 from app.navigation import ROOT
@@ -75,10 +76,15 @@ def _read(text: str) -> tuple[dict[str, Any] | None, str]:
     return document, ""
 
 
-def edit(key: str, document: str, check: Callable[[str], list[Problem]], review: Callable[[str, Plan], None]) -> Edited:
+def edit(
+    key: str,
+    document: str,
+    check: Callable[[str], list[Problem]],
+    review: Callable[[str, Plan, DeltaGenerator], None],
+) -> Edited:
     """Draw the editor of the draft `key` that is saved as `document`; `check` says what is wrong with a text.
 
-    `review` draws what else there is to say about a text that is a plan.
+    `review` draws what else there is to say about a text that is a plan, above the text and below it.
     """
     if key not in st.session_state:
         table, refusal = _read(document)
@@ -94,10 +100,10 @@ def edit(key: str, document: str, check: Callable[[str], list[Problem]], review:
             with place:
                 st.error(_listed(own, f"component[{index}]."))
     with right:
-        _beside(editor, key, problems)
+        above = _beside(editor, key, problems)
         plan, _ = read_plan(editor.text)
         if plan is not None:
-            review(editor.text, plan)
+            review(editor.text, plan, above)
             _try(plan, key)
     return Edited(editor.text, problems, editor.began_from)
 
@@ -116,12 +122,14 @@ def forget(key: str) -> None:
 # --- the text, and what is wrong with it -----------------------------------------------------------
 
 
-def _beside(editor: _Editor, key: str, problems: list[Problem]) -> None:
+def _beside(editor: _Editor, key: str, problems: list[Problem]) -> DeltaGenerator:
+    """Draw the problems and the text; returns a place between the two."""
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''} to solve before publishing"
         st.error(f"**{count}**\n\n{_listed(problems)}")
     else:
         st.success("No problems. This draft can be published.", icon=":material/check_circle:")
+    above = st.container()
     st.html(ROOT / "app" / "static" / "plan_form.css")
     field = f"{key}_text"
 
@@ -142,6 +150,7 @@ def _beside(editor: _Editor, key: str, problems: list[Problem]) -> None:
             help="The form and this text say the same: change either. Ctrl+Enter takes over what you typed. "
             "Using the form writes the text anew, without comments.",
         )
+    return above
 
 
 # --- what a deal would earn ------------------------------------------------------------------------

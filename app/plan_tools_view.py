@@ -1,11 +1,13 @@
 """Beside a plan: what to look at before publishing it, its examples, what changes, and what it pays for how much."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import altair as alt
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import state, widgets
 from engine.calc.model import MICRO, Component, Plan
@@ -19,33 +21,41 @@ from engine.plans.examples import Example
 from engine.services import plans
 from engine.services.access import Actor
 
+SHOWN = 3  # warnings that stand open beside the text
 
-def review(actor: Actor, name: str, versions: Sequence[Version]) -> Callable[[str, Plan], None]:
-    """Draws, below the text of a draft that parses, all there is to say about it beside its problems."""
 
-    def draw(document: str, plan: Plan) -> None:
+def review(actor: Actor, name: str, versions: Sequence[Version]) -> Callable[[str, Plan, DeltaGenerator], None]:
+    """Draws all there is to say about a draft that parses: what is to be read above its text, its curves below."""
+
+    def draw(document: str, plan: Plan, above: DeltaGenerator) -> None:
         found = plans.review_draft(state.database(), actor, name, document, versions)
-        _warnings(found.warnings)
-        _examples(found.examples)
-        if found.since is not None:
-            with st.expander(
-                f"Changes since the version of {found.since} · {len(found.changes)}", icon=":material/difference:"
-            ):
-                changes(found.changes)
+        with above:
+            _warnings(found.warnings, plan)
+            _examples(found.examples)
+            if found.since is not None:
+                title = f"Changes since the version of {found.since} · {len(found.changes)}"
+                with st.expander(title, icon=":material/difference:", key="plan_changes"):
+                    changes(found.changes, plan)
         curves(plan, "draft")
 
     return draw
 
 
-def _warnings(warnings: Sequence[Problem]) -> None:
+def _warnings(warnings: Sequence[Problem], plan: Plan) -> None:
     if not warnings:
         return
     title = "One thing to look at" if len(warnings) == 1 else f"{len(warnings)} things to look at"
-    with st.expander(title, True, icon=":material/warning:", key="plan_warnings"):
+    with st.expander(title, len(warnings) <= SHOWN, icon=":material/warning:", key="plan_warnings"):
         st.caption("A plan with these can be published; each may be meant.")
         for warning in warnings:
-            st.markdown(f"**{widgets.plain(warning.path)}** {widgets.plain(warning.message)}")
+            st.markdown(f"**{widgets.plain(_where(warning.path, plan))}** {widgets.plain(warning.message)}")
             st.caption(widgets.plain(warning.remedy))
+
+
+def _where(path: str, plan: Plan) -> str:
+    """A path with the component's label in place of its number."""
+    number = re.match(r"component\[(\d+)\]\.?", path)
+    return f"{plan.components[int(number[1])].label}, {path[number.end() :]}".rstrip(", ") if number else path
 
 
 def _examples(examples: Sequence[Example]) -> None:
@@ -57,26 +67,25 @@ def _examples(examples: Sequence[Example]) -> None:
         for example in examples:
             mark = ":green-badge[passed]" if example.passes else ":red-badge[failed]"
             st.markdown(f"{mark} {widgets.plain(example.name)}")
-            for problem in example.problems:
-                st.caption(widgets.plain(f"{problem.path}: {problem.message}"))
             if example.working:
                 with st.popover("How it is worked out", type="tertiary"):
                     st.code("\n".join(example.working), language=None, wrap_lines=True)
 
 
-def changes(found: Sequence[Change]) -> None:
-    """What changes from one version to the next, a part of the plan at a time."""
+def changes(found: Sequence[Change], plan: Plan) -> None:
+    """What changes from one version to `plan`, the next, a component at a time."""
+    labels = {component.id: component.label for component in plan.components}
     if not found:
         st.caption("Nothing changes but the text: both mean the same.")
     for component in dict.fromkeys(change.component for change in found):
         rows = [change for change in found if change.component == component]
-        st.markdown(f"**{widgets.plain(component)}**" if component else "**The whole plan**")
-        st.markdown("\n".join(f"- {_change(change)}" for change in rows))
+        title = labels.get(component, component) or "The whole plan"
+        st.markdown(f"**{widgets.plain(title)}**\n" + "\n".join(f"- {_change(change)}" for change in rows))
 
 
 def _change(change: Change) -> str:
-    before, after = widgets.plain(change.before), widgets.plain(change.after)
-    return f"{widgets.plain(change.what)}: {before} → **{after}**"
+    what = change.what[0].upper() + change.what[1:]
+    return f"{widgets.plain(what)}: {widgets.plain(change.before)} → **{widgets.plain(change.after)}**"
 
 
 # --- what is paid for how much ---------------------------------------------------------------------

@@ -382,6 +382,8 @@ def _versions(detail: PlanDetail) -> None:
     if place:
         with st.container(border=True, key="version_changes"):
             st.caption(f"What changed from the version of {detail.versions[place - 1].effective_from}")
-            plan_tools_view.changes(plans.version_changes(detail.name, detail.versions)[place])
+            plan_tools_view.changes(
+                plans.version_changes(detail.name, detail.versions)[place], parse_plan(version.document, detail.name)
+            )
     st.caption(f"The version in force from {version.effective_from}")
     st.code(version.document, language="toml")

@@ -350,9 +350,10 @@ def _uncapped(steps: Walk) -> Iterator[Problem]:
         else words.measured(times * base, component, steps.currency)
         for times in (1, 2, 3)
     ]
+    quota = f"with a quota of {words.measured(steps.quota, component, steps.currency)} " if steps.quota else ""
     yield Problem(
         "cap",
-        f"Pay has no limit: {_money(steps, once)} at {at[0]}, {_money(steps, twice)} at {at[1]}, "
+        f"Pay has no limit: {quota}it is {_money(steps, once)} at {at[0]}, {_money(steps, twice)} at {at[1]}, "
         f"{_money(steps, thrice)} at {at[2]}.",
         "Add a cap against a single very large deal, unless that is meant.",
     )

@@ -150,7 +150,8 @@ def test_an_accelerator_without_a_cap_is_told_with_what_it_comes_to():
     path, text = only(component(CAPPED.splitlines()[1]))
     assert path == "component[0].cap"
     assert text == (
-        "Pay has no limit: 8,000.00 at 100% of quota, 20,000.00 at 200% of quota, 32,000.00 at 300% of quota."
+        "Pay has no limit: with a quota of 100,000.00 it is 8,000.00 at 100% of quota, 20,000.00 at 200% of quota, "
+        "32,000.00 at 300% of quota."
     )
     assert warned(component(tiers('from = "0%", rate = "8%"'))) == []
 
