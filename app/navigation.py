@@ -36,3 +36,10 @@ def link(name: str, label: str = "", query: dict[str, str] | None = None) -> Non
     page = st.session_state.get("pages", {}).get(name)
     if page is not None:
         st.page_link(page, label=label or page.title, icon=":material/arrow_forward:", query_params=query)
+
+
+def open_page(name: str, query: dict[str, str]) -> None:
+    """Go to another page, by its name; stays for a page that the viewer may not open."""
+    page = st.session_state.get("pages", {}).get(name)
+    if page is not None:
+        st.switch_page(page, query_params=query)

@@ -38,6 +38,18 @@ def _bar(period: str) -> None:
     st.progress(min(share, 1.0), job.message or "Waiting for a free place")
 
 
+def total(people: pd.DataFrame) -> None:
+    """What everyone earned together, one card a currency, and how many are in it."""
+    earners = int(people["earned"].ne(0).sum())
+    widgets.cards(
+        *(
+            widgets.Card("Earned in all", widgets.money(int(cents), str(currency)))
+            for currency, cents in people.groupby("currency")["earned"].sum().items()
+        ),
+        widgets.Card("People with earnings", f"{earners} of {len(people)}"),
+    )
+
+
 def people_columns(people: pd.DataFrame) -> dict[str, Column]:
     """The columns of what each person earned; those about draws and closed periods only where there is something."""
     columns = {

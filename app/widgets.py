@@ -212,7 +212,7 @@ class Column:
     """How a column of a frame is shown and exported."""
 
     label: str
-    kind: Literal["text", "money", "percent", "date", "progress", "number"]
+    kind: Literal["text", "money", "percent", "date", "time", "progress", "number"]
     currency: str | None = None
     help: str | None = None
 
@@ -235,6 +235,11 @@ def percent_column(label: str, help: str | None = None) -> Column:  # noqa: A002
 def date_column(label: str, help: str | None = None) -> Column:  # noqa: A002
     """A date or a moment, shown as a date."""
     return Column(label, "date", help=help)
+
+
+def time_column(label: str, help: str | None = None) -> Column:  # noqa: A002
+    """A moment, to the minute, in UTC."""
+    return Column(f"{label} (UTC)", "time", help=help)
 
 
 def progress_column(label: str, help: str | None = None) -> Column:  # noqa: A002
@@ -325,6 +330,8 @@ def _shown(values: pd.Series, column: Column, currencies: list[str]) -> tuple[pd
         )
     if column.kind == "date":
         return values, kinds.DateColumn(label, help=note, format="YYYY-MM-DD")
+    if column.kind == "time":
+        return values, kinds.DatetimeColumn(label, help=note, format="YYYY-MM-DD HH:mm", timezone="UTC")
     if column.kind == "number":
         return values, kinds.NumberColumn(label, help=note, format="localized")
     return values, kinds.TextColumn(label, help=note)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import auth, navigation, state, widgets
-from app.run_view import people_columns, progress
+from app.run_view import people_columns, progress, total
 from app.widgets import money_column, text_column
 from engine.services import access, payouts, runs
 
@@ -39,7 +39,7 @@ if people.empty:
         icon=":material/calculate:",
     )
 else:
-    st.subheader(f"Earned in {title}", anchor=False)
+    total(people)
     chosen = widgets.table(
         people,
         people_columns(people),
@@ -47,11 +47,9 @@ else:
         export=f"earned-{period.name}",
         select=True,
     )
+    st.caption("Choose a person to open the lines.")
     if chosen is not None:
-        person = people.iloc[chosen]
-        navigation.link("earnings", f"Lines of {person['name']}", {"period": period.name, "person": person["code"]})
-    else:
-        st.caption("Choose a row to open that person's lines.")
+        navigation.open_page("earnings", {"period": period.name, "person": people.iloc[chosen]["code"]})
 
 if not periods.empty:
     st.subheader("All periods", anchor=False)
@@ -64,8 +62,7 @@ if not periods.empty:
             "deals": widgets.number_column("Deals"),
             "lines": widgets.number_column("Lines"),
             "earned": money_column("Earned"),
-            "calculated_at": widgets.date_column("Calculated"),
-            "interpreter": text_column("Interpreter"),
+            "calculated_at": widgets.time_column("Calculated"),
         },
         key="run_periods",
         export="pay-periods",

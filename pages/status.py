@@ -21,7 +21,7 @@ widgets.cards(
     Card("Pay rules run on", {"pypy": "PyPy", "cpython": "CPython"}[found.interpreter]),
     Card("Workers", f"{len(found.workers)}"),
     Card("PostgreSQL", found.database_version),
-    Card("Database size", found.database_size),
+    Card("Database size", f"{found.database_bytes / 2**20:,.1f} MB"),
 )
 
 st.subheader("Calculation workers", anchor=False)
@@ -55,7 +55,7 @@ else:
             "status": text_column("Status"),
             "message": text_column("Message"),
             "seconds": number_column("Seconds"),
-            "created_at": widgets.date_column("Started"),
+            "created_at": widgets.time_column("Started"),
         },
         key="jobs",
         export="jobs",

@@ -18,12 +18,10 @@ class SystemStatus:
     note: str
     workers: pd.DataFrame
     database_version: str
-    database_size: str
+    database_bytes: int
 
 
-_DATABASE = sa.text(
-    "SELECT split_part(version(), ' ', 2) AS version, pg_size_pretty(pg_database_size(current_database())) AS size"
-)
+_DATABASE = sa.text("SELECT split_part(version(), ' ', 2) AS version, pg_database_size(current_database()) AS size")
 
 
 def system_status(db: Database, pool: Pool, actor: Actor) -> SystemStatus:
