@@ -39,4 +39,4 @@ def _values(conn: sa.Connection, name: str) -> list[FieldValue | None]:
     if name in _TEXTS:
         return list(conn.scalars(sa.text(_OF_COLUMN.replace("<column>", name)), limits))
     kept = conn.scalars(sa.text(_OF_EXTRA), {"name": name, **limits})
-    return [None if written is None else extra_value(name, written) for written in kept]
+    return [None if written is None else extra_value(written) for written in kept]

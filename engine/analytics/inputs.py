@@ -271,27 +271,29 @@ def _field(name: str, column: pa.ChunkedArray) -> Field:
     texts, codes = _coded(column)
     if name in _TEXT_FIELDS:
         return Field(_array(codes), tuple(texts))
-    values = [extra_value(name, text) for text in texts]
+    values = [extra_value(text) for text in texts]
     if values and all(isinstance(value, Number) for value in values):
         numbers = np.array([value.micro for value in values if isinstance(value, Number)], dtype=np.int64)
-        return Field(_array(np.where(codes == NONE, NONE, numbers[codes])))
+        return Field(_array(np.where(codes == NONE, NONE, numbers[np.maximum(codes, 0)])))
     return Field(_array(codes), tuple(values))
 
 
-def extra_value(name: str, written: str) -> FieldValue:
-    """The value of an extra field, kept as JSON: a number exactly, a text that is a date as a day."""
+def extra_value(written: str) -> FieldValue:
+    """The value of an extra field, kept as JSON: a number, also where a CRM's export wrote it as text, or a date."""
     value = json.loads(written, parse_float=Decimal)
-    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str | int | Decimal):
         try:
             return Number(parse_number(value))
-        except QuotaPathError as error:
-            raise QuotaPathError(f"The deal field {name!r} cannot be used by a plan: {error}") from error
+        except QuotaPathError:
+            value = str(value)
     if isinstance(value, str):
         try:
             return Day(date.fromisoformat(value).toordinal())
         except ValueError:
             return value
-    return value if isinstance(value, bool) else json.dumps(value)
+    return json.dumps(value)
 
 
 # --- fingerprint ------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Runs, adjustments, approvals and payments on a real database, with real workers."""
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -321,6 +322,41 @@ def test_shared_credit(company: Company, pool: Pool) -> None:
     runs.run_period(company.db, pool, company.actors["ada"], "2026-01")
     assert (company.earned("ana", "2026-01"), company.earned("bo", "2026-01")) == (48_000, 40_000)
     assert company.earned("mia", "2026-01") == 11_000
+
+
+def test_fields_of_the_crm_in_a_plan(company: Company, pool: Pool) -> None:
+    """Numbers and dates of a CSV are text in the extra fields; a plan filters and measures them all the same."""
+    seats = """
+plan = "seats"
+effective_from = 2026-01-01
+currency = "USD"
+pay_period = "month"
+
+[[component]]
+id = "large"
+kind = "quota"
+measure = "Seats"
+when = { Seats = { at_least = 10 }, "Go live" = { less_than = 2026-06-01 }, Region = ["emea", "apac"] }
+tiers = [{ from = 0, amount = 3 }]
+"""
+    with company.db.write() as conn:
+        conn.execute(sa.text("DELETE FROM plan_assignments WHERE user_id = :u"), {"u": company.users["bo"]})
+        company._publish(conn, "seats", seats, ("bo",))
+    cases = {
+        "in": {"Seats": "1,200", "Go live": "2026-05-31", "Region": "EMEA"},
+        "number": {"Seats": 12.5, "Go live": "2026-05-31", "Region": "apac"},
+        "few": {"Seats": "9", "Go live": "2026-05-31", "Region": "EMEA"},
+        "late": {"Seats": "50", "Go live": "2026-06-01", "Region": "EMEA"},
+        "elsewhere": {"Seats": "50", "Go live": "2026-05-01", "Region": "AMER"},
+        "unsaid": {"Seats": "", "Go live": None},
+    }
+    for name, extra in cases.items():
+        company.change(company.deal(name, "bo", "2026-01-20", 100), extra=json.dumps(extra))
+    ada = company.actors["ada"]
+    runs.run_period(company.db, pool, ada, "2026-01")
+    shown = earnings.earned(company.db, ada, company.users["bo"], "2026-01")
+    assert shown is not None
+    assert dict(zip(shown.lines["deal"], shown.lines["amount"], strict=True)) == {"in": 360_000, "number": 3_750}
 
 
 def test_problems_name_the_deal_and_nothing_is_kept(company: Company, pool: Pool) -> None:
