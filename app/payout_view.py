@@ -22,9 +22,9 @@ def steps(row: "pd.Series[Any]") -> None:
 
 def _step(name: str, moment: pd.Timestamp | None, icon: str) -> None:
     if pd.isna(moment):
-        st.badge(name, icon=icon, color="gray")
+        st.badge(f"Not {name.lower()} yet", icon=":material/radio_button_unchecked:", color="gray")
     else:
-        st.badge(f"{name} {moment:%d %b %Y, %H:%M} UTC", icon=icon, color="green")
+        st.badge(f"{name} {moment:%Y-%m-%d %H:%M} UTC", icon=icon, color="green")
 
 
 @st.dialog("Approve this period?", icon=":material/task_alt:")

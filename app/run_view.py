@@ -55,12 +55,12 @@ def people_columns(people: pd.DataFrame) -> dict[str, Column]:
     columns = {
         "name": widgets.text_column("Person"),
         "earned": widgets.money_column("Earned"),
-        "team": widgets.text_column("Team"),
         "adjusted": widgets.money_column("of it adjustments", help="Differences in closed periods, posted here"),
         "drawn": widgets.money_column("Draw", help="Advanced by the draw; repaid when negative"),
         "draw_balance": widgets.money_column("Draw balance"),
         "deferred": widgets.money_column("Payable later"),
         "due": widgets.money_column("Due"),
+        "team": widgets.text_column("Team"),
     }
     always = ("name", "team", "earned")
     return {name: column for name, column in columns.items() if name in always or people[name].fillna(0).ne(0).any()}

@@ -49,7 +49,7 @@ with widgets.tools():
         confirm_payment(period, row)
     if row["status"] != "open" and access.may(actor, "payouts.export"):
         widgets.download(
-            "Payroll CSV",
+            "Payroll file",
             f"payroll-{period.name}.csv",
             lambda: payouts.payroll_csv(db, actor, period.name),
             "text/csv",
@@ -58,7 +58,7 @@ with widgets.tools():
 st.subheader("People", anchor=False)
 widgets.table(
     people,
-    {"code": text_column("Employee"), **people_columns(people)},
+    {**people_columns(people), "code": text_column("Employee code")},
     key="payout_people",
     export=f"payout-{period.name}",
 )

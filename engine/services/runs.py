@@ -14,14 +14,18 @@ import sqlalchemy as sa
 from engine import __version__
 from engine.analytics import inputs
 from engine.analytics.inputs import Inputs
-from engine.calc.model import MICRO, MONEY_MEASURES
+from engine.calc.model import MICRO, MONEY_MEASURES, Assignment, Component, Plan
+from engine.calc.payout import needs_quota
+from engine.calc.quotas import Quotas
 from engine.calc.result import Line, Result
+from engine.calc.tree import Tree
 from engine.db import audit, jobs, pay
 from engine.db.database import Database
 from engine.db.jobs import Job
 from engine.errors import Problem, ProblemsError, QuotaPathError
 from engine.money import currency_digits, round_ratio
-from engine.periods import KINDS, Period, parse_period
+from engine.periods import KINDS, Period, parse_period, period_of
+from engine.plans.versions import version_at
 from engine.services.access import Actor, require
 from engine.services.jobs import Body, Work
 from engine.workers.pool import Pool
@@ -308,13 +312,17 @@ def _people(
             yield (*key, cents, drawn, balance.get(person, 0), max(0, deferred[person]))
 
 
+def _covers(row: Assignment, period: Period) -> bool:
+    """Whether the assignment holds on some day of the period."""
+    return (row.start is None or row.start < period.end) and (row.end is None or row.end > period.start)
+
+
 def _on_plan(wanted: Period, loaded: Inputs) -> set[str]:
     """Who is on a plan that pays the period, on some day of it: they are listed even when they earned nothing."""
     return {
         row.person
         for row in loaded.book.assignments
-        if (row.start is None or row.start < wanted.end)
-        and (row.end is None or row.end > wanted.start)
+        if _covers(row, wanted)
         and any(plan.pay_period == wanted.kind for plan in loaded.book.plans.get(row.plan or "", ()))
     }
 
@@ -333,7 +341,42 @@ def _currencies(loaded: Inputs) -> dict[str, str]:
 
 
 def _attainment(wanted: Period, result: Result, users: Mapping[str, int]) -> Iterator[tuple[int, str, str, str, str]]:
-    """Credit and quota, in units, of the quota periods that hold the pay period; rounded for screens only."""
+    """Credit and quota, in units, of the quota periods that hold the pay period; rounded for screens only.
+
+    Whoever has a quota and no credit yet is listed with none.
+    """
+    yield from _begun(wanted, result, users)
+    begun = {(row.person, row.component, row.period) for row in result.attainment}
+    book = result.book
+    quotas = Quotas(book, Tree(book))
+    place = {person: code for code, person in enumerate(book.people)}
+    listed = set()
+    for row in book.assignments:
+        versions = book.plans.get(row.plan or "", ())
+        if not versions or not _covers(row, wanted) or versions[0].effective_from >= wanted.end:
+            continue
+        plan = version_at(versions, wanted.end - 1)
+        for component in plan.components:
+            period = period_of(component.quota_period, wanted.start)
+            key = row.person, component.id, period.name
+            quota = quotas.of(place[row.person], plan, component, period) if needs_quota(component) else None
+            if quota is not None and key not in begun and key not in listed:
+                listed.add(key)
+                yield (
+                    users[row.person],
+                    component.id,
+                    period.name,
+                    "0",
+                    _decimal(quota.prorated / _parts(plan, component)),
+                )
+
+
+def _parts(plan: Plan, component: Component) -> int:
+    """How many of the parts that the rules count in make a unit of the component's measure."""
+    return 10 ** currency_digits(plan.currency) if component.measure in MONEY_MEASURES else MICRO
+
+
+def _begun(wanted: Period, result: Result, users: Mapping[str, int]) -> Iterator[tuple[int, str, str, str, str]]:
     quotas = {
         (block.person, block.plan, block.component, block.quota_period): (block.quota, block.version)
         for block in result.blocks
@@ -346,9 +389,7 @@ def _attainment(wanted: Period, result: Result, users: Mapping[str, int]) -> Ite
         if quota is None or not period.start <= wanted.start < period.end:
             continue
         plan = result.book.plans[row.plan][version]
-        measure = next(part.measure for part in plan.components if part.id == row.component)
-        parts = 10 ** currency_digits(plan.currency) if measure in MONEY_MEASURES else MICRO
-        units = Fraction(*quota) / parts
+        units = Fraction(*quota) / _parts(plan, next(part for part in plan.components if part.id == row.component))
         credit = units * row.credit / row.quota
         yield users[row.person], row.component, row.period, _decimal(credit), _decimal(units)
 

@@ -163,6 +163,18 @@ def test_a_month_of_a_quarterly_quota(company: Company, pool: Pool) -> None:
     assert shown.lines["deal"].tolist() == ["D2"]
 
 
+def test_a_quota_counts_before_the_first_sale(company: Company, pool: Pool) -> None:
+    company.deal("D1", "ana", "2026-01-20", 25_000)
+    ada = company.actors["ada"]
+    runs.run_period(company.db, pool, ada, "2026-01")
+    found = {}
+    for code in ("ana", "bo"):
+        shown = earnings.earned(company.db, ada, company.users[code], "2026-01")
+        assert shown is not None
+        found[code] = shown.attainment[["quota_period", "credit", "quota"]].to_numpy().tolist()
+    assert found == {"ana": [["2026-Q1", 25_000.0, 100_000.0]], "bo": [["2026-Q1", 0.0, 100_000.0]]}
+
+
 def test_the_explanation_adds_up_to_the_line(company: Company, pool: Pool) -> None:
     company.deal("D1", "ana", "2026-01-20", 60_000)
     company.deal("D2", "ana", "2026-02-11", 70_000)
