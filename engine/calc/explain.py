@@ -4,7 +4,7 @@ The working is data: steps in words, of which some are parts of the line, in exa
 to the line.
 
 >>> explain(line, plan).texts  # doctest: +SKIP
-('Plan ae, version of 2026-01-01, component nb: 2026-Q1.',
+('Plan ae, version of 2026-01-01, component nb, in 2026-Q1.',
  'Credit 60,000.00 before this deal, 70,000.00 from it, 130,000.00 after it.',
  'Quota 100,000.00: attainment 60% before, 130% after.',
  '40,000.00 up to 100% of quota x 8% = 3,200.00',
@@ -15,9 +15,9 @@ to the line.
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from engine.calc.account import FUNCTION, MONEY, mode, own_money
+from engine.calc.account import DEALS, FUNCTION, MONEY, mode, own_money
 from engine.calc.credits import NO_RATE
 from engine.calc.model import MICRO, PPM, Plan, Rate, Tier
 from engine.calc.payout import Quota, compile_payout, edge_ratio, is_money, rate_ratio, slope, tier_slopes
@@ -78,8 +78,8 @@ class _Working:
         self.scale: int = line.facts.get("scale", 1)
         label = f" ({self.component.label})" if self.component.label not in ("", self.component.id) else ""
         self.tell(
-            f"Plan {plan.name}, version of {_date(plan.effective_from)}, component {self.component.id}{label}: "
-            f"{line.facts['quota_period']}."
+            f"Plan {plan.name}, version of {_date(plan.effective_from)}, component {self.component.id}{label}, "
+            f"in {line.facts['quota_period']}."
         )
 
     # -- writing ------------------------------------------------------------------------------------
@@ -163,10 +163,15 @@ class _Working:
             self.tell(f"Converted at 1 {currency} = {rate} {self.plan.currency}, the rate of {_date(day)}.")
         before, after = self._credit()
         change = self.measured(after - before, component.measure)
-        self.tell(
-            f"Credit ({component.measure}) {self.measured(before, component.measure)} before this deal, {change} "
-            f"from it, {self.measured(after, component.measure)} after it."
-        )
+        if (
+            mode(component) == DEALS and self.quota is None
+        ):  # each deal pays by itself: what came before does not matter
+            self.tell(f"Credit ({component.measure}) {change}.")
+        else:
+            self.tell(
+                f"Credit ({component.measure}) {self.measured(before, component.measure)} before this deal, {change} "
+                f"from it, {self.measured(after, component.measure)} after it."
+            )
         if component.multipliers and "money" in facts and component.pays_on == component.measure:
             money = self._money()
             if money != after - before:
@@ -336,16 +341,21 @@ class _Working:
             return pays * share
         slopes, edges = tier_slopes(component, self.quota, currency), self._edges()
         retroactive = _retroactive(component.tiers, edges, abs(full))
-        total = Fraction(0)
+        sizes: Dict[int, Fraction] = {}  # by the tier whose rate is used
         for place, size in _pieces(edges, Fraction(0), abs(full)):
             used = max(place, retroactive)
+            sizes[used] = sizes.get(used, Fraction(0)) + size
+        total = Fraction(0)
+        for used, size in sizes.items():
             piece, measure = sign * size, component.measure
             if own_money(component):
                 whole = Fraction(facts["full_money"])
                 piece, measure = whole * size / abs(full) if full else whole, component.pays_on
-            where = f" {self._where(used)}"
+            where = self._where(used)
+            if used == retroactive and used > 0:
+                where = f"(deals from {self.edge(component.tiers[used].start)})"
             shown = self.pays(component.tiers[used]) + by_share
-            total += self._slice(piece, measure, shown, slopes[used] * share, where)
+            total += self._slice(piece, measure, shown, slopes[used] * share, f" {where}")
         return total
 
     # -- rounding and limits ------------------------------------------------------------------------

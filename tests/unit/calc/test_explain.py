@@ -21,7 +21,7 @@ class Working(unittest.TestCase):
         self.assertEqual(
             workings(found)[1].texts,
             (
-                "Plan ae, version of 2026-01-01, component nb: 2026-Q1.",
+                "Plan ae, version of 2026-01-01, component nb, in 2026-Q1.",
                 "Credit (amount) 60,000.00 before this deal, 70,000.00 from it, 130,000.00 after it.",
                 "Quota 100,000.00 (the person's): attainment 60% before, 130% after.",
                 "40,000.00 up to 100% of quota x 8% = 3,200.00",
