@@ -2,20 +2,24 @@
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from hashlib import sha256
 
 import pandas as pd
 import streamlit as st
 
-from app import auth, state, widgets
+from app import auth, people_rows, state, widgets
 from app.actions import attempt
+from app.people_rows import people_count
 from app.widgets import date_column, number_column, text_column
 from engine.db.people import Person
-from engine.db.structure import TeamRow
+from engine.db.structure import Membership, TeamRow, TeamState
+from engine.errors import QuotaPathError
 from engine.services import access, people
 from engine.services.access import ROLES, Actor
 from engine.services.people import NewPerson
 
 _NO_TEAM = "No team"
+_TOP, _NOBODY = "The whole company", "Nobody"
 _ADDED = "person_added"
 _PASSWORD = "password_shown"  # noqa: S105 - a key of the session
 
@@ -92,7 +96,7 @@ def people_list(found: Sequence[Person]) -> None:
         export="people",
         select=True,
     )
-    st.caption(f"{len(shown)} people. Choose a row to open a person.")
+    st.caption(f"{people_count(len(shown))}. Choose a row to open a person.")
     if chosen is not None:
         opened("people_list")
         person_drawer(shown[chosen])
@@ -135,7 +139,7 @@ def person_panel(actor: Actor, person: Person) -> None:
         placeholder="open",
     ) if history.teams else st.caption("In no team so far.")
     if may_edit and person.is_active:
-        _move(actor, person)
+        _move(actor, person, history.teams)
     st.markdown("**Plan**")
     st.dataframe(
         pd.DataFrame(
@@ -173,14 +177,15 @@ def _details(actor: Actor, person: Person) -> None:
         st.rerun()
 
 
-def _move(actor: Actor, person: Person) -> None:
-    listed = people.list_team_rows(state.database(), actor, state.today())
+def _move(actor: Actor, person: Person, memberships: Sequence[Membership]) -> None:
+    today = state.today()
+    listed = people.list_team_rows(state.database(), actor, today)
     teams: dict[int | None, str] = {team.team_id: team.name for team in listed}
     if not teams:
         st.caption("There is no team yet. Make one in the tab Teams.")
         return
     teams[None] = _NO_TEAM
-    with st.form(f"move_{person.user_id}", border=True):
+    with st.container(border=True):
         team_place, day_place = st.columns(2)
         team = team_place.selectbox(
             "Move to",
@@ -188,13 +193,39 @@ def _move(actor: Actor, person: Person) -> None:
             list(teams).index(person.team_id) if person.team_id in teams else 0,
             format_func=lambda key: teams[key],
         )
-        day = day_place.date_input("From", state.today(), format="YYYY-MM-DD", min_value=date(1960, 1, 1))
-        sent = st.form_submit_button("Move")
+        day = day_place.date_input(
+            "From",
+            today if memberships else person.hired_on or today.replace(month=1, day=1),
+            format="YYYY-MM-DD",
+            min_value=date(1960, 1, 1),
+            help="Deals closed from that day on count for the team and its manager; those before stay as they were.",
+        )
+        replace_later = _later([(row.team, row.start) for row in memberships if row.start > day])
+        sent = st.button("Move")
     if sent and attempt(
-        lambda: people.move_person(state.database(), actor, person.user_id, team, day),
+        lambda: people.move_person(state.database(), actor, person.user_id, team, day, replace_later),
         f"{person.name}: {teams[team]} from {day}.",
     ):
         st.rerun()
+
+
+def _later(changes: Sequence[tuple[str, date]]) -> bool:
+    """Ask what becomes of the changes after the chosen day; whether they are to go."""
+    if not changes:
+        return False
+    listed = "; ".join(f"{what} from {day}" for what, day in changes)
+    return (
+        st.radio(
+            "How long it holds",
+            ["For good", "Until then"],
+            captions=[
+                f"In place of what follows: {widgets.plain(listed)}",
+                f"Until {changes[0][1]}; what follows stays.",
+            ],
+            key="later_changes",
+        )
+        == "For good"
+    )
 
 
 def _sign_in(actor: Actor, person: Person) -> None:
@@ -266,13 +297,14 @@ def add_form(actor: Actor) -> None:
         email = st.text_input("E-mail", max_chars=254)
         role_place, hired_place = st.columns(2)
         role = role_place.selectbox("Role", ROLES, ROLES.index("rep"), format_func=str.capitalize)
-        hired = hired_place.date_input("Hired", state.today(), format="YYYY-MM-DD", min_value=date(1960, 1, 1))
-        team = st.selectbox(
-            "Team",
-            list(teams),
-            format_func=lambda key: teams[key],
-            help="From the hire date on.",
+        hired = hired_place.date_input(
+            "Hired",
+            state.today().replace(month=1, day=1),
+            format="YYYY-MM-DD",
+            min_value=date(1960, 1, 1),
+            help="Also the first day in the team. Deals closed before it count for no team.",
         )
+        team = st.selectbox("Team", list(teams), format_func=lambda key: teams[key], help="From the hire date on.")
         password = st.text_input(
             "Password",
             type="password",
@@ -289,6 +321,57 @@ def add_form(actor: Actor) -> None:
 
     if attempt(add, f"{name} is added."):
         st.rerun(scope="fragment")
+
+
+@st.dialog("Add a list of people", width="large", icon=":material/playlist_add:")
+def add_list() -> None:
+    """Many people at once, from a spreadsheet."""
+    list_form(auth.require("people.edit"))
+
+
+def list_form(actor: Actor) -> None:
+    """The list as pasted or uploaded, then as a table to be corrected, then added."""
+    st.caption(
+        "One line for each person: name, e-mail, role, team, hired on. Only the name has to be there; a first line may "
+        "hold the names of the columns."
+    )
+    pasted = st.text_area(
+        "Paste from a spreadsheet",
+        height=130,
+        placeholder="Ana Torres, ana@example.com, rep, West, 2026-01-01",
+    )
+    file = st.file_uploader("or choose a CSV file", type=["csv", "tsv", "txt"], max_upload_size=5)
+    text = _decoded(file.getvalue()) if file is not None else pasted
+    if not text.strip():
+        return
+    try:
+        found = people.read_people(text)
+    except QuotaPathError as error:
+        widgets.show_problems(error)
+        return
+    domain, db = actor.email.rpartition("@")[2], state.database()
+    teams = [team.name for team in people.list_team_rows(db, actor, state.today())]
+    chosen = people_rows.people_rows(
+        f"list_{sha256(text.encode()).hexdigest()[:12]}",
+        people_rows.with_defaults(found, domain, state.today().replace(month=1, day=1)),
+        teams,
+        domain,
+    )
+    made = people_rows.new_teams(chosen, teams)
+    if made:
+        st.caption(f"New {'team' if len(made) == 1 else 'teams'}: {widgets.plain(', '.join(made))}")
+    st.caption(people_rows.CANNOT_SIGN_IN)
+    if st.button(f"Add {people_count(len(chosen))}", type="primary", disabled=not chosen) and attempt(
+        lambda: people.add_people(db, actor, [each.row for each in chosen]), f"{people_count(len(chosen))} added."
+    ):
+        st.rerun()
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace")
 
 
 # --- teams -----------------------------------------------------------------------------------------
@@ -339,36 +422,61 @@ def new_team(found: Sequence[TeamRow], listed: Sequence[Person]) -> None:
 
 
 def team_form(actor: Actor, team: TeamRow | None, found: Sequence[TeamRow], listed: Sequence[Person]) -> None:
-    """The fields of a team that exists, or (None) of a new one."""
-    db = state.database()
+    """The fields of a team that exists, with its history, or (None) of a new one."""
+    db, today = state.database(), state.today()
     parents = {each.team_id: each.name for each in found if team is None or each.team_id != team.team_id}
     managers = {person.user_id: person.name for person in listed if person.is_active and person.role != "rep"}
     if team is not None and team.manager_id is not None:
         managers.setdefault(team.manager_id, team.manager or "")
-    with st.form("team", border=False):
-        name = st.text_input("Name", team.name if team else "", max_chars=200)
-        parent = _one_of("Part of", parents, team.parent_id if team else None, "The whole company")
-        manager = _one_of(
-            "Manager", managers, team.manager_id if team else None, "Nobody", "Anyone but a rep; change the role first."
-        )
-        start = st.date_input(
-            "From",
-            state.today(),
-            format="YYYY-MM-DD",
-            min_value=date(1960, 1, 1),
-            help="Before that day the team stays as it was. A new name holds at once.",
-        )
-        sent = st.form_submit_button("Save" if team else "Create the team", type="primary")
-    if not sent:
+    past = people.team_history(db, actor, team.team_id) if team else []
+    if past:
+        _team_history(past)
+    # Who is entered as the first manager has mostly led the team from its beginning.
+    begun = past[0].start if len(past) == 1 and past[0].manager is None else today
+    name = st.text_input("Name", team.name if team else "", max_chars=200)
+    parent = _one_of("Part of", parents, team.parent_id if team else None, _TOP)
+    manager = _one_of(
+        "Manager", managers, team.manager_id if team else None, _NOBODY, "Anyone but a rep; change the role first."
+    )
+    start = st.date_input(
+        "From",
+        begun if team else today.replace(month=1, day=1),
+        format="YYYY-MM-DD",
+        min_value=date(1960, 1, 1),
+        help="The manager sees, and may be paid on, deals closed from that day on. Before it the team stays as it "
+        "was. A new name holds at once.",
+    )
+    later = [(_described(row), row.start) for row in past if row.start > start]
+    replace_later = _later(later)
+    if not st.button("Save" if team else "Create the team", type="primary"):
         return
+    held = f"{parents.get(parent or 0, _TOP)}, manager: {managers.get(manager or 0, _NOBODY)}, from {start}"
+    if later and not replace_later:
+        held += f" until {later[0][1]}"
     if team is None:
-        done = attempt(lambda: people.create_team(db, actor, name, parent, manager, start), f"{name} is made.")
+        done = attempt(lambda: people.create_team(db, actor, name, parent, manager, start), f"{name} is made: {held}.")
     else:
         done = attempt(
-            lambda: people.change_team(db, actor, team.team_id, name, parent, manager, start), f"{name} is changed."
+            lambda: people.change_team(db, actor, team.team_id, name, parent, manager, start, replace_later),
+            f"{name} is saved: {held}.",
         )
     if done:
         st.rerun()
+
+
+def _described(row: TeamState) -> str:
+    return f"{row.parent or _TOP}, manager: {row.manager or _NOBODY}"
+
+
+def _team_history(past: Sequence[TeamState]) -> None:
+    st.dataframe(
+        pd.DataFrame(
+            [(row.start, _last(row.end), row.parent or _TOP, row.manager or _NOBODY) for row in past],
+            columns=["First day", "Last day", "Part of", "Manager"],
+        ),
+        hide_index=True,
+        placeholder="open",
+    )
 
 
 def _one_of(label: str, names: dict[int, str], now: int | None, nobody: str, note: str | None = None) -> int | None:

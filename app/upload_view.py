@@ -1,18 +1,21 @@
 """The pieces of the upload page: what was said about the file so far, the questions, the preview, the result."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from app import auth, navigation, state, widgets
+from app import auth, navigation, people_rows, state, widgets
+from app.actions import attempt
+from app.people_rows import people_count
 from app.widgets import Card, date_column, money_column, number_column, text_column
 from engine.errors import ProblemsError, QuotaPathError
 from engine.periods import parse_period
-from engine.services import imports
+from engine.services import imports, people
 from engine.services.access import Actor
-from engine.services.imports import FIELDS, ImportPreview, ImportResult, Upload
+from engine.services.imports import FIELDS, ImportPreview, ImportResult, Unknown, Upload
 
 SOURCE_NAMES = {"salesforce": "Salesforce", "hubspot": "HubSpot", "other": "Another system"}
 _ASKED = 40  # unknown names asked for at a time
@@ -81,7 +84,7 @@ def file_steps(actor: Actor, file: UploadedFile) -> None:
     _questions(draft, preview)
     if not preview.ready:
         return
-    _unknown(draft, preview)
+    _unknown(actor, draft, preview)
     _findings(preview)
     _tabs(actor, preview)
     _confirm(draft, preview)
@@ -190,43 +193,121 @@ def _questions(draft: _Draft, preview: ImportPreview) -> None:
                 st.rerun()
 
 
-def _unknown(draft: _Draft, preview: ImportPreview) -> None:
-    """Owners and stages that nobody knows here, to be chosen once."""
-    asked = preview.unknown[:_ASKED]
-    said: dict[str, Mapping[str, int]] = {"owner": draft.upload.owners, "stage": draft.upload.stages}
-    # What was answered for this file can be corrected too; it is no longer unknown.
-    answered = [(kind, text) for kind, texts in said.items() for text in texts]
-    if not asked and not answered:
-        return
-    choices = {"owner": preview.people, "stage": preview.stages}
-    with st.container(border=True):
-        st.markdown("**Names that are not known here**")
-        st.caption("Say once who or what they are; the answers are remembered for this source when you import.")
-        with st.form(f"unknown_{draft.file_id}", border=False):
-            found: dict[str, dict[str, int]] = {"owner": dict(said["owner"]), "stage": dict(said["stage"])}
-            with st.grid(3, min_column_width=230):
-                for kind, text, note, suggestion in [
-                    *((each.field, each.value, f" · {_rows(each.count)}", each.suggestion) for each in asked),
-                    *((kind, text, "", said[kind][text]) for kind, text in answered),
-                ]:
-                    labels: dict[int | None, str] = {None: _LEAVE_OUT} | dict(choices[kind].items())
-                    options = list(labels)
-                    answer = st.selectbox(
-                        f"{kind.capitalize()}: {widgets.plain(text) or '(empty)'}{note}",
-                        options,
-                        index=options.index(said[kind].get(text)) if text in said[kind] else 0,
-                        format_func=labels.__getitem__,
-                        key=f"unknown_{draft.file_id}_{kind}_{text}",
-                        help=f"Perhaps {choices[kind][suggestion]}?" if suggestion and not said[kind] else None,
-                    )
-                    found[kind].pop(text, None)
-                    if answer is not None:
-                        found[kind][text] = answer
-            if len(preview.unknown) > _ASKED:
-                st.caption(f"{len(preview.unknown) - _ASKED:,} more follow after these.")
-            if st.form_submit_button("Use these answers", icon=":material/check:"):
-                draft.say(owners=found["owner"], stages=found["stage"])
-                st.rerun()
+def _unknown(actor: Actor, draft: _Draft, preview: ImportPreview) -> None:
+    """Owners and stages that nobody knows here: people to be added, or other names of what is known."""
+    owners = [each for each in preview.unknown if each.field == "owner"]
+    stages = [each for each in preview.unknown if each.field == "stage"]
+    if owners:
+        newcomers = _newcomers(owners)
+        with st.container(border=True):
+            rows = _rows(sum(each.count for each in owners))
+            st.markdown(
+                "**One owner is not known here**"
+                if len(owners) == 1
+                else f"**{len(owners):,} owners are not known here**"
+            )
+            st.caption(f"{rows} cannot be imported before it is clear whose deals these are.")
+            if newcomers:
+                add, known = st.tabs([f"Add {people_count(len(newcomers))}", "They are here under another name"])
+                with add:
+                    _add_people(actor, draft, preview, newcomers)
+                with known:
+                    _same_as(draft, "owner", owners, preview.people)
+            else:
+                _same_as(draft, "owner", owners, preview.people)
+    if stages:
+        with st.container(border=True):
+            st.markdown("**Stages that are not known here**")
+            _same_as(draft, "stage", stages, preview.stages)
+    said = len(draft.upload.owners) + len(draft.upload.stages)
+    if said:
+        with st.expander(f"What you said about this file ({said:,})", icon=":material/person_check:"):
+            for kind, names in (("owner", preview.people), ("stage", preview.stages)):
+                if draft.upload.owners if kind == "owner" else draft.upload.stages:
+                    _same_as(draft, kind, [], names)
+
+
+def _newcomers(owners: Sequence[Unknown]) -> list[Unknown]:
+    """The unknown owners who may be people, each once, however the name is written."""
+    found: dict[str, Unknown] = {}
+    for each in owners:
+        if each.value:
+            found.setdefault(imports.owner_key(each.value), each)
+    return list(found.values())
+
+
+def _add_people(actor: Actor, draft: _Draft, preview: ImportPreview, newcomers: Sequence[Unknown]) -> None:
+    """The newcomers as people to be added, in one go."""
+    first = preview.first_close or state.today()
+    domain = actor.email.rpartition("@")[2]
+    teams = [team.name for team in people.list_team_rows(state.database(), actor, state.today())]
+    names = "\n".join(each.value for each in newcomers)
+    chosen = people_rows.people_rows(
+        f"add_{draft.file_id}_{sha256(names.encode()).hexdigest()[:12]}",
+        people_rows.with_defaults(
+            [people.propose_person(each.value, domain) for each in newcomers], domain, first.replace(month=1, day=1)
+        ),
+        teams,
+        domain,
+        [each.suggestion is None for each in newcomers],
+    )
+    likely = [each for each in newcomers if each.suggestion is not None]
+    if likely:
+        st.caption(
+            "Not ticked, because someone here is called nearly so: "
+            + widgets.plain(
+                ", ".join(f"{each.value} ({preview.people[each.suggestion]})" for each in likely if each.suggestion)
+            )
+        )
+    made = people_rows.new_teams(chosen, teams)
+    if made:
+        st.caption(f"New {'team' if len(made) == 1 else 'teams'}: {widgets.plain(', '.join(made))}")
+    st.caption(
+        f"The earliest deal of the file closed on {first}, so everyone begins on {first.year}-01-01 unless you say "
+        f"otherwise. {people_rows.CANNOT_SIGN_IN}"
+    )
+
+    def add() -> None:
+        added = people.add_people(state.database(), auth.require("people.edit"), [each.row for each in chosen])
+        said = {newcomers[each.position].value: user_id for each, user_id in zip(chosen, added, strict=True)}
+        draft.say(owners={**draft.upload.owners, **said})
+
+    if st.button(
+        f"Add {people_count(len(chosen))}",
+        type="primary",
+        icon=":material/group_add:",
+        disabled=not chosen,
+        key="add_people",
+    ) and attempt(add, f"{people_count(len(chosen))} added. Their deals can be imported now."):
+        st.rerun()
+
+
+def _same_as(draft: _Draft, kind: str, unknown: Sequence[Unknown], names: Mapping[int, str]) -> None:
+    """For each unknown owner or stage a choice of the known ones; without any, those answered, to be corrected."""
+    said = draft.upload.owners if kind == "owner" else draft.upload.stages
+    asked = [(each.value, f" · {_rows(each.count)}", each.suggestion) for each in unknown[:_ASKED]]
+    labels: dict[int | None, str] = {None: _LEAVE_OUT} | dict(names.items())
+    with st.form(f"same_{draft.file_id}_{kind}_{bool(unknown)}", border=False):
+        found = dict(said)
+        with st.grid(3, min_column_width=230):
+            for text, note, suggestion in asked or [(text, "", None) for text in said]:
+                answer = st.selectbox(
+                    f"{kind.capitalize()}: {widgets.plain(text) or '(empty)'}{note}",
+                    list(labels),
+                    index=list(labels).index(said.get(text)) if said.get(text) in labels else 0,
+                    format_func=labels.__getitem__,
+                    key=f"unknown_{draft.file_id}_{kind}_{text}",
+                    help=f"Perhaps {names[suggestion]}?" if suggestion else None,
+                )
+                found.pop(text, None)
+                if answer is not None:
+                    found[text] = answer
+        if len(unknown) > _ASKED:
+            st.caption(f"{len(unknown) - _ASKED:,} more follow after these.")
+        st.caption("The answers are remembered for this source when you import.")
+        if st.form_submit_button("Use these answers", icon=":material/check:"):
+            draft.say(**{f"{kind}s": found})
+            st.rerun()
 
 
 # --- preview ---------------------------------------------------------------------------------------
@@ -347,7 +428,8 @@ def _first_rows(shown: int, total: int) -> None:
 def _confirm(draft: _Draft, preview: ImportPreview) -> None:
     refused = preview.refused_count
     if not preview.good:
-        st.error("Every row is refused, so nothing can be imported. The tab above says why.", icon=":material/block:")
+        what = "Say above whose deals these are." if preview.unknown else "The tab Refused says why."
+        st.error(f"Every row is refused, so nothing can be imported. {what}", icon=":material/block:")
         return
     accepted = not refused
     if refused:

@@ -19,6 +19,8 @@ if may_edit:
     with widgets.tools():
         if st.button("New team", icon=":material/group_add:"):
             people_view.new_team(teams, listed)
+        if st.button("Add a list", icon=":material/playlist_add:"):
+            people_view.add_list()
         if st.button("Add a person", icon=":material/person_add:", type="primary"):
             people_view.add_person()
 

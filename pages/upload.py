@@ -3,8 +3,10 @@
 import streamlit as st
 
 from app import auth, upload_view, widgets
+from app.actions import show_done
 
 actor = auth.require("deals.import")
+show_done()
 
 widgets.header("Upload deals", "Nothing is kept before you have seen what the file does.")
 file = upload_view.choose_file()

@@ -147,7 +147,7 @@ def add(
     email: str,
     role: str,
     hired_on: date | None,
-    password_hash: str,
+    password_hash: str | None,
 ) -> int | None:
     """A new active user's id; None when the code is taken."""
     query = """

@@ -105,6 +105,40 @@ def set_structure(
     )
 
 
+@dataclass(frozen=True)
+class TeamState:
+    """What a team is part of and who leads it in ``[start, end)``."""
+
+    parent: str | None
+    manager: str | None
+    start: date
+    end: date | None
+
+
+def history(conn: sa.Connection, team_id: int) -> list[TeamState]:
+    """What a team was part of and who led it over time, oldest first."""
+    query = """
+        SELECT p.name, u.name, s.start_date, s.end_date
+          FROM team_structure s LEFT JOIN teams p ON p.id = s.parent_id LEFT JOIN users u ON u.id = s.manager_id
+         WHERE s.team_id = :team ORDER BY s.start_date
+    """
+    return [TeamState(*row) for row in conn.execute(sa.text(query), {"team": team_id})]
+
+
+def forget_structure_after(conn: sa.Connection, team_id: int, day: date) -> None:
+    """Take back the changes of a team that begin after `day`; what holds on `day` goes on."""
+    values = {"team": team_id, "day": day}
+    conn.execute(sa.text("DELETE FROM team_structure WHERE team_id = :team AND start_date > :day"), values)
+    conn.execute(sa.text("UPDATE team_structure SET end_date = NULL WHERE team_id = :team AND end_date > :day"), values)
+
+
+def forget_teams_after(conn: sa.Connection, user_id: int, day: date) -> None:
+    """Take back the memberships of a person that begin after `day`; the one of `day` goes on."""
+    values = {"user": user_id, "day": day}
+    conn.execute(sa.text("DELETE FROM team_members WHERE user_id = :user AND start_date > :day"), values)
+    conn.execute(sa.text("UPDATE team_members SET end_date = NULL WHERE user_id = :user AND end_date > :day"), values)
+
+
 def vacate(conn: sa.Connection, user_id: int, day: date) -> list[int]:
     """From `day` on the person leads no team; returns the teams that lost their leader."""
     values = {"user": user_id, "day": day}

@@ -92,11 +92,12 @@ class Reason(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """A row that is not taken, with every reason."""
+    """A row that is not taken, with every reason; ``close_date`` if that at least can be read."""
 
     line: int
     cells: tuple[str, ...]
     reasons: tuple[Reason, ...]
+    close_date: date | None = None
 
 
 class Repeat(NamedTuple):
@@ -129,10 +130,13 @@ class Tally:
         self.reasons: Counter[str] = Counter()  # by kind of reason
         self.notes: Counter[str] = Counter()  # by kind of note
         self.note_examples: dict[str, list[tuple[int, str]]] = {}  # kind -> first (line, text)
+        self.first_close: date | None = None  # the earliest of all rows
         self._unknown: Counter[tuple[str, str]] = Counter()
 
     def add(self, item: Item) -> None:
         """Counts one item of `Checked.rows`."""
+        if not isinstance(item, Repeat) and item.close_date is not None:
+            self.first_close = min(item.close_date, self.first_close or item.close_date)
         if isinstance(item, DealRow):
             self.accepted += 1
             for note in item.notes:
@@ -220,7 +224,7 @@ _REMEDIES = {
     "currency": "Write the currency as its three letters, such as USD.",
     "id": "Export again and upload the file as it comes, without opening it in a spreadsheet.",
     "missing": "Fill it in in the CRM and export again.",
-    "unknown_owner": "Choose whose deals these are; the choice is remembered.",
+    "unknown_owner": "Choose whose deals these are, or add the person; the choice is remembered.",
     "unknown_stage": "Choose the stage that it means; the choice is remembered.",
 }
 
@@ -397,7 +401,7 @@ class _Rows:
         extra = self._extra(cells, wrong)
 
         if wrong or isinstance(owner, str) or isinstance(stage, str) or close_date is None:
-            return Refusal(row.line, row.cells, tuple(wrong))
+            return Refusal(row.line, row.cells, tuple(wrong), close_date)
         account = texts.get("account", "")
         return DealRow(
             line=row.line,

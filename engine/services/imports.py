@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from itertools import zip_longest
 from typing import Any
 
@@ -25,7 +26,7 @@ from engine.services import access
 from engine.services.access import Actor
 from engine.sheets import to_csv
 
-__all__ = ["FIELDS", "Question", "Unknown"]
+__all__ = ["FIELDS", "Question", "Unknown", "owner_key"]
 
 MAX_BYTES = 25 * 1024 * 1024
 SOURCES = (SALESFORCE, HUBSPOT, OTHER)
@@ -70,6 +71,7 @@ class ImportPreview:
     Frames hold the first 500 rows of their kind: ``added`` line, name, account, owner, stage, amount, currency,
     close_date; ``changed`` line, external_id, name, field, before, after; ``refused`` line, column, value,
     reason, remedy.  ``closed_periods`` are approved or paid ones in which a deal would be added or changed.
+    ``first_close``: the earliest close date of the file, refused rows included.
     """
 
     upload: Upload
@@ -94,6 +96,7 @@ class ImportPreview:
     changed: pd.DataFrame = field(default_factory=pd.DataFrame)
     refused: pd.DataFrame = field(default_factory=pd.DataFrame)
     closed_periods: tuple[str, ...] = ()
+    first_close: date | None = None
 
     @property
     def ready(self) -> bool:
@@ -145,6 +148,7 @@ def preview_import(db: Database, actor: Actor, upload: Upload) -> ImportPreview:
             changed=_changed(conn),
             refused=_refused(refused),
             closed_periods=tuple(deal_imports.closed_periods(conn)),
+            first_close=reading.tally.first_close,
         )
 
 

@@ -1,8 +1,10 @@
 """What people do with people: add, change, deactivate them; make teams and move people between them."""
 
+import re
 import secrets
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 
 import sqlalchemy as sa
@@ -11,14 +13,20 @@ from engine.db import audit, people, plans, structure
 from engine.db.database import Database
 from engine.db.people import Locked, Person
 from engine.db.plans import Assigned
-from engine.db.structure import Membership, TeamRow
-from engine.errors import Problem, ProblemsError, QuotaPathError
+from engine.db.structure import Membership, TeamRow, TeamState
+from engine.errors import Problem, ProblemsError, QuotaPathError, given
+from engine.imports.people import PersonRow, read_people
 from engine.services import access, sign_in
 from engine.services.access import ROLES, Actor
 from engine.services.naming import slug
 
+__all__ = ["PersonRow", "read_people"]
+
 # Without what looks alike (0 O, 1 l I); 16 of 55 signs are 92 bits.
 _SIGNS = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+
+_EMAIL = re.compile(r"[^\s<>(),;]+@[^\s<>(),;]+")
+_BESIDE_NAME = re.compile(r"\([^()]*\)|<[^<>]*>")  # "Ana Torres (Deactivated User)", "Ana <ana@example.com>"
 
 Span = tuple[int, int, date, date | None]
 
@@ -63,6 +71,13 @@ def list_team_rows(db: Database, actor: Actor, on: date) -> list[TeamRow]:
         return structure.listing(conn, on)
 
 
+def team_history(db: Database, actor: Actor, team_id: int) -> list[TeamState]:
+    """What a team was part of and who led it over time, oldest first."""
+    access.require(actor, "people.view")
+    with db.read() as conn:
+        return structure.history(conn, team_id)
+
+
 # --- people ----------------------------------------------------------------------------------------
 
 
@@ -100,6 +115,53 @@ def add_person(
             _refuse_circles(conn)
         _record(conn, actor, f"person {code}", did="added", name=name, email=email, role=role, hired_on=hired_on)
     return NewPerson(user_id, code, generated)
+
+
+def add_people(db: Database, actor: Actor, rows: Sequence[PersonRow]) -> list[int]:
+    """Add many people, all or none, without a password: they cannot sign in until `reset_password` gives one.
+
+    A team that there is not yet is made, from the first day of its first member.  Returns the user ids in the
+    order of `rows`.  Raises ProblemsError with all that is wrong in any row.
+    """
+    access.require(actor, "people.edit")
+    rows = [replace(row, name=_one_line(row.name), email=row.email.strip(), team=_one_line(row.team)) for row in rows]
+    if not rows:
+        raise ProblemsError([Problem("people", "Nobody is chosen.", "Choose at least one person.")])
+    times = Counter(row.email.lower() for row in rows if row.email)
+    with db.write() as conn:
+        people.lock_active_admins(conn)  # as in `add_person`
+        teams = {name.casefold(): team_id for team_id, name in structure.lock(conn).items()}
+        problems = [
+            replace(problem, path=f"row {number}{f' ({row.name})' if row.name else ''}, {problem.path}")
+            for number, row in enumerate(rows, 1)
+            for problem in _row_problems(conn, row, times[row.email.lower()])
+        ]
+        if problems:
+            raise ProblemsError(problems)
+        made = _make_teams(conn, rows, teams)
+        added = []
+        for row in rows:
+            user_id, _ = _insert(conn, row.name, row.email, row.role, row.hired_on, None)
+            if row.team and row.hired_on is not None:
+                structure.set_team(conn, user_id, teams[row.team.casefold()], row.hired_on)
+            added.append(user_id)
+        _record(conn, actor, f"{len(rows)} people", did="added", people=[row.name for row in rows], teams_made=made)
+    return added
+
+
+def propose_person(text: str, domain: str) -> PersonRow:
+    """The person whom a name or an e-mail address of a file means; without one, it is first.last@`domain`."""
+    email = _EMAIL.search(text)
+    name = " ".join(_BESIDE_NAME.sub(" ", text).split())
+    last, comma, first = name.partition(",")
+    if comma and "," not in first:
+        name = f"{first.strip()} {last.strip()}"
+    if email:
+        name = name.replace(email[0], "").strip() or " ".join(
+            part.capitalize() for part in re.split(r"[._+-]+", email[0].partition("@")[0])
+        )
+    local = slug(name, ".")
+    return PersonRow(name, email[0] if email else (f"{local}@{domain}" if local and domain else ""))
 
 
 def edit_person(
@@ -193,7 +255,7 @@ def _person(conn: sa.Connection, user_id: int) -> Locked:
 
 
 def _insert(
-    conn: sa.Connection, name: str, email: str, role: str, hired_on: date | None, password_hash: str
+    conn: sa.Connection, name: str, email: str, role: str, hired_on: date | None, password_hash: str | None
 ) -> tuple[int, str]:
     """Insert with the first free code: ``ana.torres``, then ``ana.torres2`` and so on."""
     stem = slug(name, ".") or slug(email.partition("@")[0], ".") or "person"
@@ -206,6 +268,30 @@ def _insert(
         number += 1
 
 
+def _row_problems(conn: sa.Connection, row: PersonRow, times: int) -> list[Problem]:
+    problems = [*_person_problems(row.name, row.email, row.role), *_email_taken(conn, row.email)]
+    if times > 1:
+        problems.append(Problem("e-mail", f"{row.email} stands in {times} rows.", "Give each person one of their own."))
+    if row.team and row.hired_on is None:
+        problems.append(Problem("hired on", "A team needs the day on which it begins.", "Give the hire date."))
+    if len(row.team) > 200:
+        problems.append(Problem("team", f"The name has {len(row.team)} characters.", "Write at most 200."))
+    return problems
+
+
+def _make_teams(conn: sa.Connection, rows: Sequence[PersonRow], teams: dict[str, int]) -> list[str]:
+    """Make the teams that `teams` (folded name -> id) lacks, and put them in; returns their names."""
+    made = []
+    for row in rows:
+        if row.team and row.team.casefold() not in teams:
+            start = min(each.hired_on for each in rows if each.hired_on and each.team.casefold() == row.team.casefold())
+            team_id = given(structure.add(conn, row.team))
+            structure.set_structure(conn, team_id, None, None, start)
+            teams[row.team.casefold()] = team_id
+            made.append(row.team)
+    return made
+
+
 def _generate_password() -> str:
     return "-".join("".join(secrets.choice(_SIGNS) for _ in range(4)) for _ in range(4))
 
@@ -216,10 +302,14 @@ def _one_line(text: str) -> str:
 
 def _person_problems(name: str, email: str, role: str) -> list[Problem]:
     problems = []
-    if not 1 <= len(name) <= 200:
-        problems.append(Problem("name", f"has {len(name)} characters.", "Write 1 to 200."))
+    if not name:
+        problems.append(Problem("name", "is missing.", "Write first and last name."))
+    elif len(name) > 200:
+        problems.append(Problem("name", f"has {len(name)} characters.", "Write at most 200."))
     local, _, domain = email.rpartition("@")
-    if not local or not domain or len(email) > 254 or any(sign.isspace() or sign == "\0" for sign in email):
+    if not email:
+        problems.append(Problem("e-mail", "is missing.", "Write one such as ana@example.com."))
+    elif not local or not domain or len(email) > 254 or any(sign.isspace() or sign == "\0" for sign in email):
         problems.append(Problem("e-mail", f"{email!r} is not an e-mail address.", "Write one such as ana@example.com."))
     if role not in ROLES:
         problems.append(Problem("role", f"{role!r} is not a role.", f"Choose one of {', '.join(ROLES)}."))
@@ -272,10 +362,12 @@ def change_team(
     parent_id: int | None,
     manager_id: int | None,
     start: date,
+    replace_later: bool = False,
 ) -> None:
     """Rename a team (at once), and say what it is part of and who leads it from `start` until its next change.
 
-    Raises ProblemsError when a team would be part of itself or a person would manage themselves, at any time.
+    With `replace_later` the changes after `start` are taken back, so that it holds for good.  Raises ProblemsError
+    when a team would be part of itself or a person would manage themselves, at any time.
     """
     access.require(actor, "people.edit")
     name = _team_name(name)
@@ -288,18 +380,25 @@ def change_team(
             raise ProblemsError([Problem("part of", f"{name} cannot be part of itself.", "Choose another team.")])
         if not structure.rename(conn, team_id, name):
             raise _name_taken(name)
+        if replace_later:
+            structure.forget_structure_after(conn, team_id, start)
         now = next(team for team in structure.listing(conn, start) if team.team_id == team_id)
         if now.since is None or (now.parent_id, now.manager_id) != (parent_id, manager_id):
             structure.set_structure(conn, team_id, parent_id, manager_id, start)
-            _refuse_circles(conn)
+        _refuse_circles(conn)
         _record(
             conn, actor, f"team {name}", did="changed", name=[known[team_id], name], parent=parent_id,
-            manager=manager_id, start=start,
+            manager=manager_id, start=start, replaced_later=replace_later,
         )  # fmt: skip
 
 
-def move_person(db: Database, actor: Actor, user_id: int, team_id: int | None, start: date) -> None:
-    """From `start` the person is in that team (None: in no team); the membership before ends there."""
+def move_person(
+    db: Database, actor: Actor, user_id: int, team_id: int | None, start: date, replace_later: bool = False
+) -> None:
+    """From `start` the person is in that team (None: in no team); the membership before ends there.
+
+    A later membership stays, unless `replace_later` takes it back.
+    """
     access.require(actor, "people.edit")
     with db.write() as conn:
         names = structure.lock(conn)
@@ -308,12 +407,15 @@ def move_person(db: Database, actor: Actor, user_id: int, team_id: int | None, s
         person = _person(conn, user_id)
         if not person.is_active:
             raise ProblemsError([Problem(person.name, "is deactivated.", "Reactivate the person first.")])
-        if structure.team_on(conn, user_id, start) == team_id:
+        if replace_later:
+            structure.forget_teams_after(conn, user_id, start)
+        elif structure.team_on(conn, user_id, start) == team_id:
             return
-        structure.set_team(conn, user_id, team_id, start)
+        if structure.team_on(conn, user_id, start) != team_id:
+            structure.set_team(conn, user_id, team_id, start)
         _refuse_circles(conn)
         team = None if team_id is None else names[team_id]
-        _record(conn, actor, f"person {person.code}", did="moved", team=team, start=start)
+        _record(conn, actor, f"person {person.code}", did="moved", team=team, start=start, replaced_later=replace_later)
 
 
 def _team_name(name: str) -> str:

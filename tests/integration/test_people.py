@@ -10,6 +10,7 @@ from engine.db.database import Database
 from engine.errors import ProblemsError, QuotaPathError
 from engine.services import people, sign_in
 from engine.services.access import Actor, Forbidden
+from engine.services.people import PersonRow
 
 TODAY = date(2026, 11, 22)
 NEW_YEAR = date(2026, 1, 1)
@@ -77,6 +78,71 @@ def test_everything_wrong_with_a_new_person_comes_at_once(db, admin):
     assert paths(caught) == ["e-mail"]
     assert "Root" in str(caught.value)
     assert set(listed(db, admin)) == {"Root"}
+
+
+def test_many_people_are_added_at_once_with_their_teams_and_without_a_password(db, admin):
+    east = people.create_team(db, admin, "East", None, None, NEW_YEAR)
+    ids = people.add_people(
+        db,
+        admin,
+        [
+            PersonRow("Ana Torres", "ana@acme.test", "rep", "west", date(2026, 3, 1)),
+            PersonRow(" Bo  Li ", " bo@acme.test ", "manager", "West", date(2026, 2, 1)),
+            PersonRow("Cy", "cy@acme.test", "rep", "EAST", NEW_YEAR),
+            PersonRow("Di", "di@acme.test"),
+        ],
+    )
+    found = listed(db, admin)
+    assert [found[name].user_id for name in ("Ana Torres", "Bo Li", "Cy", "Di")] == ids
+    assert (found["Bo Li"].role, found["Bo Li"].team, found["Bo Li"].has_password) == ("manager", "west", False)
+    assert (found["Cy"].team_id, found["Di"].team) == (east, None)
+    (west,) = [team for team in people.list_team_rows(db, admin, TODAY) if team.name == "west"]
+    assert (west.since, west.members) == (date(2026, 2, 1), 2)
+    with pytest.raises(sign_in.SignInRefused):
+        sign_in.check_password(db, "di@acme.test", "")
+    assert sign_in.check_password(db, "di@acme.test", people.reset_password(db, admin, ids[3])) == ids[3]
+
+
+def test_a_list_with_faults_adds_nobody_and_says_all(db, admin):
+    with pytest.raises(ProblemsError) as caught:
+        people.add_people(
+            db,
+            admin,
+            [
+                PersonRow("Ana", "ana@acme.test", "rep", "West", NEW_YEAR),
+                PersonRow("", "ANA@acme.test", "boss"),
+                PersonRow("Cy", "root@acme.test", "rep", "West"),
+                PersonRow("Di", ""),
+            ],
+        )
+    assert paths(caught) == [
+        "row 1 (Ana), e-mail",
+        "row 2, name",
+        "row 2, role",
+        "row 2, e-mail",
+        "row 3 (Cy), e-mail",
+        "row 3 (Cy), hired on",
+        "row 4 (Di), e-mail",
+    ]
+    assert set(listed(db, admin)) == {"Root"}
+    assert not people.list_team_rows(db, admin, TODAY)
+    with pytest.raises(ProblemsError, match="Nobody"):
+        people.add_people(db, admin, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "email"),
+    [
+        ("Zoë O'Neill", "Zoë O'Neill", "zoe.o.neill@acme.test"),
+        ("Torres, Ana (Deactivated User)", "Ana Torres", "ana.torres@acme.test"),
+        ("ana.torres@corp.example", "Ana Torres", "ana.torres@corp.example"),
+        ("Ana T <at@corp.example>", "Ana T", "at@corp.example"),
+        ("王", "王", ""),
+    ],
+)
+def test_an_owner_of_a_file_is_proposed_as_a_person(text, name, email):
+    found = people.propose_person(text, "acme.test")
+    assert (found.name, found.email) == (name, email)
 
 
 def test_another_role_ends_the_sessions(db, admin):
@@ -179,6 +245,27 @@ def test_a_team_changes_from_a_day(db, admin):
         people.create_team(db, admin, "Sales", None, None, TODAY)
 
 
+def test_a_change_before_a_later_one_ends_there_or_replaces_it(db, admin):
+    mia = add(db, admin, "Mia", "manager")
+    west = people.create_team(db, admin, "West", None, None, TODAY)
+    people.change_team(db, admin, west, "West", None, mia, NEW_YEAR)
+    assert [(row.manager, row.start, row.end) for row in people.team_history(db, admin, west)] == [
+        ("Mia", NEW_YEAR, TODAY),
+        (None, TODAY, None),
+    ]
+    people.change_team(db, admin, west, "West", None, mia, NEW_YEAR, replace_later=True)
+    assert [(row.manager, row.start, row.end) for row in people.team_history(db, admin, west)] == [
+        ("Mia", NEW_YEAR, None)
+    ]
+    east = people.create_team(db, admin, "East", None, None, NEW_YEAR)
+    ana = add(db, admin, "Ana", team_id=west)
+    people.move_person(db, admin, ana, east, date(2026, 7, 1))
+    people.move_person(db, admin, ana, west, date(2026, 3, 1), replace_later=True)  # as if never moved
+    assert [(each.team, each.start, each.end) for each in people.person_history(db, admin, ana, TODAY).teams] == [
+        ("West", NEW_YEAR, None)
+    ]
+
+
 def test_circles_of_teams_are_refused(db, admin):
     top = people.create_team(db, admin, "Top", None, None, NEW_YEAR)
     middle = people.create_team(db, admin, "Middle", top, None, NEW_YEAR)
@@ -214,6 +301,7 @@ def test_a_manager_sees_the_team_and_changes_nothing(db, admin):
         people.person_history(db, actor, bo, TODAY)
     for call in (
         lambda: people.add_person(db, actor, "X", "x@acme.test", "admin"),
+        lambda: people.add_people(db, actor, [PersonRow("X", "x@acme.test")]),
         lambda: people.edit_person(db, actor, mia, "Mia", "mia@acme.test", "admin", None),
         lambda: people.reset_password(db, actor, ana),
         lambda: people.deactivate_person(db, actor, ana, TODAY),

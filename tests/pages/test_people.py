@@ -174,6 +174,30 @@ def test_adding_a_person(open_page, company, monkeypatch):
     assert sign_in.check_password(company.db, email, new.password) == ana.user_id
 
 
+def test_adding_a_list(open_page, company):
+    open_page("people")
+
+    def body(actor):
+        from app.people_view import list_form
+
+        list_form(actor)
+
+    screen = AppTest.from_function(body, args=(company.actor("ada"),), default_timeout=20).run()
+    assert not screen.button
+    screen.text_area[0].set_value("Phone\tCity\n1\tRome").run()
+    assert "neither an e-mail address nor a column Name" in words(screen)
+    screen.text_area[0].set_value("Name;E-Mail;Start date\nAna Torres;;03/04/2026").run()
+    assert "Write the day as 2026-01-31" in words(screen)
+    screen.text_area[0].set_value("Name;E-Mail;Start date;Team\nAna Torres;;31.03.2026;South\nBo;rob@example.com").run()
+    assert "New team: South" in words(screen)
+    field(screen, "Add 2 people").click().run()
+    assert "row 2 (Bo), e-mail" in words(screen).replace("Row", "row")
+    screen.text_area[0].set_value("Ana Torres, ana.t@example.com, manager, South").run()
+    field(screen, "Add 1 person").click().run()
+    ana = listed(company)["Ana Torres"]
+    assert (ana.email, ana.role, ana.team, ana.hired_on) == ("ana.t@example.com", "manager", "South", date(2026, 1, 1))
+
+
 def team_form(company, name):
     def body(actor, team, found, listed):
         from app.people_view import team_form
@@ -202,3 +226,20 @@ def test_a_team_is_made_changed_and_kept_out_of_circles(open_page, company):
     assert "circle" in words(screen)
     teams = {team.name: team for team in people.list_team_rows(company.db, company.actor("ada"), TODAY)}
     assert (teams["East"].parent, teams["Sales"].parent) == ("Sales", None)
+
+
+def test_a_change_before_a_later_one_says_how_long_it_holds(open_page, company):
+    ada = company.actor("ada")
+    team = people.create_team(company.db, ada, "South", None, None, TODAY)
+    open_page("people")
+    screen = team_form(company, "South")
+    assert field(screen, "From").value == TODAY  # when the team began
+    assert not screen.radio
+    field(screen, "From").set_value(date(2026, 1, 1))
+    field(screen, "Manager").set_value(company.people["mia"]).run()
+    assert "manager: Nobody from 2026-11-22" in screen.radio[0].proto.captions[0].replace("\\", "")
+    field(screen, "Save").click().run()
+    assert [(row.manager, row.start, row.end) for row in people.team_history(company.db, ada, team)] == [
+        ("Mia Manager", date(2026, 1, 1), None)
+    ]
+    assert "manager: Mia Manager, from 2026-01-01" in screen.session_state["action_done"]

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from engine.services import deals, imports
+from engine.services import deals, imports, people
 
 TODAY = date(2026, 11, 22)
 HEADER = "Opportunity ID,Opportunity Name,Account Name,Opportunity Owner,Stage,Amount,Close Date,Region\n"
@@ -96,6 +96,35 @@ def test_an_unknown_owner_is_chosen(open_page, company):
     assert figures(screen) == {"Added": "4", "Changed": "0", "Left alone": "0", "Refused": "0"}
     click(screen, "Import 4 deals")
     assert deals.list_deals(company.db, company.actor("oda"), deals.DealFilters(), deals.Page(), TODAY).total == 1
+
+
+def test_unknown_owners_are_added_as_people(open_page, company):
+    screen = upload(
+        open_page("upload"),
+        HEADER
+        + "D1,Acme,Acme,Zed Who,Closed Won,5,2025-10-20,\n"
+        + 'D2,Acme,Acme,"WHO, Zed",Closed Won,5,2026-02-30,\n'
+        + "D3,Acme,Acme,una.new@corp.test,Closed Won,5,2026-10-20,\n"
+        + "D4,Acme,Acme,Oda Othe,Closed Won,5,2026-10-20,\n",
+    )
+    assert "4 owners are not known here" in text(screen)
+    assert "Not ticked, because someone here is called nearly so: Oda Othe (Oda Other)" in text(screen)
+    next(each for each in screen.text_input if each.label == "E-mail addresses end in").set_value("acme.test").run()
+    team = next(each for each in screen.selectbox if each.label == "Team")
+    team.set_value("East").run()
+    click(screen, "Add 2 people")
+    found = {
+        person.name: person
+        for person in people.list_people(company.db, company.actor("ada"), TODAY)
+        if person.user_id not in company.people.values()
+    }
+    assert {(name, each.email, each.team, each.hired_on) for name, each in found.items()} == {
+        ("Zed Who", "zed.who@acme.test", "East", date(2025, 1, 1)),
+        ("Una New", "una.new@corp.test", "East", date(2025, 1, 1)),
+    }
+    assert figures(screen) == {"Added": "2", "Changed": "0", "Left alone": "0", "Refused": "2"}  # a date, and Oda
+    assert [toast.value for toast in screen.toast] == ["2 people added\\. Their deals can be imported now\\."]
+    assert "1 owner" in text(screen) or "One owner is not known here" in text(screen)
 
 
 def test_a_wrong_column_is_corrected(open_page, company):
