@@ -1,6 +1,5 @@
 """Beside a plan: what to look at before publishing it, its examples, what changes, and what it pays for how much."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -9,7 +8,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import state, widgets
+from app import plan_words, state, widgets
 from engine.calc.model import MICRO, Component, Plan
 from engine.db.plans import Version
 from engine.errors import Problem, QuotaPathError
@@ -20,6 +19,7 @@ from engine.plans.diff import Change
 from engine.plans.examples import Example
 from engine.services import plans
 from engine.services.access import Actor
+from engine.services.plans import Review
 
 SHOWN = 3  # warnings that stand open beside the text
 
@@ -28,7 +28,7 @@ def review(actor: Actor, name: str, versions: Sequence[Version]) -> Callable[[st
     """Draws all there is to say about a draft that parses: what is to be read above its text, its curves below."""
 
     def draw(document: str, plan: Plan, above: DeltaGenerator) -> None:
-        found = plans.review_draft(state.database(), actor, name, document, versions)
+        found = _reviewed(actor, name, document, versions, [version.hash for version in versions])
         with above:
             _warnings(found.warnings, plan)
             _examples(found.examples)
@@ -41,21 +41,28 @@ def review(actor: Actor, name: str, versions: Sequence[Version]) -> Callable[[st
     return draw
 
 
+# The values of the company's deals are asked of all of them; each field of the form that is left asks again.
+@st.cache_data(ttl="1m", max_entries=20, scope="session", show_spinner=False)
+def _reviewed(
+    _actor: Actor,
+    name: str,
+    document: str,
+    _versions: Sequence[Version],
+    hashes: list[str],  # noqa: ARG001 - the versions' part of the key
+) -> Review:
+    return plans.review_draft(state.database(), _actor, name, document, _versions)
+
+
 def _warnings(warnings: Sequence[Problem], plan: Plan) -> None:
     if not warnings:
         return
     title = "One thing to look at" if len(warnings) == 1 else f"{len(warnings)} things to look at"
     with st.expander(title, len(warnings) <= SHOWN, icon=":material/warning:", key="plan_warnings"):
         st.caption("A plan with these can be published; each may be meant.")
+        labels = [component.label for component in plan.components]
         for warning in warnings:
-            st.markdown(f"**{widgets.plain(_where(warning.path, plan))}** {widgets.plain(warning.message)}")
+            st.markdown(f"**{widgets.plain(plan_words.place(warning.path, labels))}** {widgets.plain(warning.message)}")
             st.caption(widgets.plain(warning.remedy))
-
-
-def _where(path: str, plan: Plan) -> str:
-    """A path with the component's label in place of its number."""
-    number = re.match(r"component\[(\d+)\]\.?", path)
-    return f"{plan.components[int(number[1])].label}, {path[number.end() :]}".rstrip(", ") if number else path
 
 
 def _examples(examples: Sequence[Example]) -> None:
