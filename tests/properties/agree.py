@@ -69,9 +69,7 @@ def compare(model: Model, result: Result) -> list[str]:
     try:
         outcome = model.outcome()
     except RefusedError as refused:
-        paths = [problem.path for problem in result.problems]
-        found = any(path.endswith(str(refused)) for path in paths)
-        return [] if found else [f"problem: naive {refused}, engine {paths}"]
+        return [] if result.problems else [f"problem: naive {refused}, engine none"]
     if result.problems:
         return [f"problem: naive none, engine {[str(problem) for problem in result.problems]}"]
     return differences(figures_of_outcome(outcome), figures_of_result(result))

@@ -10,7 +10,6 @@ Units in here: money in cents; other measures in units of one; ratios as they ar
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from itertools import groupby, pairwise
 
@@ -29,7 +28,8 @@ from engine.calc.model import (
     Rate,
     Tier,
 )
-from engine.money import currency_digits
+from engine.errors import QuotaPathError
+from engine.money import currency_digits, parse_number
 
 MILLION = 1_000_000
 MONEY = ("amount", "margin", "commission")
@@ -147,6 +147,7 @@ class Credit:
     version: Plan
     deal: Deal
     credit: Fraction  # towards quota, multipliers included
+    measured: Fraction  # without multipliers
     base: Fraction  # what rates apply to: the person's part of `pays_on`, without multipliers
     share: Fraction
     whole: Fraction  # the deal's full measure
@@ -292,8 +293,9 @@ class Model:
             if cents is None:
                 return None
             return Number(self.converted(deal, cents, version) * MILLION // 10 ** currency_digits(version.currency))
-        if name == "close_date":
-            return Day(deal.close_date)
+        if name in ("close_date", "cancelled"):
+            day = deal.close_date if name == "close_date" else deal.cancelled
+            return None if day is None else Day(day)
         if name in ("id", "owner", "currency"):
             return {"id": deal.id, "owner": deal.owner, "currency": deal.currency}[name]
         return deal.fields.get(name)
@@ -375,7 +377,7 @@ class Model:
             if not lines:
                 return None
             share, whole = Fraction(1), Fraction(sum(lines))
-            value = base = whole_base = whole
+            value = measured = base = whole_base = whole
         else:
             shares = {
                 who: share
@@ -385,19 +387,19 @@ class Model:
             if not shares:
                 return None
             share = Fraction(sum(shares.values()), MILLION)
-            period = span_of(rule.quota_period, date.fromordinal(day))
-            # A fixed amount without a quota needs no number of the deal: a missing one counts 0.
-            optional = rule.kind == "flat" and self.quota(person, rule, version, period) is None
+            # A fixed amount needs no number of the deal, unless it is gated by it: a missing one counts 0.
+            optional = rule.kind == "flat" and (rule.gate is None or rule.gate.component is not None)
             numbers = []
             for name in (rule.measure, rule.pays_on):
                 missing = optional and not self.has(deal, name)
                 numbers.append(Fraction(0) if missing else self.whole(deal, name, version))
                 numbers.append(Fraction(0) if missing else self.part(deal, name, version, set(shares)))
             whole, value, whole_base, base = numbers
+            measured = value
         for multiplier in rule.multipliers:
             if self.matches(deal, multiplier.when, version):
                 value *= Fraction(multiplier.factor, MILLION)
-        return Credit(version, deal, value, base, share, whole, whole_base)
+        return Credit(version, deal, value, measured, base, share, whole, whole_base)
 
     # --- pay ---------------------------------------------------------------------------------------
 
@@ -441,8 +443,10 @@ class Model:
         x = added(each.credit for each in history)
         if rule.kind == "quota":
             tiers = self.tiers(person, rule, version, period)
-            if rule.pays_on == rule.measure and not rule.multipliers:
+            if (rule.pays_on == rule.measure or by_unit(rule)) and not rule.multipliers:
                 return over_tiers(tiers, [(x, x)])  # a function of x alone
+            if by_unit(rule):
+                return over_tiers(tiers, [(each.credit, each.measured) for each in history])
             return over_tiers(tiers, [(each.credit, each.base) for each in history])
         if rule.kind == "curve" and rule.per == "period":
             return on_curve(self.points(person, rule, version, period), x, rule.beyond == "extend")
@@ -471,7 +475,7 @@ class Model:
             return sign * on_curve(points, size, rule.beyond == "extend") * credit.share
         assert rule.kind == "tiered"
         tiers = self.tiers(person, rule, version, period)
-        if rule.pays_on != rule.measure:  # this money keeps its own sign
+        if rule.pays_on != rule.measure and not by_unit(rule):  # this money keeps its own sign
             return over_tiers(tiers, [(size, credit.whole_base)]) * credit.share
         return sign * over_tiers(tiers, [(size, size)]) * credit.share
 
@@ -577,9 +581,15 @@ class Model:
             return
         version = self.version_on(row.plan, deal.close_date)
         if version is None:
-            if any(who == person and share for who, share in deal.credits):
+            people = {person}
+            for rule in self.plans[row.plan][0].components:
+                if rule.credit_from != "own":
+                    people |= self.below(person, deal.close_date, rule.credit_from == "team")
+            if any(who in people and share for who, share in deal.credits):
                 raise RefusedError(f"deal[{self.place[deal.id]}].close_date")
             return
+        if any(who == person and share for who, share in deal.credits):
+            self.converted(deal, 0, version)  # a deal without an exchange rate is a problem, measured or not
         for rule in sorted(version.components, key=lambda rule: rule.measure == "commission"):
             credit = self.credit(person, rule, version, deal)
             if credit is not None:
@@ -633,11 +643,10 @@ class Model:
             account.credits, account.running, account.limited, account.paid = [], 0, carried, 0
             if carried:
                 first = account.period.first
-                version = self.version_on(account.plan, first.toordinal())
-                assert version is not None
-                rule = component_of(version, account.component)
-                if rule is not None:
-                    account.rule = rule
+                # By the version in force, or where that lacks the component by the last one that had it.
+                begun = [version for version in self.plans[account.plan] if version.effective_from <= first.toordinal()]
+                version = [each for each in begun if component_of(each, account.component) is not None][-1]
+                account.rule = component_of(version, account.component) or account.rule
                 account.paid = min(carried, account.rule.cap.amount) if account.rule.cap else carried
                 pay_period = span_of(version.pay_period, first).name
                 self.out.lines.append(
@@ -800,6 +809,11 @@ def component_of(version: Plan, name: str) -> Component | None:
     return next((rule for rule in version.components if rule.id == name), None)
 
 
+def by_unit(rule: Component) -> bool:
+    """Whether tiers pay an amount for each unit credited, so that `pays_on` says nothing."""
+    return all(tier.amount is not None for tier in rule.tiers)
+
+
 def add(totals: dict[tuple[str, str], int], key: tuple[str, str], cents: int) -> None:
     totals[key] = totals.get(key, 0) + cents
 
@@ -860,6 +874,8 @@ def holds(operator: str, value: FieldValue | None, operands: Sequence[FieldValue
     if operator == "not":
         return value is None or not any(same(value, operand) for operand in operands)
     limit = operands[0]
+    if isinstance(value, str):  # what an export gives as text may be a number or a date
+        value = read_as(value, limit)
     if isinstance(value, Number) and isinstance(limit, Number):
         a, b = value.micro, limit.micro
     elif isinstance(value, Day) and isinstance(limit, Day):
@@ -879,10 +895,20 @@ def same(value: FieldValue, operand: FieldValue) -> bool:
     """Equal: text without regard to case, text and number when they read as the same number."""
     if isinstance(value, str) and isinstance(operand, str):
         return value.casefold() == operand.casefold()
-    for text, number in ((value, operand), (operand, value)):
-        if isinstance(text, str) and isinstance(number, Number):
-            try:
-                return Decimal(text) * MILLION == number.micro
-            except InvalidOperation:
-                return False
+    if isinstance(value, str):
+        return read_as(value, operand) == operand
+    if isinstance(operand, str):
+        return read_as(operand, value) == value
     return type(value) is type(operand) and value == operand
+
+
+def read_as(text: str, like: FieldValue) -> FieldValue | None:
+    """The text as a number or date, whichever the other is; None where it does not read as one."""
+    try:
+        if isinstance(like, Number):
+            return Number(parse_number(text))
+        if isinstance(like, Day):
+            return Day(date.fromisoformat(text).toordinal())
+    except (QuotaPathError, ValueError):
+        pass
+    return None

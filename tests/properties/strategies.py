@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hypothesis import strategies as st
 
 from engine.calc.book import Book, book_from_rows, check_rows
-from engine.calc.model import Assignment, Deal, ExchangeRate, FieldValue, Invoice, Number, Plan, QuotaRow, Tier
+from engine.calc.model import Assignment, Day, Deal, ExchangeRate, FieldValue, Invoice, Number, Plan, QuotaRow, Tier
 from engine.money import format_money
 from engine.plans.document import parse_plan
 from tests.properties.naive import Model, span_of
@@ -30,7 +30,7 @@ DAYS = tuple(
     for day in (
         "2026-01-01", "2026-01-05", "2026-01-15", "2026-01-31", "2026-02-01", "2026-02-14", "2026-02-28", "2026-03-01",
         "2026-03-15", "2026-03-30", "2026-03-31", "2026-04-01", "2026-05-31", "2026-06-30", "2026-07-01", "2026-12-31",
-        "2027-01-01", "2027-01-03", "2027-01-04",
+        "2027-01-01", "2027-01-03", "2027-01-04", "2028-02-29",
     )
 )  # fmt: skip
 CENTS = (5000, 3333, 10_000, 1, 5001, 4999, 6667, 9999, 10_001, 12_000, 15_000, 33_333, 5, 0)
@@ -142,6 +142,14 @@ WHENS: tuple[Document, ...] = (
     {"owner": "ANA"},
     {"owner": {"not": "ana"}},
     {"id": ["d1", "D3"]},
+    {"code": {"at_least": 7}},
+    {"signed": {"less_than": date(2026, 2, 1)}},
+    {"signed": date(2026, 1, 31)},
+    {"signed": {"not": "2026-01-31"}},
+    {"currency": ["eur", "USD"]},
+    {"renewable": True},
+    {"renewable": {"not": True}},
+    {"cancelled": {"at_least": date(2026, 1, 1)}},
     {"close_date": {"at_least": date(2026, 2, 1), "less_than": date(2026, 4, 1)}},
     {"margin": {"at_most": "33.33"}, "type": ["New", "Renewal"]},
 )
@@ -230,10 +238,11 @@ def _edges(choose: Chooser, fixed: Fixed, currency: str, most: int, percent: boo
 
 def _tiers(choose: Chooser, document: Document, fixed: Fixed, currency: str) -> None:
     zero, edges = _edges(choose, fixed, currency, 3, percent=document["kind"] == "quota")
-    a_unit = not fixed.in_money and fixed.pays_on == fixed.measure
+    # Where tiers pay money for units and for money, the page does not say what `pays_on` means.
+    amounts = 0 if fixed.in_money else 60 if fixed.pays_on == fixed.measure else choose.one((0, 0, 100))
     tiers: list[Document] = []
     for edge in (zero, *edges):
-        if a_unit and choose.chance(60):
+        if choose.chance(amounts):
             tiers.append({"from": edge, "amount": money(choose.one((100, 333, 1, 0)), currency)})
         else:
             tiers.append({"from": edge, "rate": _rate(choose, document)})
@@ -330,7 +339,9 @@ def _plan(choose: Chooser, name: str, currency: str, leads: bool) -> tuple[Plan,
     draws = choose.chance(40)
     versions = []
     for start in starts:
-        components = [_component(choose, each, currency, fixed, leads) for each in fixed]
+        # A version may lack a component of the others.
+        kept = [each for each in fixed if choose.chance(92)] or fixed
+        components = [_component(choose, each, currency, kept, leads) for each in kept]
         document: Document = {
             "plan": name,
             "effective_from": start,
@@ -340,7 +351,7 @@ def _plan(choose: Chooser, name: str, currency: str, leads: bool) -> tuple[Plan,
         }
         if choose.chance(25):
             document["rounding"] = "half_even"
-        if draws:
+        if draws and choose.chance(90):
             document["draw"] = _draw(choose, currency)
         if choose.chance(50):
             document["clawback"] = _clawback(choose)
@@ -381,7 +392,7 @@ def _payable(choose: Chooser) -> Document:
         document["on"] = "invoice_paid"
     if choose.chance(60):
         shares = choose.one((("50%", "50%"), ("33.3333%", "33.3333%", "33.3334%"), ("100%",)))
-        document["schedule"] = [{"months": choose.number(0, 4), "share": share} for share in shares]
+        document["schedule"] = [{"months": choose.one((0, 1, 2, 3, 4, 12)), "share": share} for share in shares]
     return document
 
 
@@ -465,6 +476,10 @@ def _deals(choose: Chooser, people: Sequence[str], currency: str) -> list[Deal]:
             extra["code"] = choose.one(codes)
         if choose.chance(30):
             extra["term_months"] = Number(choose.one((12, 1, 3)) * PPM)
+        if choose.chance(20):
+            extra["signed"] = Day(choose.one(DAYS[:6]).toordinal())
+        if choose.chance(20):
+            extra["renewable"] = choose.chance(50)
         deals.append(
             Deal(
                 id=name,
@@ -515,8 +530,8 @@ RATES_OF_EXCHANGE = tuple(
 )
 
 
-def company(seed: int) -> Rows:
-    """A valid company: plans, people, quotas, deals."""
+def company(seed: int, faulty: bool = True) -> Rows:
+    """A company: plans, people, quotas, deals; with ``faulty`` a few lack something."""
     choose = Chooser(Random(seed))  # noqa: S311 - examples, not secrets
     currency = choose.one(("USD", "USD", "USD", "USD", "JPY", "KWD"))
     people = PEOPLE[: choose.number(1, 4)]
@@ -527,16 +542,41 @@ def company(seed: int) -> Rows:
     quotas = _quotas(choose, people, plans)
     deals = _deals(choose, people, currency)
     as_of = choose.one(DAYS[4:]).toordinal() if choose.chance(25) else None
-    return Rows(plans, assignments, tuple(deals), quotas, RATES_OF_EXCHANGE, as_of, seed)
+    rows = Rows(plans, assignments, tuple(deals), quotas, RATES_OF_EXCHANGE, as_of, seed)
+    return _with_a_problem(choose, rows) if faulty and choose.chance(8) else rows
 
 
-def companies() -> st.SearchStrategy[Rows]:
-    """Random companies.
+def _with_a_problem(choose: Chooser, rows: Rows) -> Rows:
+    """Something is missing.  Whether that matters depends on the rules: both opinions must say the same."""
+    what = choose.number(0, 3)
+    if what == 0:
+        return replace(rows, rates=rows.rates[1::2])  # no rate before February 2026
+    if what == 1:
+        name = choose.one(sorted(rows.plans))
+        versions = tuple(
+            replace(plan, components=tuple(replace(rule, quota=None) for rule in plan.components))
+            for plan in rows.plans[name]
+        )
+        return replace(rows, plans={**rows.plans, name: versions})
+    place = choose.number(0, len(rows.deals) - 1)
+    deal = rows.deals[place]
+    if what == 2:
+        early = replace(deal, close_date=date(2025, 12, 31).toordinal(), cancelled=None)
+        return replace(rows, deals=_with(rows.deals, place, early))
+    missing = choose.one(("amount", "margin", "quantity", "seats"))
+    if missing in ("amount", "margin"):
+        return replace(rows, deals=_with(rows.deals, place, _replaced(deal, missing, None)))
+    kept = {name: value for name, value in deal.fields.items() if name != missing}
+    return replace(rows, deals=_with(rows.deals, place, replace(deal, fields=kept)))
+
+
+def companies(faulty: bool = False) -> st.SearchStrategy[Rows]:
+    """Random companies; with ``faulty`` a few lack something.
 
     Drawn from one seed each, which is many times faster than drawing every choice.  What fails is made smaller by
     `smallest`, which knows what can be left out of a company.
     """
-    return st.integers(0, 2**63).map(company)
+    return st.integers(0, 2**63).map(lambda seed: company(seed, faulty))
 
 
 # --- the smallest company that still fails ---------------------------------------------------------
