@@ -54,7 +54,7 @@ def summary(earned: Earnings) -> None:
     if earned.status != "open":
         cards.append(Card("Paid" if earned.status == "paid" else "Due", widgets.money(totals["due"] or 0, currency)))
     cards += [
-        Card(f"Attainment, {row.component} {row.quota_period}", f"{row.attainment:.1%}")
+        Card(f"{row.label}: attainment {row.quota_period}", f"{row.attainment:.1%}")
         for row in earned.attainment.itertuples()
     ]
     widgets.cards(*cards)
@@ -69,10 +69,10 @@ def lines_table(earned: Earnings, export: str) -> int | None:
         "deal": text_column("Deal"),
         "amount": money_column("Pay"),
         "close_date": date_column("Closed"),
-        "component": text_column("Component"),
+        "label": text_column("Component"),
         "kind": text_column("Kind"),
         "account": text_column("Account"),
-        "external_id": text_column("Deal id"),
+        "external_id": text_column("Deal ID"),
     }
     if (frame["origin_period"] != frame["origin_period"].mode().iloc[0]).any():
         columns["origin_period"] = text_column("Earned in")

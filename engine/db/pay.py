@@ -233,6 +233,15 @@ def line(conn: sa.Connection, line_id: int) -> StoredLine | None:
     return None if row is None else StoredLine(*row)
 
 
+def run_documents(conn: sa.Connection, run_id: int) -> list[tuple[str, str]]:
+    """(plan, document) of every plan version that was published when the run was made, oldest first."""
+    query = sa.text("""
+        SELECT p.name, v.document FROM plan_versions v JOIN plans p ON p.id = v.plan_id JOIN runs r ON r.id = :run
+         WHERE v.status = 'published' AND v.published_at <= r.created_at ORDER BY v.effective_from, v.id
+    """)
+    return [(name, document) for name, document in conn.execute(query, {"run": run_id})]
+
+
 def deal_names(conn: sa.Connection, deal_ids: Sequence[int]) -> dict[int, str]:
     """What a person calls each deal: the CRM's id and the name."""
     query = sa.text("SELECT id, external_id, name FROM deals WHERE id = ANY(:ids)")

@@ -1,6 +1,6 @@
 """What one person earned in a pay period, line by line, and why."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -26,8 +26,8 @@ from engine.services.access import Actor
 class Earnings:
     """One person in one pay period: `status` of the period, the person's totals, lines and attainment.
 
-    Frames as `earnings.lines` and `earnings.attainment`; `totals` are cents: earned, adjusted (a part of
-    earned), drawn, draw_balance, deferred, and due (None until approved).
+    Frames as `earnings.lines` and `earnings.attainment`, with the component's `label`; `totals` are cents: earned,
+    adjusted (a part of earned), drawn, draw_balance, deferred, and due (None until approved).
     """
 
     status: str
@@ -60,16 +60,24 @@ def earned(db: Database, actor: Actor, user_id: int, period: str) -> Earnings | 
         found = pay.pay_period(conn, wanted.name)
         people = earnings.people(conn, wanted.name)
         own = people[people["user_id"] == user_id]
-        if found is None or own.empty:
+        if found is None or found.run_id is None or own.empty:
             return None
         row = own.iloc[0]
+        lines, attainment = earnings.lines(conn, wanted.name, user_id), earnings.attainment(conn, wanted.name, user_id)
+        labels = _labels(pay.run_documents(conn, found.run_id))
         return Earnings(
             found.status,
             row["currency"],
             {name: None if pd.isna(row[name]) else int(row[name]) for name in _TOTALS},
-            earnings.lines(conn, wanted.name, user_id),
-            earnings.attainment(conn, wanted.name, user_id),
+            lines.assign(label=lines["component"].map(labels)),
+            attainment.assign(label=attainment["component"].map(labels)),
         )
+
+
+def _labels(documents: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """What people call each component: its label in the newest version that has one, else its id."""
+    plans = [parse_plan(document, name) for name, document in documents]
+    return {part.id: part.label or part.id for plan in plans for part in plan.components}
 
 
 _TOTALS = ("earned", "adjusted", "drawn", "draw_balance", "deferred", "due")

@@ -19,6 +19,7 @@ pay_period = "month"
 
 [[component]]
 id = "new"
+label = "New business"
 kind = "quota"
 quota_period = "quarter"
 quota = 10000
@@ -114,7 +115,7 @@ def test_what_stops_a_run_is_on_the_page(selling: Any, open_page: Callable[..., 
 def test_a_rep_reads_the_working_of_a_line(calculated: Any, open_page: Callable[..., AppTest]) -> None:
     screen = open_page("earnings", "rob", period="2026-10")
     assert "Earned $1,040.00" in words(screen)
-    assert "Attainment, new 2026-Q4 120.0%" in words(screen)
+    assert "New business: attainment 2026-Q4 120.0%" in words(screen)
     assert screen.dataframe[0].value["deal"].tolist() == ["Alpha <b>deal</b>", "Beta"]
     choose(screen, "earnings-rob-2026-10", 1)
     text = words(screen)
