@@ -43,7 +43,7 @@ def test_a_draft_shows_what_to_look_at_and_can_be_published_all_the_same(open_pa
     screen = open_page("plans", plan="ae-2026")
     assert "2 things to look at" in expanders(screen)
     found = words(screen)
-    assert "Quota attainment, cap" in found
+    assert 'Component 1 "Quota attainment": cap' in found
     assert "it is 20,000.00 at 100% of quota" in found
     assert "takes nothing back" in found
     assert not publish_disabled(screen)
