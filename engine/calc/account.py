@@ -12,6 +12,7 @@ from fractions import Fraction
 from math import gcd
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from engine.calc.book import INT64
 from engine.calc.credits import NO_RATE, Credited
 from engine.calc.model import PPM, Component, Plan
 from engine.calc.payout import (
@@ -24,6 +25,7 @@ from engine.calc.payout import (
     edge_ratio,
     needs_quota,
     slope,
+    small,
     tier_slopes,
 )
 from engine.calc.result import CARRY, EARNED, LINE_COLUMNS, MORE_COLUMNS, Blocks, Row, Terms, period_code
@@ -49,7 +51,7 @@ class Lines:
         self.brief = brief
         self.rows: List[Row] = []
         self.terms: Dict[Terms, int] = {}  # each with its place, in order
-        self.columns = {name: array("q") for name in LINE_COLUMNS + MORE_COLUMNS}
+        self.columns = {name: array(INT64) for name in LINE_COLUMNS + MORE_COLUMNS}
         self.deal, self.cents = self.columns["deal"], self.columns["cents"]
         self.credit, self.running = self.columns["credit"], self.columns["running"]
         self.limited = self.columns["limited"]
@@ -58,7 +60,7 @@ class Lines:
     @property
     def blocks(self) -> Blocks:
         """The blocks as they are sent."""
-        return Blocks(list(self.terms), array("q", [number for row in self.rows for number in row]))
+        return Blocks(list(self.terms), array(INT64, [number for row in self.rows for number in row]))
 
     def term(self, terms: Terms) -> int:
         """The place of these terms."""
@@ -68,9 +70,23 @@ class Lines:
         """Make sure of room for ``count`` more lines; growing by half as much again is cheap on PyPy."""
         short = self.size + count - len(self.deal)
         if short > 0:
-            more = array("q", [0]) * max(short, len(self.deal) // 2, 1024)
+            more = array(INT64, [0]) * max(short, len(self.deal) // 2, 1024)
             for column in (self.deal, self.cents, self.credit, self.running):
                 column.extend(more)
+
+    def clear(self) -> None:
+        """Forget what was written and keep the room: fresh memory is dear."""
+        self.rows, self.size = [], 0
+        self.terms.clear()
+        for name in MORE_COLUMNS:
+            del self.columns[name][:]
+
+    def written(self) -> "Dict[str, memoryview]":
+        """The columns without the room that was not used; they hold until the next line is written."""
+        return {
+            name: memoryview(column)[: self.size if name in LINE_COLUMNS else len(column)]
+            for name, column in self.columns.items()
+        }
 
     def append(self, deal: int, cents: int, credit: int, running: int) -> None:
         """Write one line."""
@@ -148,7 +164,7 @@ class Rule:
             self.open = gate is not None and gate.credit * PPM >= gate.quota * component.gate.at_least
         elif component.gate is not None and quota is not None:
             at = quota.prorated * Fraction(component.gate.at_least * scale, PPM)
-            self.gate_at = -(-at.numerator // at.denominator)
+            (self.gate_at,) = small([-(-at.numerator // at.denominator)])
         self.limits = component.per_deal_min is not None or component.per_deal_max is not None
         self.cap = component.cap.amount if component.cap is not None else HIGHEST
         self.half_even = plan.rounding == "half_even"
@@ -174,6 +190,7 @@ class Rule:
         else:
             self.payout = compile_payout(component, quota, 1, currency, factor)
             self.denominator = self.payout.denominator * PPM
+        self.rate_number, self.denominator = small([self.rate.numerator, self.denominator])
         self.terms = Terms(
             plan.name,
             version,
@@ -213,13 +230,14 @@ class Tiers:
         self, component: Component, quota: Optional[Quota], scale: int, money_scale: int, currency: str
     ) -> None:
         numerator, self.over = edge_ratio(component, quota, scale)
-        self.edges = [tier.start * numerator for tier in component.tiers]
+        self.edges = small([tier.start * numerator for tier in component.tiers])
         self.retroactive = [tier.applies == "all" for tier in component.tiers]
         slopes = [rate / money_scale for rate in tier_slopes(component, quota, currency)]
         self.denominator = 1
         for rate in slopes:
             self.denominator = self.denominator * rate.denominator // gcd(self.denominator, rate.denominator)
-        self.slopes = [rate.numerator * (self.denominator // rate.denominator) for rate in slopes]
+        self.slopes = small([rate.numerator * (self.denominator // rate.denominator) for rate in slopes])
+        self.over, self.denominator = small([self.over, self.denominator])
         self.clear()
 
     def fresh(self) -> "Tiers":
@@ -527,7 +545,7 @@ class Account:
             amount = component.amount or 0
             stretch.number += (-amount if NO_RATE < full < 0 else amount) * share
         elif component.kind == "percentage":
-            stretch.number += rule.rate.numerator * money
+            stretch.number += rule.rate_number * money
         elif stretch.tiers is not None:
             # The deal's money over the tiers that its measure reaches, then the person's share of it.
             tiers = stretch.tiers

@@ -6,12 +6,13 @@ it is asked for, and `combine` puts such parts together.
 
 from array import array
 from bisect import bisect_left
+from dataclasses import replace
 from fractions import Fraction
 from math import gcd
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from engine.calc.account import Account, Gated, Lines
-from engine.calc.book import FOREVER, Book
+from engine.calc.book import FOREVER, INT64, Book, fields_used
 from engine.calc.credits import Credited, Credits, inside
 from engine.calc.model import PPM, Component, Plan
 from engine.calc.payout import Quota
@@ -53,8 +54,8 @@ def calculate(book: Book) -> Result:
 
 def combine(book: Book, parts: Iterable[Part]) -> Result:
     """One result out of parts, in their order."""
-    blocks, pay, payments = Blocks(), array("q"), array("q")
-    columns = {name: array("q") for name in LINE_COLUMNS + MORE_COLUMNS}
+    blocks, pay, payments = Blocks(), array(INT64), array(INT64)
+    columns = {name: array(INT64) for name in LINE_COLUMNS + MORE_COLUMNS}
     findings: Dict[Tuple[int, str], Finding] = {}
     for part in parts:
         blocks.extend(part.blocks, len(columns["deal"]), len(columns["limited"]))
@@ -122,46 +123,73 @@ class _Override:
 class Desk:
     """A loaded book, and the people calculated from it."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, loaded: Optional[Credits] = None) -> None:
         self.book = book
-        self.credits = Credits(book)
+        self.credits = loaded or Credits(book)
         self.tree = self.credits.tree
         self.quotas = Quotas(book, self.tree)
         self._plain = all(plan.payable == AT_ONCE for versions in book.plans.values() for plan in versions)
 
     def run(self, people: Iterable[int]) -> Part:
         """Calculate these people, by their codes."""
-        wanted = list(people)
         lines = Lines()
-        lines.room(sum(map(self.credits.count_of, wanted)))
-        pay, payments = array("q"), array("q")
+        part = self.fold(people, lines)
+        lines.trim()
+        return part if part.findings else part._replace(columns=lines.columns)
+
+    def fold(self, people: Iterable[int], lines: Lines) -> Part:
+        """`run`, with the columns left in ``lines``, which may have been used before."""
+        wanted = list(people)
+        lines.clear()
+        if not lines.brief:
+            lines.room(sum(map(self.credits.count_of, wanted)))
+        pay: List[int] = []
+        payments: List[int] = []
         self.credits.forget_findings()
         drafts = self._sweep(wanted)
+        brief = lines.brief
         for person in wanted:
             first = len(lines.rows)
+            # What a cancellation takes back is a part of a line.
+            lines.brief = brief and not self._claws_back(person)
             if person in drafts:
                 lines.add(drafts[person])
             else:
                 self._accounts(person, self._rules(person), lines)
             with _Named(self.book, person):
                 self._settle(person, lines, first, pay, payments)
+        lines.brief = brief
         if self.credits.findings:
-            return Part(Blocks(), {}, array("q"), array("q"), self.credits.findings)
-        lines.trim()
-        return Part(lines.blocks, lines.columns, pay, payments, self.credits.findings)
+            return Part(Blocks(), {}, array(INT64), array(INT64), self.credits.findings)
+        return Part(lines.blocks, {}, array(INT64, pay), array(INT64, payments), self.credits.findings)
 
-    def _settle(
-        self, person: int, lines: Lines, first: int, pay: "array[int]", payments: Optional["array[int]"]
-    ) -> None:
+    def under(self, plans: Mapping[str, Tuple[Plan, ...]]) -> "Desk":
+        """The same people and deals under other versions of some plans, without loading anything again.
+
+        Raises QuotaPathError when a plan uses a deal field that the book does not have.
+        """
+        book = replace(self.book, plans={**self.book.plans, **plans})
+        missing = sorted(fields_used(plans).difference(book.deals.fields))
+        if missing:
+            raise QuotaPathError(
+                f"The changed plan uses {', '.join(missing)}, which the loaded deals lack. Load the deals anew with it."
+            )
+        return Desk(book, self.credits)
+
+    def _claws_back(self, person: int) -> bool:
+        plans = [plan for name in self.tree.plans(person) for plan in self.book.plans[name]]
+        return self.book.deals.cancelled is not None and any(plan.clawback is not None for plan in plans)
+
+    def _settle(self, person: int, lines: Lines, first: int, pay: List[int], payments: List[int]) -> None:
         """What follows from a person's lines, of which ``first`` is the first block."""
         book = self.book
         claw_back(book, lines, first)
         earned = by_period(lines, first)
         pay_periods(book, self.tree, person, earned, pay)
-        if payments is not None:
+        if not lines.brief:
             falls_due = earned if self._plain else due(book, lines, first)
             for code, cents in sorted(falls_due.items()):
-                payments.extend((person, code, cents))
+                payments += [person, code, cents]
 
     # -- accounts -----------------------------------------------------------------------------------
 

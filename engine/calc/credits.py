@@ -10,10 +10,10 @@ from datetime import date
 from math import gcd
 from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from engine.calc.book import NONE, Book, Deals, full_shares, visible
+from engine.calc.book import INT64, NONE, Book, Deals, full_shares, visible
 from engine.calc.filters import both, match_numbers, match_words
 from engine.calc.model import MICRO, PPM, Component, Condition, ExchangeRate, Plan
-from engine.calc.payout import is_money, needs_quota, unit
+from engine.calc.payout import is_money, needs_quota, small, unit
 from engine.calc.result import Finding
 from engine.calc.tree import Span, Tree
 from engine.errors import given
@@ -145,11 +145,11 @@ class Credits:
         deals = self.deals
         column = deals.amount if measure == "amount" else deals.margin
         if column is None:
-            return array("q", [NONE]) * self.count
+            return array(INT64, [NONE]) * self.count
         codes = deals.currency
         if codes is None or all(code == NONE or deals.currencies[code] == currency for code in codes):
             return column
-        converted = array("q", column)
+        converted = array(INT64, column)
         digits = currency_digits(currency)
         for row in range(self.count):
             code = codes[row]
@@ -175,7 +175,7 @@ class Credits:
         if is_money(measure):
             return self.money(measure, plan.currency, plan.rounding)
         field = self.deals.fields[measure]
-        return field.values if field.words is None else array("q", [NONE]) * self.count
+        return field.values if field.words is None else array(INT64, [NONE]) * self.count
 
     def parts(self, measure: str, plan: Plan) -> Column:
         """Each credit's part of its deal: cents by largest remainder, or millionths x share in ppm."""
@@ -193,7 +193,7 @@ class Credits:
     def _split(self, full: Column, money: bool) -> Column:
         deals = self.deals
         start, share = deals.credit_start, deals.credit_share
-        parts = array("q", bytes(8 * len(deals.credit_person)))
+        parts = array(INT64, bytes(8 * len(deals.credit_person)))
         for row in range(self.count):
             low, high = (row, row + 1) if start is None else (start[row], start[row + 1])
             value = full[row]
@@ -238,7 +238,7 @@ class Credits:
             return match_numbers(values, condition.tests, unit(name, plan.currency), False, self.count)
         if name in ("close_date", "cancelled"):
             days = deals.close_date if name == "close_date" else deals.cancelled
-            days = days if days is not None else array("q", [NONE]) * self.count
+            days = days if days is not None else array(INT64, [NONE]) * self.count
             return match_numbers(days, condition.tests, 1, True, self.count)
         field = deals.fields[name]
         if field.words is None:
@@ -420,8 +420,8 @@ class Credits:
         found = []
         for multiplier in component.multipliers:
             common = gcd(multiplier.factor, PPM)
-            passed = self.matches(multiplier.when, plan)
-            found.append((passed, multiplier.factor // common, PPM // common))
+            times, over = small([multiplier.factor // common, PPM // common])
+            found.append((self.matches(multiplier.when, plan), times, over))
         return found
 
     def factor(self, component: Component, plan: Plan, row: int, scale: int) -> int:

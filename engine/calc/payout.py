@@ -8,10 +8,12 @@ curves and milestones alike.  In the segment from ``starts[i]`` (inclusive) to `
 with x in whole parts of a cent (or of a millionth of a unit), ``scale`` of them to one.
 """
 
+from array import array
 from fractions import Fraction
 from math import gcd
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
+from engine.calc.book import INT64
 from engine.calc.model import MICRO, MONEY_MEASURES, PPM, Component, Rate
 from engine.errors import given
 from engine.money import currency_digits
@@ -198,9 +200,18 @@ def _pack(segments: Sequence[Tuple[int, int, int, int]], scale: int) -> Payout:
     shrink = common
     for number in bases + slopes:
         shrink = gcd(shrink, number)
+    (denominator,) = small([common // shrink])
     return Payout(
-        [start for start, _, _, _ in segments] + [HIGHEST],
-        [number // shrink for number in bases],
-        [number // shrink for number in slopes],
-        common // shrink,
+        small([start for start, _, _, _ in segments] + [HIGHEST]),
+        small([number // shrink for number in bases]),
+        small([number // shrink for number in slopes]),
+        denominator,
     )
+
+
+def small(numbers: List[int]) -> List[int]:
+    """The same numbers.  On PyPy what big numbers came down to stays slow until it has been a C long."""
+    try:
+        return list(array(INT64, numbers))
+    except OverflowError:
+        return numbers

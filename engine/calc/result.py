@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union, overload
 
-from engine.calc.book import NONE, Book
+from engine.calc.book import INT64, NONE, Book
 from engine.calc.model import ExchangeRate, Plan
 from engine.errors import Problem, given
 from engine.periods import KINDS, Period, parse_period, period_of
@@ -111,7 +111,7 @@ class Blocks(Sequence[Block]):
 
     def __init__(self, terms: Sequence[Terms] = (), numbers: "Optional[array[int]]" = None) -> None:
         self.terms: List[Terms] = list(terms)
-        self.numbers = array("q") if numbers is None else numbers
+        self.numbers = array(INT64) if numbers is None else numbers
 
     def __len__(self) -> int:
         return len(self.numbers) // WIDTH
@@ -168,7 +168,7 @@ class Blocks(Sequence[Block]):
         """Put ``other`` behind, whose lines stand ``first`` (in the further columns ``more``) rows later here."""
         behind = len(self.terms)
         self.terms += other.terms
-        numbers = array("q", other.numbers)
+        numbers = array(INT64, other.numbers)
         if first or more or behind:
             at = Row._fields.index
             for place in range(0, len(numbers), WIDTH):
@@ -252,8 +252,8 @@ class Result:
     book: Book
     blocks: Blocks = field(default_factory=Blocks)
     columns: "Mapping[str, array[int]]" = field(default_factory=dict)
-    pay_numbers: "array[int]" = field(default_factory=lambda: array("q"))
-    payment_numbers: "array[int]" = field(default_factory=lambda: array("q"))
+    pay_numbers: "array[int]" = field(default_factory=lambda: array(INT64))
+    payment_numbers: "array[int]" = field(default_factory=lambda: array(INT64))
     problems: Tuple[Problem, ...] = ()
 
     @cached_property
@@ -372,6 +372,46 @@ def latest_rate(rates: Sequence[ExchangeRate], currency: str, to: str, day: int)
     """The latest stored rate on or before ``day``, of a calculated line: there is one."""
     known = [rate for rate in rates if rate.currency == currency and rate.to == to and rate.day <= day]
     return max(known, key=lambda rate: rate.day)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What everyone earns, in cents, without the lines; with ``problems`` the rest is empty.
+
+    Components are by (person, plan, component), pay periods by (person, period); ``paid`` is after draws.
+    """
+
+    total: int = 0
+    by_person: Mapping[str, int] = field(default_factory=dict)
+    by_component: Mapping[Tuple[str, str, str], int] = field(default_factory=dict)
+    by_period: Mapping[Tuple[str, str], int] = field(default_factory=dict)
+    paid: Mapping[Tuple[str, str], int] = field(default_factory=dict)
+    problems: Tuple[Problem, ...] = ()
+
+
+def totals(result: Result) -> Totals:
+    """The sums of a result, which may have come without its lines."""
+    if result.problems:
+        return Totals(problems=result.problems)
+    people, terms, numbers = result.book.people, result.blocks.terms, result.blocks.numbers
+    at = Row._fields.index
+    by_terms: Dict[Tuple[int, int], int] = {}
+    for person, place, cents in zip(*(numbers[at(name) :: WIDTH] for name in ("person", "terms", "cents"))):
+        by_terms[person, place] = by_terms.get((person, place), 0) + cents
+    by_person: Dict[str, int] = {}
+    by_component: Dict[Tuple[str, str, str], int] = {}
+    for (person, place), cents in by_terms.items():
+        name = people[person]
+        key = name, terms[place].plan, terms[place].component
+        by_person[name] = by_person.get(name, 0) + cents
+        by_component[key] = by_component.get(key, 0) + cents
+    by_period: Dict[Tuple[str, str], int] = {}
+    paid: Dict[Tuple[str, str], int] = {}
+    for person, code, earned, given_out, _ in _rows(result.pay_numbers, PAY_WIDTH):
+        period = people[person], coded_period(code).name
+        by_period[period] = earned
+        paid[period] = given_out
+    return Totals(sum(by_person.values()), by_person, by_component, by_period, paid)
 
 
 def _rows(numbers: "array[int]", width: int) -> Iterator[Tuple[int, ...]]:

@@ -1,6 +1,5 @@
 """What follows from a person's lines: clawbacks, when money falls due, and draws."""
 
-from array import array
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from engine.calc.account import Lines
@@ -129,12 +128,12 @@ def _payable(book: Book, block: Row, plan: Plan, row: int, cents: int) -> Iterat
         released = so_far
 
 
-def pay_periods(book: Book, tree: Tree, person: int, by_code: Dict[int, int], out: "array[int]") -> None:
+def pay_periods(book: Book, tree: Tree, person: int, by_code: Dict[int, int], out: List[int]) -> None:
     """Write earnings (by pay period), what is paid of them and the draw's balance, as `Result.pay_numbers`."""
     plans = [version for name in tree.plans(person) for version in book.plans[name]]
     if all(plan.draw is None for plan in plans):
         for code, cents in sorted(by_code.items()):
-            out.extend((person, code, cents, cents, NONE))
+            out += [person, code, cents, cents, NONE]
         return
     earned = {coded_period(code): cents for code, cents in by_code.items()}
     kinds = {period.kind for period in earned}
@@ -142,7 +141,7 @@ def pay_periods(book: Book, tree: Tree, person: int, by_code: Dict[int, int], ou
     for kind in sorted(kinds):
         mine = {period: cents for period, cents in earned.items() if period.kind == kind}
         for period, cents, paid, balance in _draw(book, tree, person, kind, mine):
-            out.extend((person, period_code(period), cents, paid, NONE if balance is None else balance))
+            out += [person, period_code(period), cents, paid, NONE if balance is None else balance]
 
 
 def _draw(book: Book, tree: Tree, person: int, kind: str, earned: Dict[Period, int]) -> List[Paid]:

@@ -9,31 +9,38 @@ import struct
 import sys
 from array import array
 from dataclasses import fields, is_dataclass
-from typing import IO, Any, Dict, Mapping, Optional, Tuple, Type
+from typing import IO, Any, Dict, Mapping, Optional, Tuple, Type, Union
 
 from engine.calc import model
-from engine.calc.book import Book, Deals, Field
+from engine.calc.book import INT64, Book, Deals, Field
 from engine.calc.calculate import Part
 from engine.calc.result import Blocks, Finding, Terms
 
 Columns = Dict[str, "array[int]"]
+Column = Union["array[int]", memoryview]
 
 _LENGTH = struct.Struct("<I")
 
 
-def write(stream: IO[bytes], header: Dict[str, Any], columns: Optional[Mapping[str, "array[int]"]] = None) -> None:
-    """Write one frame and flush it."""
+def write(stream: IO[bytes], header: Dict[str, Any], columns: Optional[Mapping[str, Column]] = None) -> None:
+    """Write one frame to an unbuffered stream."""
     columns = columns or {}
     header["columns"] = [[name, len(column)] for name, column in columns.items()]
     text = json.dumps(header, separators=(",", ":")).encode()
-    stream.write(_LENGTH.pack(len(text)) + text)
+    _write_all(stream, _LENGTH.pack(len(text)) + text)
     for column in columns.values():
         if sys.byteorder == "big":
-            column = array("q", column)
+            column = array(INT64, column)
             column.byteswap()
-        # The whole column at once: PyPy writes a slice of a view byte by byte.
-        stream.write(memoryview(column))
-    stream.flush()
+        _write_all(stream, column)
+
+
+def _write_all(stream: IO[bytes], data: Union[bytes, Column]) -> None:
+    """Write to an unbuffered stream, which may take less than it is given when a signal comes in between."""
+    size = memoryview(data).nbytes
+    done = stream.write(data)
+    while done < size:
+        done += stream.write(memoryview(data).tobytes()[done:])
 
 
 def read(stream: IO[bytes]) -> Tuple[Dict[str, Any], Columns]:
@@ -42,8 +49,9 @@ def read(stream: IO[bytes]) -> Tuple[Dict[str, Any], Columns]:
     header = json.loads(_exactly(stream, length).decode())
     columns = {}
     for name, entries in header["columns"]:
-        column = array("q")
-        column.frombytes(_exactly(stream, 8 * entries))
+        column = array(INT64, [0]) * entries
+        if stream.readinto(column) < 8 * entries:  # type: ignore[attr-defined]  # typing's IO has no readinto
+            raise EOFError(f"the stream ended within column {name}")
         if sys.byteorder == "big":
             column.byteswap()
         columns[name] = column
@@ -143,9 +151,9 @@ def unpack_book(header: Mapping[str, Any], columns: Columns) -> Book:
     )
 
 
-def pack_part(part: Part) -> Tuple[Dict[str, Any], Columns]:
-    """A part of a result: all of it in columns but for the terms of its blocks, and findings."""
-    columns = {**part.columns, "blocks": part.blocks.numbers, "pay": part.pay, "payments": part.payments}
+def pack_part(part: Part, lines: Mapping[str, Column]) -> Tuple[Dict[str, Any], Dict[str, Column]]:
+    """A part of a result and its lines: all of it in columns but for the terms of its blocks, and findings."""
+    columns = {**lines, "blocks": part.blocks.numbers, "pay": part.pay, "payments": part.payments}
     return {"terms": part.blocks.terms, "findings": part.findings}, columns
 
 

@@ -18,7 +18,8 @@ from array import array
 from typing import IO, Any, Dict, Optional
 
 from engine.calc import wire
-from engine.calc.book import Book, Deals
+from engine.calc.account import Lines
+from engine.calc.book import INT64, Book, Deals
 from engine.calc.calculate import CalculationError, Desk
 from engine.calc.model import MICRO, PPM, Assignment, Component, Plan, QuotaRow, Rate, Tier
 
@@ -34,7 +35,7 @@ def warm() -> None:
     tiers = (Tier(0, Rate(80_000), None, "slice"), Tier(PPM, Rate(120_000), None, "slice"))
     component = Component("c", "c", "quota", "quarter", edges="quota", tiers=tiers)
     plan = Plan("p", 700_000, "USD", "month", "half_up", (component,))
-    days = array("q", [739_000 + place * 360 // WARM_DEALS for place in range(WARM_DEALS)])
+    days = array(INT64, [739_000 + place * 360 // WARM_DEALS for place in range(WARM_DEALS)])
     book = Book(
         people=("a", "b"),
         plans={"p": (plan,)},
@@ -42,8 +43,8 @@ def warm() -> None:
         quotas=(QuotaRow("a", None, None, 40_000 * MICRO), QuotaRow("b", None, None, 50_000 * MICRO)),
         deals=Deals(
             close_date=days,
-            credit_person=array("q", [place % 2 for place in range(WARM_DEALS)]),
-            amount=array("q", [place * 37 % 10_000 for place in range(WARM_DEALS)]),
+            credit_person=array(INT64, [place % 2 for place in range(WARM_DEALS)]),
+            amount=array(INT64, [place * 37 % 10_000 for place in range(WARM_DEALS)]),
         ),
         horizon=days[-1],
     )
@@ -56,6 +57,7 @@ class Worker:
     def __init__(self) -> None:
         self.desk: Optional[Desk] = None
         self.key = ""
+        self.lines = Lines()
 
     def hello(self) -> Dict[str, Any]:
         """Who answers."""
@@ -78,7 +80,8 @@ class Worker:
             wire.write(out, {"unknown_key": header["key"]})
         else:
             try:
-                reply, answer = wire.pack_part(self.desk.run(header["people"]))
+                part = self.desk.fold(header["people"], self.lines)
+                reply, answer = wire.pack_part(part, self.lines.written() if not part.findings else {})
             except CalculationError as error:
                 wire.write(out, {"error": str(error)})
                 return
@@ -101,7 +104,7 @@ def _version() -> str:
 def main() -> None:
     """Serve until standard input ends."""
     inward = sys.stdin.buffer
-    outward = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    outward = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     warm()
     worker = Worker()

@@ -6,6 +6,7 @@ order of the people, so neither the number of workers nor a crash shows in them.
 """
 
 import contextlib
+import io
 import itertools
 import logging
 import os
@@ -19,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Self, cast
 
 from engine.calc import wire
 from engine.calc.book import Book, visible
@@ -38,6 +39,7 @@ SHARDS_A_WORKER = 4
 # A shard that has struck this many workers down is not sent again.
 ATTEMPTS = 3
 SHARE_OF_MEMORY = 0.75
+PIPE = 1 << 20  # bytes on their way to or from a worker: fewer switches between the two
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +83,10 @@ class _Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,
+                bufsize=0,
+                pipesize=PIPE,
             )
+            self.outward = io.BufferedReader(cast(io.FileIO, given(self.process.stdout)))
         except OSError as error:
             raise QuotaPathError(
                 f"The worker {self.command[0]} does not start: {error}. Set QUOTAPATH_PYPY to a PyPy, or to off."
@@ -94,7 +99,7 @@ class _Worker:
 
     def ask(self, header: dict[str, Any], columns: wire.Columns | None = None) -> tuple[dict[str, Any], wire.Columns]:
         """Send a frame and read the answer.  Raises `_Gone`."""
-        inward, outward = given(self.process.stdin), given(self.process.stdout)
+        inward, outward = given(self.process.stdin), self.outward
         alarm = threading.Timer(self.timeout, self.process.kill)
         alarm.daemon = True
         alarm.start()
@@ -132,7 +137,7 @@ class _Worker:
 
     def close(self) -> None:
         """Let the process end, and make it when it does not."""
-        for stream in (self.process.stdin, self.process.stdout):
+        for stream in (self.process.stdin, self.outward):
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()

@@ -51,7 +51,7 @@ class Frames(unittest.TestCase):
         back = wire.unpack_book(*there_and_back(*wire.pack_book(book)))
         self.assertEqual(replace(book, ids=(), rows=()), back)
         part = Desk(book).run([0, 1])
-        self.assertEqual(wire.unpack_part(*there_and_back(*wire.pack_part(part))), part)
+        self.assertEqual(wire.unpack_part(*there_and_back(*wire.pack_part(part, part.columns))), part)
 
 
 if __name__ == "__main__":
