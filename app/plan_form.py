@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import widgets
+from app import plan_words, widgets
 from app.navigation import ROOT
 from app.plan_fields import FORM_KINDS, component_fields, kind_label, plan_fields
 from app.plan_rows import new_component, written
@@ -98,7 +98,7 @@ def edit(
         own = [problem for problem in problems if problem.path.startswith(f"component[{index}]")]
         if own:
             with place:
-                st.error(_listed(own, f"component[{index}]."))
+                st.error(_listed(own, [], f"component[{index}]"))
     with right:
         above = _beside(editor, key, problems)
         plan, _ = read_plan(editor.text)
@@ -126,7 +126,7 @@ def _beside(editor: _Editor, key: str, problems: list[Problem]) -> DeltaGenerato
     """Draw the problems and the text; returns a place between the two."""
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''} to solve before publishing"
-        st.error(f"**{count}**\n\n{_listed(problems)}")
+        st.error(f"**{count}**\n\n{_listed(problems, _called(editor.document))}")
     else:
         st.success("No problems. This draft can be published.", icon=":material/check_circle:")
     above = st.container()
@@ -182,12 +182,21 @@ def _try(plan: Plan, key: str) -> None:
             st.caption("No component matches such a deal.")
 
 
-def _listed(problems: Sequence[Problem], prefix: str = "") -> str:
+def _called(document: Mapping[str, Any] | None) -> list[str]:
+    """What the components of a document are called."""
+    return [written(each.get("label") or each.get("id")) for each in (document or {}).get("component", [])]
+
+
+def _listed(problems: Sequence[Problem], components: Sequence[str], within: str = "") -> str:
+    """The problems as a list: where in words, what, what to do, and beside it the path in the text."""
     lines = []
     for problem in problems:
-        path = problem.path.removeprefix(prefix)
-        where = f"**{widgets.plain(path)}** " if path else ""
-        lines.append(f"- {where}{widgets.plain(problem.message)} {widgets.plain(problem.remedy)}".rstrip())
+        where = plan_words.place(problem.path.removeprefix(within), components)
+        # "`currency` is missing" would say once more what stands in bold before it.
+        message = problem.message.removeprefix(f"`{problem.path.rpartition('.')[2]}` ")
+        path = f" `{problem.path}`" if "[" in problem.path and not within else ""
+        said = f"{plan_words.code(message)} {plan_words.code(problem.remedy)}{path}".rstrip()
+        lines.append(f"- **{widgets.plain(where)}** {said}" if where else f"- {said}")
     return "\n".join(lines)
 
 
@@ -197,7 +206,8 @@ def _listed(problems: Sequence[Problem], prefix: str = "") -> str:
 def _form(editor: _Editor, key: str) -> list[Any]:
     """Draw the fields and take over what changed in them; returns a place in each component for its problems."""
     if editor.refusal or editor.base is None or editor.document is None:
-        st.warning(f"The form waits until the text can be read. {widgets.plain(editor.refusal)}")
+        st.warning("The form waits until the text can be read. The text with its line numbers:")
+        st.code(editor.text, language="toml", line_numbers=True, height=620)
         return []
     # Streamlit forgets the fields of a page that one leaves; coming back, new ones begin with the document as it is.
     if editor.drawn and f"{key}_{editor.generation}_rounding" not in st.session_state:

@@ -7,6 +7,7 @@ import streamlit as st
 
 from app import auth, plan_form, plan_tools_view, plan_words, state, widgets
 from app.actions import attempt
+from app.people_rows import people_count
 from app.widgets import date_column, number_column, text_column
 from engine.db.plans import Assigned, PlanSummary, Version
 from engine.periods import period_of
@@ -20,6 +21,8 @@ _PRORATE = {
     "months": "By the months touched",
     "none": "Not at all: the whole quota",
 }
+_PART = "Quota of a part period"
+_PART_HELP = "How the quota is scaled when the first or last day lies within a quota period."
 
 
 # --- the list --------------------------------------------------------------------------------------
@@ -249,7 +252,7 @@ def _people(actor: Actor, detail: PlanDetail, may_edit: bool) -> None:
             "status": text_column("Status"),
             "start": date_column("First day"),
             "last": text_column("Last day"),
-            "prorate": text_column("A part of a quota period counts", help="How the quota is scaled"),
+            "prorate": text_column(_PART, help=_PART_HELP),
         },
         key="plan_people",
         export=f"{detail.name}-people",
@@ -307,45 +310,41 @@ def assign_form(detail: PlanDetail) -> None:
     listed = {person.user_id: person for person in people.list_people(db, actor, today) if person.is_active}
     teams = {team.team_id: team for team in people.list_team_rows(db, actor, today)}
     whom = st.segmented_control("Whom", ["People", "A team"], default="People", required=True)
-    chosen: list[int] = []
-    team: int | None = None
-    if whom == "People":
-        chosen = st.multiselect(
-            "People",
-            list(listed),
-            format_func=lambda key: f"{listed[key].name} · {listed[key].plan or 'on no plan'}",
-        )
-    else:
-        team = st.selectbox(
-            "Team",
-            list(teams),
-            format_func=lambda key: f"{teams[key].name} · {teams[key].members} people",
-            help="Everyone who is in the team on the first day; not its manager, nor the teams below.",
-        )
     first, last = st.columns(2)
     start = first.date_input(
         "First day", max(detail.versions[0].effective_from, today.replace(day=1)), format="YYYY-MM-DD"
     )
     last_day = last.date_input("Last day", None, format="YYYY-MM-DD", help="Empty: without an end.")
-    prorate = st.selectbox("A part of a quota period counts", list(_PRORATE), format_func=_PRORATE.__getitem__)
+    members: list[int] = []
+    if whom == "A team":
+        if not teams:
+            st.error("There is no team yet. Make one on the People page.")
+            return
+        team = st.selectbox("Team", list(teams), format_func=lambda key: teams[key].name)
+        members = [user_id for user_id in people.team_members(db, actor, team, start) if user_id in listed]
+        leader = teams[team].manager_id
+        left_out = f", without {teams[team].manager}, who leads it" if leader in members else ""
+        st.caption(widgets.plain(f"In {teams[team].name} on {start}: {people_count(len(members))}{left_out}."))
+        members = [user_id for user_id in members if user_id != leader]
+    chosen = st.multiselect(
+        "Who will be on the plan",
+        list(listed),
+        members,
+        format_func=lambda key: f"{listed[key].name} · {listed[key].plan or 'on no plan'}",
+        key=f"assign_{members}",
+    )
+    later = [f"{listed[key].name} ({day})" for key in chosen if (day := listed[key].hired_on) and day > start]
+    if later:
+        st.warning(widgets.plain(f"Hired after the first day: {', '.join(later)}."), icon=":material/event:")
+    prorate = st.selectbox(_PART, list(_PRORATE), format_func=_PRORATE.__getitem__, help=_PART_HELP)
     move = st.checkbox("Whoever is on another plan leaves it on that day")
     end = last_day + timedelta(days=1) if last_day else None
     if not st.button("Assign", type="primary"):
         return
-    if whom == "People":
-        done = attempt(
-            lambda: plans.assign_plan(db, actor, detail.plan_id, chosen, start, end, prorate, move),
-            f"{len(chosen)} assigned to {detail.title}.",
-        )
-    elif team is None:
-        st.error("There is no team yet. Make one on the People page.")
-        return
-    else:
-        done = attempt(
-            lambda: plans.assign_team(db, actor, detail.plan_id, team, start, end, prorate, move),
-            f"{teams[team].name} is assigned to {detail.title}.",
-        )
-    if done:
+    if attempt(
+        lambda: plans.assign_plan(db, actor, detail.plan_id, chosen, start, end, prorate, move),
+        f"{people_count(len(chosen))} assigned to {detail.title} from {start}.",
+    ):
         st.rerun()
 
 

@@ -17,7 +17,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import navigation, state
 from engine import sheets
-from engine.errors import ProblemsError, QuotaPathError
+from engine.errors import Problem, ProblemsError, QuotaPathError
 from engine.money import currency_digits, format_money
 from engine.periods import Period, parse_period, period_of
 from engine.services import teams
@@ -397,11 +397,16 @@ def show_problems(error: ProblemsError | QuotaPathError) -> None:
     if not isinstance(error, ProblemsError):
         st.error(plain(str(error)), icon=":material/error:")
         return
-    lines = [
-        f"- **{plain(problem.path)}** {plain(problem.message)} {plain(problem.remedy)}".rstrip()
-        for problem in error.problems
-    ]
-    st.error("\n".join(lines), icon=":material/error:")
+    st.error("\n".join(f"- {_sentence(problem)}" for problem in error.problems), icon=":material/error:")
+
+
+def _sentence(problem: Problem) -> str:
+    """Where in bold, then what: as one sentence where the message goes on from the place ("E-mail is missing.")."""
+    # A path in the text of a plan stays as it is written there.
+    where = problem.path if re.search(r"[\[._]", problem.path) else problem.path[:1].upper() + problem.path[1:]
+    joint = "" if problem.message[:1].islower() else ":"
+    place = f"**{plain(where)}**{joint} " if where else ""
+    return f"{place}{plain(problem.message)} {plain(problem.remedy)}".rstrip()
 
 
 def download(label: str, name: str, content: Callable[[], bytes] | bytes, mime: str) -> None:

@@ -71,6 +71,13 @@ def list_team_rows(db: Database, actor: Actor, on: date) -> list[TeamRow]:
         return structure.listing(conn, on)
 
 
+def team_members(db: Database, actor: Actor, team_id: int, on: date) -> list[int]:
+    """The user ids of those in the team itself on a day."""
+    access.require(actor, "people.view")
+    with db.read() as conn:
+        return structure.members(conn, team_id, on)
+
+
 def team_history(db: Database, actor: Actor, team_id: int) -> list[TeamState]:
     """What a team was part of and who led it over time, oldest first."""
     access.require(actor, "people.view")
@@ -310,9 +317,11 @@ def _person_problems(name: str, email: str, role: str) -> list[Problem]:
     if not email:
         problems.append(Problem("e-mail", "is missing.", "Write one such as ana@example.com."))
     elif not local or not domain or len(email) > 254 or any(sign.isspace() or sign == "\0" for sign in email):
-        problems.append(Problem("e-mail", f"{email!r} is not an e-mail address.", "Write one such as ana@example.com."))
+        problems.append(Problem("e-mail", f'"{email}" is not an e-mail address.', "Write one such as ana@example.com."))
     if role not in ROLES:
-        problems.append(Problem("role", f"{role!r} is not a role.", f"Choose one of {', '.join(ROLES)}."))
+        problems.append(
+            Problem("role", f'"{role}" is not a role.' if role else "is missing.", f"Choose one of {', '.join(ROLES)}.")
+        )
     return problems
 
 
@@ -426,7 +435,7 @@ def _team_name(name: str) -> str:
 
 
 def _name_taken(name: str) -> ProblemsError:
-    return ProblemsError([Problem("name", f"There is a team {name!r} already.", "Choose another name.")])
+    return ProblemsError([Problem("name", f'There is a team called "{name}" already.', "Choose another name.")])
 
 
 def _require_active(conn: sa.Connection, user_id: int | None) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -11,11 +12,12 @@ from engine.analytics.field_values import field_values
 from engine.calc.book import book_from_rows
 from engine.calc.calculate import calculate
 from engine.calc.model import PPM, Assignment, Deal, FieldValue, Number, Plan, QuotaRow
-from engine.db import audit, company, people, plans, structure
+from engine.db import audit, company, people, plans
 from engine.db.database import Database
 from engine.db.plans import Assigned, Draft, PlanSummary, Version
 from engine.errors import Problem, ProblemsError, QuotaPathError
 from engine.money import parse_money, parse_number
+from engine.periods import add_months
 from engine.plans.canonical import plan_hash, to_toml
 from engine.plans.diff import Change, diff
 from engine.plans.document import PRORATIONS, parse_plan, read_plan
@@ -228,9 +230,8 @@ def create_plan(db: Database, actor: Actor, title: str, template: str, effective
         raise QuotaPathError(f"There is no template {template!r}. Choose one of the list.")
     with db.write() as conn:
         document = {
-            **load_toml(chosen.document),
+            **_moved(load_toml(chosen.document), effective_from),
             "plan": name,
-            "effective_from": effective_from,
             "currency": company.currency(conn),
         }
         plan_id = plans.add(conn, name, title)
@@ -241,6 +242,24 @@ def create_plan(db: Database, actor: Actor, title: str, template: str, effective
         plans.add_draft(conn, plan_id, to_toml(document), actor.user_id)
         _record(conn, actor, name, did="created", template=template)
     return plan_id
+
+
+def _moved(document: dict[str, Any], start: date) -> dict[str, Any]:
+    """A template in force from `start`, its windows as many months later (or earlier) as the plan begins."""
+    before: date = document["effective_from"]
+    months = (start.year - before.year) * 12 + start.month - before.month
+    components = [
+        {
+            **component,
+            "window": {
+                end: date.fromordinal(add_months(day.toordinal(), months)) for end, day in component["window"].items()
+            },
+        }
+        if "window" in component
+        else component
+        for component in document["component"]
+    ]
+    return {**document, "effective_from": start, "component": components}
 
 
 def save_draft(db: Database, actor: Actor, plan_id: int, document: str, seen: str, title: str | None = None) -> None:
@@ -337,75 +356,45 @@ def assign_plan(
     everyone who is on a plan in that time, and when the plan is not in force yet.
     """
     access.require(actor, "plans.edit")
-    with db.write() as conn:
-        return _assign(conn, actor, plan_id, user_ids, start, end, prorate, end_other_plans)
-
-
-def assign_team(
-    db: Database,
-    actor: Actor,
-    plan_id: int,
-    team_id: int,
-    start: date,
-    end: date | None = None,
-    prorate: str = "days",
-    end_other_plans: bool = False,
-) -> int:
-    """As `assign_plan`, for everyone who is in the team on `start` (not in the teams below, not its leader)."""
-    access.require(actor, "plans.edit")
-    with db.write() as conn:
-        members = structure.members(conn, team_id, start)
-        if not members:
-            raise QuotaPathError(f"Nobody is in that team on {start}. Choose another day or another team.")
-        return _assign(conn, actor, plan_id, members, start, end, prorate, end_other_plans)
-
-
-def _assign(
-    conn: sa.Connection,
-    actor: Actor,
-    plan_id: int,
-    user_ids: Collection[int],
-    start: date,
-    end: date | None,
-    prorate: str,
-    end_other_plans: bool,
-) -> int:
     if prorate not in PRORATIONS:
         raise ValueError(prorate)
-    name, _ = _known(plans.get(conn, plan_id))
-    wanted = people.lock(conn, user_ids)
-    problems = list(_assignment_dates(plans.first_days(conn).get(plan_id), start, end))
-    if not user_ids:
-        problems.append(Problem("people", "Nobody is chosen.", "Choose at least one person."))
-    problems += [
-        Problem(person.name, "is deactivated.", "Reactivate the person first.")
-        for person in wanted
-        if not person.is_active
-    ]
-    for row in plans.assigned_to_people(conn, [person.user_id for person in wanted]):
-        overlaps = (end is None or row.start < end) and (row.end is None or row.end > start)
-        if not overlaps:
-            continue
-        if end_other_plans and row.start < start:
-            plans.set_end(conn, row.assignment_id, start)
-            continue
-        until = f" to {row.end}" if row.end else ""
-        problems.append(
-            Problem(
-                row.person,
-                f"is on {row.plan} from {row.start}{until}, and a person is on one plan at a time.",
-                "End that assignment first." if row.start >= start else "End it first, or let it end on the new start.",
+    with db.write() as conn:
+        name, _ = _known(plans.get(conn, plan_id))
+        wanted = people.lock(conn, user_ids)
+        problems = list(_assignment_dates(plans.first_days(conn).get(plan_id), start, end))
+        if not user_ids:
+            problems.append(Problem("people", "Nobody is chosen.", "Choose at least one person."))
+        problems += [
+            Problem(person.name, "is deactivated.", "Reactivate the person first.")
+            for person in wanted
+            if not person.is_active
+        ]
+        for row in plans.assigned_to_people(conn, [person.user_id for person in wanted]):
+            overlaps = (end is None or row.start < end) and (row.end is None or row.end > start)
+            if not overlaps:
+                continue
+            if end_other_plans and row.start < start:
+                plans.set_end(conn, row.assignment_id, start)
+                continue
+            until = f" to {row.end}" if row.end else ""
+            problems.append(
+                Problem(
+                    row.person,
+                    f"is on {row.plan} from {row.start}{until}, and a person is on one plan at a time.",
+                    f"Choose a last day before {row.start}, or remove that assignment first."
+                    if row.start >= start
+                    else 'Tick "Whoever is on another plan leaves it on that day", or end that assignment first.',
+                )
             )
-        )
-    if problems:
-        raise ProblemsError(problems)
-    for person in wanted:
-        plans.assign(conn, plan_id, person.user_id, start, end, prorate)
-    _record(
-        conn, actor, name, did="assigned", people=[person.name for person in wanted],
-        start=start, end=end, prorate=prorate,
-    )  # fmt: skip
-    return len(wanted)
+        if problems:
+            raise ProblemsError(problems)
+        for person in wanted:
+            plans.assign(conn, plan_id, person.user_id, start, end, prorate)
+        _record(
+            conn, actor, name, did="assigned", people=[person.name for person in wanted],
+            start=start, end=end, prorate=prorate,
+        )  # fmt: skip
+        return len(wanted)
 
 
 def _assignment_dates(first: date | None, start: date, end: date | None) -> list[Problem]:

@@ -77,7 +77,7 @@ def create_first_admin(db: Database, form: FirstAdmin) -> int:
 
 def _problems(form: FirstAdmin) -> list[Problem]:
     problems = []
-    for path, value in (("company", form.company), ("name", form.name)):
+    for path, value in (("company name", form.company), ("your name", form.name)):
         if not 1 <= len(value.strip()) <= 200 or "\0" in value:
             problems.append(Problem(path, "is missing or too long.", "Give 1 to 200 characters."))
     try:
@@ -85,8 +85,14 @@ def _problems(form: FirstAdmin) -> list[Problem]:
     except QuotaPathError as error:
         problems.append(Problem("currency", str(error)))
     if len(form.email.strip()) > 254 or not _EMAIL.fullmatch(form.email.strip()):
-        problems.append(Problem("e-mail", f"{form.email!r} is not an address.", "Write it like ann@example.com."))
+        problems.append(
+            Problem(
+                "e-mail",
+                f'"{form.email}" is not an e-mail address.' if form.email.strip() else "is missing.",
+                "Write it like ann@example.com.",
+            )
+        )
     problems += sign_in.password_problems(form.password)
     if form.password != form.password_again:
-        problems.append(Problem("password", "the two do not match.", "Type the same password twice."))
+        problems.append(Problem("password again", "is not the same password.", "Type it once more."))
     return problems

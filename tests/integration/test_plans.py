@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from engine.db.database import Database
 from engine.errors import ProblemsError, QuotaPathError
 from engine.plans.document import parse_plan
+from engine.plans.reader import load_toml
 from engine.services import people as people_service
 from engine.services import plans
 from engine.services.access import Actor, Forbidden
@@ -231,11 +232,17 @@ def test_a_whole_team_is_assigned_at_once(db, admin, plan):
     west = people_service.create_team(db, admin, "West", None, user(db, "mia"), NEW_YEAR)
     for code in ("ana", "bo"):
         people_service.move_person(db, admin, user(db, code), west, NEW_YEAR)
-    assert plans.assign_team(db, admin, plan, west, date(2026, 2, 1)) == 2
-    with pytest.raises(QuotaPathError, match="Nobody is in that team"):
-        plans.assign_team(db, admin, plan, west, date(2025, 1, 1))
+    members = people_service.team_members(db, admin, west, date(2026, 2, 1))
+    assert plans.assign_plan(db, admin, plan, members, date(2026, 2, 1)) == 2
+    assert people_service.team_members(db, admin, west, date(2025, 1, 1)) == []
     mia = Actor(user(db, "mia"), "manager", "Mia")
     assert [row.person for row in plans.plan_detail(db, mia, plan, TODAY).assigned] == ["Ana", "Bo"]
+
+
+def test_the_windows_of_a_template_begin_with_the_plan(db, admin):
+    spif = plans.create_plan(db, admin, "SPIF 2027", "flat", date(2027, 2, 1))
+    window = load_toml(detail(db, admin, spif).draft.document)["component"][1]["window"]
+    assert window == {"from": date(2027, 2, 1), "until": date(2027, 5, 1)}
 
 
 def test_ending_and_removing_an_assignment(db, admin, plan):
@@ -275,7 +282,6 @@ def test_only_admins_write(db, admin, plan, role):
         lambda: plans.new_draft(db, actor, plan, TODAY),
         lambda: plans.discard_draft(db, actor, plan),
         lambda: plans.assign_plan(db, actor, plan, [], TODAY),
-        lambda: plans.assign_team(db, actor, plan, 1, TODAY),
         lambda: plans.end_assignment(db, actor, 1, TODAY),
         lambda: plans.remove_assignment(db, actor, 1),
     ):

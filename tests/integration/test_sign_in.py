@@ -270,5 +270,5 @@ def test_every_problem_of_the_form_at_once(db: Database) -> None:
     with pytest.raises(ProblemsError) as caught:
         setup.create_first_admin(db, FirstAdmin(" ", "dollars", "", "ann", "short", "other"))
     paths = [problem.path for problem in caught.value.problems]
-    assert paths == ["company", "name", "currency", "e-mail", "password", "password"]
+    assert paths == ["company name", "your name", "currency", "e-mail", "password", "password again"]
     assert setup.is_empty(db)

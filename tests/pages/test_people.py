@@ -162,7 +162,7 @@ def test_adding_a_person(open_page, company, monkeypatch):
 
     screen = AppTest.from_function(body, args=(company.actor("ada"),), default_timeout=20).run()
     field(screen, "Add").click().run()
-    assert "e-mail" in words(screen)
+    assert "E-mail" in words(screen)
     field(screen, "Name").set_value("Ana Torres")
     field(screen, "E-mail").set_value("ana@example.com")
     field(screen, "Team").set_value(company.teams["East"])
@@ -191,7 +191,7 @@ def test_adding_a_list(open_page, company):
     screen.text_area[0].set_value("Name;E-Mail;Start date;Team\nAna Torres;;31.03.2026;South\nBo;rob@example.com").run()
     assert "New team: South" in words(screen)
     field(screen, "Add 2 people").click().run()
-    assert "row 2 (Bo), e-mail" in words(screen).replace("Row", "row")
+    assert "Row 2 (Bo), e-mail" in words(screen)
     screen.text_area[0].set_value("Ana Torres, ana.t@example.com, manager, South").run()
     field(screen, "Add 1 person").click().run()
     ana = listed(company)["Ana Torres"]

@@ -6,9 +6,9 @@ from decimal import Decimal
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import plan_rows
+from app import plan_rows, plan_words
 from engine.plans.reader import load_toml
-from engine.services import plans
+from engine.services import people, plans
 
 TODAY = date(2026, 11, 22)
 NEW_YEAR = date(2026, 1, 1)
@@ -291,6 +291,47 @@ def test_the_assign_dialog_refuses_an_overlap(company, open_page, published):
     screen.multiselect[0].set_value([company.people["rea"]]).run()
     field(screen, "Assign").click().run()
     assert {row.person for row in saved(company, published).assigned} == {"Oda Other", "Rea Rep", "Rob Rep"}
+
+
+def test_assigning_a_team_shows_who_and_leaves_out_who_leads_it(company, open_page, published):
+    ada = company.actor("ada")
+    people.move_person(company.db, ada, company.people["mia"], company.teams["East"], NEW_YEAR)
+    people.edit_person(company.db, ada, company.people["rea"], "Rea Rep", "rea@example.com", "rep", TODAY)
+    open_page("plans", plan="ae-2026")
+
+    def body(detail):
+        from app.plan_view import assign_form
+
+        assign_form(detail)
+
+    screen = AppTest.from_function(body, args=(saved(company, published),), default_timeout=20).run()
+    screen.segmented_control[0].set_value("A team").run()
+    assert "In East on 2026-11-01: 3 people, without Mia Manager, who leads it" in words(screen).replace("\\", "")
+    assert screen.multiselect[0].value == [company.people["rob"], company.people["rea"]]
+    assert "Hired after the first day: Rea Rep (2026-11-22)" in words(screen).replace("\\", "")
+    screen.multiselect[0].set_value([company.people["rea"]]).run()
+    field(screen, "Assign").click().run()
+    assert {row.person for row in saved(company, published).assigned} == {"Oda Other", "Rea Rep", "Rob Rep"}
+
+
+def test_rules_say_what_a_multiple_comes_to(open_page, published):
+    tiers = open_page("plans", "mia", plan="ae-2026").dataframe[0].value
+    assert list(tiers["Pays"]) == ["8% (1x)", "12% (1.5x)", "16% (2x)"]
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("component[1].tiers[0].rate", 'Component 2 "Renewals", tier 1: rate'),
+        ("component[7]", "Component 8"),
+        ("component[0].window.until", 'Component 1 "New": window.until'),
+        (".steps[2].pays", "Step 3: pays"),
+        ("currency", "currency"),
+        ("", ""),
+    ],
+)
+def test_paths_in_words(path, said):
+    assert plan_words.place(path, ["New", "Renewals"]) == said
 
 
 # --- rows of the form ------------------------------------------------------------------------------

@@ -241,7 +241,7 @@ def test_parts() -> None:
     assert len({green, red, colours[4]}) == 3
     assert screen.error[0].value.splitlines() == [
         r"- **tiers\[0\]\.from** is \*3\*\. Use 0\.",
-        r"- **rate** is \-1\.",
+        r"- **Rate** is \-1\.",
     ]
     assert [text.value for text in screen.text] == ["0"]
 
