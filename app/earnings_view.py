@@ -21,6 +21,8 @@ def choose_person(actor: Actor, people: pd.DataFrame) -> "pd.Series[str]":
     own = people.loc[people["user_id"] == actor.user_id, "code"].tolist()
     chosen = st.query_params.get("person", "")
     if chosen not in codes:
+        if chosen:
+            st.info(f"Nobody called {widgets.plain(chosen)} has earnings here that you may see.")
         chosen = (own or codes)[0]
     names = dict(zip(codes, people["name"], strict=True))
     st.session_state["earnings_person"] = chosen

@@ -38,6 +38,18 @@ def _bar(period: str) -> None:
     st.progress(min(share, 1.0), job.message or "Waiting for a free place")
 
 
+def empty(title: str, may_start: bool) -> None:
+    """What a period without a run shows: what to do next, to whoever may do it."""
+    icon = ":material/calculate:"
+    if may_start:
+        text = "Upload the deals, publish and assign a plan, then run the period."
+        widgets.empty(f"{title} has not been calculated", text, page="upload", link="Upload deals", icon=icon)
+    else:
+        widgets.empty(
+            f"{title} has not been calculated", "Its figures appear here once an admin has run it.", icon=icon
+        )
+
+
 def total(people: pd.DataFrame) -> None:
     """What everyone earned together, one card a currency, and how many are in it."""
     earners = int(people["earned"].ne(0).sum())

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app import auth, navigation, state, widgets
-from app.run_view import people_columns, progress, total
+from app.run_view import empty, people_columns, progress, total
 from app.widgets import money_column, text_column
 from engine.services import access, payouts, runs
 
@@ -31,13 +31,7 @@ if period.last_day >= state.today():
 progress(actor, period.name)
 
 if people.empty:
-    widgets.empty(
-        f"{title} has not been calculated",
-        "Upload the deals, publish and assign a plan, then run the period.",
-        page="upload",
-        link="Upload deals",
-        icon=":material/calculate:",
-    )
+    empty(title, access.may(actor, "runs.start"))
 else:
     total(people)
     chosen = widgets.table(
@@ -59,7 +53,6 @@ if not periods.empty:
             "period": text_column("Period"),
             "status": text_column("Status"),
             "people": widgets.number_column("People"),
-            "deals": widgets.number_column("Deals"),
             "lines": widgets.number_column("Lines"),
             "earned": money_column("Earned"),
             "calculated_at": widgets.time_column("Calculated"),
