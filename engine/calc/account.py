@@ -21,6 +21,7 @@ from engine.calc.payout import (
     WHOLE,
     Payout,
     Quota,
+    by_unit,
     compile_payout,
     edge_ratio,
     needs_quota,
@@ -126,7 +127,7 @@ class Gated(NamedTuple):
 
 def own_money(component: Component) -> bool:
     """Whether tiers pay on other money than what is measured; an amount for each unit does not."""
-    return component.pays_on != component.measure and any(tier.rate is not None for tier in component.tiers)
+    return component.pays_on != component.measure and not by_unit(component)
 
 
 def mode(component: Component) -> str:

@@ -13,7 +13,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 from engine.calc.book import INT64, NONE, Book, Deals, full_shares, visible
 from engine.calc.filters import both, match_numbers, match_words
 from engine.calc.model import MICRO, PPM, Component, Condition, ExchangeRate, Plan
-from engine.calc.payout import is_money, needs_quota, small, unit
+from engine.calc.payout import by_unit, is_money, needs_quota, small, unit
 from engine.calc.result import Finding
 from engine.calc.tree import Span, Tree
 from engine.errors import given
@@ -314,7 +314,7 @@ class Credits:
         optional = component.kind == "flat" and not needs_quota(component)
         raw, scale = self._sum(component.measure, plan, rows, own, groups, optional)
         credit, money, money_scale = raw, raw, scale
-        if component.pays_on != component.measure:
+        if component.pays_on != component.measure and not by_unit(component):
             # A flat amount is not paid on it, but tiers of a later version may be.
             flat = component.kind == "flat"
             money, money_scale = self._sum(component.pays_on, plan, rows, own, groups, flat)
@@ -371,13 +371,14 @@ class Credits:
                 values = [0 if value == NONE else value for value in values]
             elif missing:
                 self._tell_missing(measure, plan, rows, [[value] for value in values])
+                values = [0 if value <= NO_RATE else value for value in values]
             return values, self.scale(measure)
         parts = self.parts(measure, plan)
         if optional:
             values = [sum([parts[credit] for credit in group if parts[credit] != NONE]) for group in groups]
         else:
-            values = [sum([parts[credit] for credit in group]) for group in groups]
             # A sum may hide a missing part, or look like one: ask the parts themselves.
+            values = [sum([parts[credit] for credit in group if parts[credit] > NO_RATE]) for group in groups]
             self._tell_missing(measure, plan, rows, [[parts[credit] for credit in group] for group in groups])
         return values, self.scale(measure)
 

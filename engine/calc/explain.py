@@ -269,7 +269,8 @@ class _Working:
             used = max(place, retroactive)
             part, measure = size, component.measure
             if money is not None:
-                part, measure = money * abs(size) / abs(after - before) if size else money, component.pays_on
+                part = money * abs(size) / abs(after - before) if size else money
+                measure = component.pays_on if own_money(component) else component.measure
             where = f" {self._where(place)}"
             if used != place:
                 where += f" (all at the rate of {self._where(used)})"

@@ -70,6 +70,11 @@ def unit(measure: str, currency: str) -> int:
     return 10 ** currency_digits(currency) if is_money(measure) else MICRO
 
 
+def by_unit(component: Component) -> bool:
+    """Whether its tiers pay an amount for each unit credited, whatever money there is."""
+    return bool(component.tiers) and all(tier.rate is None for tier in component.tiers)
+
+
 def needs_quota(component: Component) -> bool:
     """Whether pay cannot be computed without a quota."""
     rates = [tier.rate for tier in component.tiers] + [component.rate]
