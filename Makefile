@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-dev run demo test lint types unit unit-pypy cases suite browser format pins
+.PHONY: help setup setup-dev run demo test lint types unit unit-pypy cases suite browser fuzz format pins
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -46,6 +46,10 @@ suite:  ## layers, properties, database, pages
 browser:  ## the journeys in Chromium
 	@if chromium --version >/dev/null 2>&1; then set -x; $(PYTHON) -m pytest tests/browser; \
 	else echo "*** NOT RUN, chromium is missing: browser tests"; [ "$$CI" != true ]; fi
+
+fuzz: setup-dev  ## 100,000 random companies through the pay rules and a second opinion; SEED=n repeats a run
+	@seed=$${SEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; echo "make fuzz SEED=$$seed"; \
+	FUZZ=$${FUZZ:-100000} $(PYTHON) -m pytest tests/properties/test_rules.py --hypothesis-seed=$$seed
 
 format:  ## put the code in its one form
 	$(PYTHON) -m ruff check --fix

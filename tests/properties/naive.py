@@ -147,7 +147,6 @@ class Credit:
     version: Plan
     deal: Deal
     credit: Fraction  # towards quota, multipliers included
-    measured: Fraction  # without multipliers
     base: Fraction  # what rates apply to: the person's part of `pays_on`, without multipliers
     share: Fraction
     whole: Fraction  # the deal's full measure
@@ -377,7 +376,7 @@ class Model:
             if not lines:
                 return None
             share, whole = Fraction(1), Fraction(sum(lines))
-            value = measured = base = whole_base = whole
+            value = base = whole_base = whole
         else:
             shares = {
                 who: share
@@ -390,16 +389,15 @@ class Model:
             # A fixed amount needs no number of the deal, unless it is gated by it: a missing one counts 0.
             optional = rule.kind == "flat" and (rule.gate is None or rule.gate.component is not None)
             numbers = []
-            for name in (rule.measure, rule.pays_on):
+            for name in (rule.measure, paid_on(rule)):
                 missing = optional and not self.has(deal, name)
                 numbers.append(Fraction(0) if missing else self.whole(deal, name, version))
                 numbers.append(Fraction(0) if missing else self.part(deal, name, version, set(shares)))
             whole, value, whole_base, base = numbers
-            measured = value
         for multiplier in rule.multipliers:
             if self.matches(deal, multiplier.when, version):
                 value *= Fraction(multiplier.factor, MILLION)
-        return Credit(version, deal, value, measured, base, share, whole, whole_base)
+        return Credit(version, deal, value, base, share, whole, whole_base)
 
     # --- pay ---------------------------------------------------------------------------------------
 
@@ -426,7 +424,7 @@ class Model:
             return Fraction(tier.amount)
         assert tier.rate is not None
         rate = self.rate(tier.rate, person, rule, version, period)
-        return rate if rule.pays_on in MONEY else rate * 10 ** currency_digits(version.currency)
+        return rate if paid_on(rule) in MONEY else rate * 10 ** currency_digits(version.currency)
 
     def edge(self, at: int, person: str, rule: Component, version: Plan, period: Span) -> Fraction:
         """An edge in the measure's own unit."""
@@ -443,10 +441,8 @@ class Model:
         x = added(each.credit for each in history)
         if rule.kind == "quota":
             tiers = self.tiers(person, rule, version, period)
-            if (rule.pays_on == rule.measure or by_unit(rule)) and not rule.multipliers:
+            if paid_on(rule) == rule.measure and not rule.multipliers:
                 return over_tiers(tiers, [(x, x)])  # a function of x alone
-            if by_unit(rule):
-                return over_tiers(tiers, [(each.credit, each.measured) for each in history])
             return over_tiers(tiers, [(each.credit, each.base) for each in history])
         if rule.kind == "curve" and rule.per == "period":
             return on_curve(self.points(person, rule, version, period), x, rule.beyond == "extend")
@@ -468,14 +464,14 @@ class Model:
         if rule.kind == "percentage":
             assert rule.rate is not None
             rate = self.rate(rule.rate, person, rule, version, period)
-            return rate * credit.base * (1 if rule.pays_on in MONEY else 10 ** currency_digits(version.currency))
+            return rate * credit.base * (1 if paid_on(rule) in MONEY else 10 ** currency_digits(version.currency))
         size, sign = abs(credit.whole), -1 if credit.whole < 0 else 1
         if rule.kind == "curve":
             points = self.points(person, rule, version, period)
             return sign * on_curve(points, size, rule.beyond == "extend") * credit.share
         assert rule.kind == "tiered"
         tiers = self.tiers(person, rule, version, period)
-        if rule.pays_on != rule.measure and not by_unit(rule):  # this money keeps its own sign
+        if paid_on(rule) != rule.measure:  # this money keeps its own sign
             return over_tiers(tiers, [(size, credit.whole_base)]) * credit.share
         return sign * over_tiers(tiers, [(size, size)]) * credit.share
 
@@ -533,8 +529,7 @@ class Model:
         """Of a component of sales, from all its credits in the period; None: not assigned in it."""
         if not self.on_plan_in(person, version.name, period):
             return None
-        quota = self.needed_quota(person, rule, version, period)
-        x = Fraction(0)
+        x, quota = Fraction(0), None  # the quota is only asked for where there is a credit
         for deal in self.deals:
             row = self.row_on(person, deal.close_date)
             if row is None or row.plan != version.name:
@@ -550,7 +545,7 @@ class Model:
             if credit is not None:
                 x += credit.credit
                 quota = self.needed_quota(person, its_rule, its_version, period)
-        return x / quota
+        return x / quota if quota is not None else x
 
     def on_plan_in(self, person: str, plan: str, period: Span) -> bool:
         """Whether the person is on the plan on some day of the period."""
@@ -581,11 +576,11 @@ class Model:
             return
         version = self.version_on(row.plan, deal.close_date)
         if version is None:
-            people = {person}
-            for rule in self.plans[row.plan][0].components:
-                if rule.credit_from != "own":
-                    people |= self.below(person, deal.close_date, rule.credit_from == "team")
-            if any(who in people and share for who, share in deal.credits):
+            # "An error, never zero pay", also for what the first version would credit to a manager.
+            first = self.plans[row.plan][0]
+            rules = [rule for rule in first.components if rule.credit_from != "own" and rule.measure != "commission"]
+            own = any(who == person and share for who, share in deal.credits)
+            if own or any(self.credit(person, rule, first, deal) is not None for rule in rules):
                 raise RefusedError(f"deal[{self.place[deal.id]}].close_date")
             return
         if any(who == person and share for who, share in deal.credits):
@@ -809,9 +804,10 @@ def component_of(version: Plan, name: str) -> Component | None:
     return next((rule for rule in version.components if rule.id == name), None)
 
 
-def by_unit(rule: Component) -> bool:
-    """Whether tiers pay an amount for each unit credited, so that `pays_on` says nothing."""
-    return all(tier.amount is not None for tier in rule.tiers)
+def paid_on(rule: Component) -> str:
+    """The number that rates apply to; tiers that pay an amount for each unit look at units, whatever pays_on says."""
+    by_unit = bool(rule.tiers) and all(tier.amount is not None for tier in rule.tiers)
+    return rule.measure if by_unit else rule.pays_on
 
 
 def add(totals: dict[tuple[str, str], int], key: tuple[str, str], cents: int) -> None:

@@ -109,7 +109,9 @@ def _blind(rule: Component) -> Component:
 @given(companies(), st.data())
 def test_a_full_refund_reverses_every_share(rows: Rows, data: st.DataObject) -> None:
     rows = changed(rows, _blind)
-    sold = replace(data.draw(st.sampled_from(rows.deals)), id="D3 sold", cancelled=None, invoices=())
+    if any(len(versions) > 1 for versions in rows.plans.values()):
+        rows = changed(rows, unlimited)  # the first deal of a version with a lower cap gives back what is above it
+    sold = replace(data.draw(st.sampled_from(rows.deals)), id="D3 sold", cancelled=None, currency=None)
     turned = {name: Number(-value.micro) if isinstance(value, Number) else value for name, value in sold.fields.items()}
     refund = replace(sold, id="D3 taken back", amount=-(sold.amount or 0), margin=-(sold.margin or 0), fields=turned)
     assume(sold.amount)  # a deal of 0 has no sign that a refund could turn
