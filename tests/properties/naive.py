@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from fractions import Fraction
+from functools import cache
 from itertools import groupby, pairwise
 
 from engine.calc.model import (
@@ -79,6 +80,7 @@ class Span:
     end: date
 
 
+@cache
 def span_of(kind: str, day: date) -> Span:
     """The week, month, quarter or year that holds ``day``."""
     if kind == "week":
@@ -190,6 +192,7 @@ class Model:
         days = [deal.close_date for deal in deals] + [deal.cancelled for deal in deals if deal.cancelled is not None]
         self.horizon = as_of if as_of is not None else max(days, default=None)
         self.people = sorted({row.person for row in assignments})
+        self.parts_of_periods: dict[tuple[str, str, str, Span], Fraction] = {}
         self.accounts: dict[tuple[str, str, str], Account] = {}
         self.out = Outcome()
         # The earned lines on the deal being calculated: (person, component, whether it measures commission, cents).
@@ -323,7 +326,13 @@ class Model:
         return Fraction(rule.quota, 1 if rule.measure in MONEY else MILLION), False
 
     def part_of_period(self, person: str, plan: str, rule: Component, period: Span) -> Fraction:
-        """How much of the period the person is on the plan, by their way to prorate."""
+        """How much of the period the person is on the plan, by their way to prorate; counted once, day by day."""
+        key = person, plan, rule.quota_period, period
+        if key not in self.parts_of_periods:
+            self.parts_of_periods[key] = self.counted(person, plan, rule.quota_period, period)
+        return self.parts_of_periods[key]
+
+    def counted(self, person: str, plan: str, length: str, period: Span) -> Fraction:
         rows = [row for row in self.assignments if row.person == person and row.plan == plan]
         days = [
             day
@@ -333,8 +342,8 @@ class Model:
         prorate = rows[0].prorate
         if prorate == "none":
             return Fraction(1)
-        if prorate == "months" and rule.quota_period != "week":
-            months = {"month": 1, "quarter": 3, "year": 12}[rule.quota_period]
+        if prorate == "months" and length != "week":
+            months = {"month": 1, "quarter": 3, "year": 12}[length]
             return Fraction(len({day.month for day in days}), months)
         return Fraction(len(days), (period.end - period.first).days)
 
