@@ -25,4 +25,4 @@ def attempt(action: Callable[[], Any], done: str) -> bool:
 def show_done() -> None:
     """The toast of what was done just before the page ran again; a page that acts calls it once."""
     if done := st.session_state.pop(_DONE, ""):
-        st.toast(widgets.plain(done), icon=":material/check_circle:", duration="long")
+        st.toast(widgets.plain(done), icon=":material/check_circle:")

@@ -196,7 +196,8 @@ def _listed(problems: Sequence[Problem], components: Sequence[str], within: str 
         message = problem.message.removeprefix(f"`{problem.path.rpartition('.')[2]}` ")
         path = f" `{problem.path}`" if "[" in problem.path and not within else ""
         said = f"{plan_words.code(message)} {plan_words.code(problem.remedy)}{path}".rstrip()
-        lines.append(f"- **{widgets.plain(where)}** {said}" if where else f"- {said}")
+        joint = "" if message[:1].islower() else ":"
+        lines.append(f"- **{widgets.plain(where)}**{joint} {said}" if where else f"- {said}")
     return "\n".join(lines)
 
 

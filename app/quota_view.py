@@ -82,7 +82,6 @@ def edit_grid(actor: Actor, grid: QuotaGrid, kind: str, year: int) -> None:
             **{
                 period: config.NumberColumn(
                     _title(period),
-                    min_value=0,
                     format=_FORMATS.get(grid.currency, f"%,.{digits}f"),
                     step=1 / 10**digits,
                 )

@@ -75,7 +75,7 @@ def file_steps(actor: Actor, file: UploadedFile) -> None:
     """From a file to its import: source, columns, questions, preview, confirmation."""
     draft = st.session_state.get("upload_draft")
     if draft is None or draft.file_id != file.file_id:
-        draft = _Draft(file.file_id, Upload(file.getvalue(), file.name))
+        draft = _Draft(file.file_id, Upload(file.getvalue(), file.name, today=state.today()))
         st.session_state["upload_draft"] = draft
     preview = _preview(actor, draft)
     if preview is None:

@@ -23,6 +23,8 @@ if opened is not None:
     plan_view.plan_page(actor, detail)
 else:
     widgets.header("Plans", "Who is paid what for which deals. A published version never changes.")
+    if wanted := st.query_params.get("plan"):
+        st.warning(widgets.plain(f'There is no plan "{wanted}". It may have been discarded.'))
     if access.may(actor, "plans.edit"):
         with widgets.tools():
             if st.button("New plan", icon=":material/add:", type="primary"):

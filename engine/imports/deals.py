@@ -251,6 +251,7 @@ class _Rows:
         self.table = table
         self.mapping = mapping
         self.currency = context.currency
+        self.today = context.today
         self.style = decided["decimal_style"]
         self.percent = decided.get("probability") == "percent"
         self.signs = signs
@@ -394,6 +395,9 @@ class _Rows:
         elif amount is not None and amount < 0:
             notes.append(Note("refund", f"{clean(cells[at['amount']])} is negative: taken as a refund or credit memo"))
 
+        if close_date and close_date > self.today and isinstance(stage, Stage) and stage.outcome == "won":
+            notes.append(Note("future_win", f"is won, but closes only on {close_date}"))
+
         probability = self._read("probability", cells, wrong, self.probability_of)
         quantity = self._read("quantity", cells, wrong, lambda text: self._number(text, notes))
         term = self._read("term_months", cells, wrong, self._term)
@@ -497,7 +501,9 @@ class _Rows:
             return parse(text)
         except QuotaPathError as error:
             kind = "currency" if isinstance(error, _WrongCurrency) else "number"
-            wrong.append(self._reason(kind, name, text, str(error)))
+            # The general advice says where it is to be rounded.
+            reason = str(error).removesuffix(" Round it where it comes from.")
+            wrong.append(self._reason(kind, name, text, reason))
             return None
 
     def _money(self, text: str, currency: str, notes: list[Note]) -> int:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from functools import lru_cache
 
 from engine.imports.values import CACHED, clean, one_line
@@ -32,6 +33,7 @@ class Context:
 
     ``owner_aliases`` and ``stage_aliases`` are what a person once answered: text of the file (any case and
     spacing; ``""`` for an empty owner) -> id.  ``answers`` are answers to questions: key -> chosen value.
+    ``today``: a deal won after it is noted.
     """
 
     currency: str  # of amounts that name none
@@ -40,6 +42,7 @@ class Context:
     owner_aliases: Mapping[str, int] = field(default_factory=dict)
     stage_aliases: Mapping[str, int] = field(default_factory=dict)
     answers: Mapping[str, str] = field(default_factory=dict)
+    today: date = date.max
 
 
 def owner_key(text: str) -> str:

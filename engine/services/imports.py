@@ -43,7 +43,7 @@ class Upload:
 
     ``source``: whose export it is ("": guessed).  ``mapping``: field -> column of the file (None: as it was
     the last time for this source, else guessed).  ``owners`` and ``stages``: text of the file -> id.
-    ``answers``: question -> chosen value.
+    ``answers``: question -> chosen value.  ``today``: a deal won after it is warned of.
     """
 
     data: bytes = field(repr=False)
@@ -53,6 +53,7 @@ class Upload:
     owners: Mapping[str, int] = field(default_factory=dict)
     stages: Mapping[str, int] = field(default_factory=dict)
     answers: Mapping[str, str] = field(default_factory=dict)
+    today: date = date.max
 
 
 NOTHING = Counts(0, 0, 0)
@@ -277,6 +278,7 @@ class _Reading:
             owner_aliases={**saved.owners, **_keyed(upload.owners, owner_key)},
             stage_aliases={**saved.stages, **_keyed(upload.stages, stage_key)},
             answers=upload.answers,
+            today=upload.today,
         )
         self.tally = Tally()
         self.refused_rows: list[Refusal] = []  # the first, to be shown

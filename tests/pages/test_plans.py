@@ -52,6 +52,10 @@ def the_text(screen):
     return field(screen, "The plan as text (TOML)").value
 
 
+def test_an_unknown_plan_in_the_address_is_said(open_page, published):
+    assert 'There is no plan "nope"' in words(open_page("plans", plan="nope")).replace("\\", "")
+
+
 # --- the list --------------------------------------------------------------------------------------
 
 

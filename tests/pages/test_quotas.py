@@ -140,3 +140,15 @@ def test_typed_numbers_are_taken_by_their_digits():
     for wrong in (0.005, 1e17, float("nan"), float("inf")):
         with pytest.raises(ProblemsError, match="Ana, 2026"):
             quota_view.changes_of(one, {0: {"2026": wrong}})
+
+
+def test_an_amount_below_zero_is_refused_not_turned(open_page, company):
+    screen = open_page("quotas")
+    assert '"min_value"' not in screen.dataframe[0].proto.columns  # with a least value the browser drops the sign
+    screen.session_state["quotas_quarter_2026__0"] = {
+        "edited_rows": {2: {"2026-Q1": -5}}, "added_rows": [], "deleted_rows": [],
+    }  # fmt: skip
+    screen.run()
+    button(screen, "Save 1 change").click().run()
+    assert "not above 0" in words(screen)
+    assert grid(company)["Rob Rep"] == (None,) * 4

@@ -127,6 +127,12 @@ def test_unknown_owners_are_added_as_people(open_page, company):
     assert "1 owner" in text(screen) or "One owner is not known here" in text(screen)
 
 
+def test_a_deal_won_in_the_future_is_warned_of(open_page):
+    screen = upload(open_page("upload"), HEADER + "D1,Acme,Acme,Rob Rep,Closed Won,5,2096-11-15,\n")
+    assert "Line 2: is won, but closes only on 2096-11-15." in text(screen)
+    assert figures(screen)["Added"] == "1"
+
+
 def test_a_wrong_column_is_corrected(open_page, company):
     text_of = "Ref,Name,Who,State,Booked,Total,Closing\n1,Acme,Rob Rep,won,100,200,2026-10-20\n"
     screen = upload(open_page("upload"), text_of)
