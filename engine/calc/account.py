@@ -454,6 +454,24 @@ class Account:
                     )
             place = end
 
+    def paid_at(self, version: int, credited: Credited, day: int, credit: Sequence[int]) -> List[int]:
+        """What has been paid of the quota period that holds ``day`` where its credit stands at each of these.
+
+        For a version whose pay is a function of credit, alone in its period, and that carries nothing.
+        """
+        component = given(self.components[version])
+        stretch = self._begin(version, component, self._enter(day, component.quota_period), credited.money_scale)
+        self.x = self.running = self.limited = self.paid = self.lines.size = 0
+        before = [0, *credit]
+        steps = [credit[i] - before[i] for i in range(len(credit))]
+        self._fold(given(stretch), steps, steps, 0, len(steps))
+        cents = self.lines.cents
+        paid, total = [], 0
+        for i in range(len(steps)):
+            total += cents[i]
+            paid.append(total)
+        return paid
+
     def _fold(self, stretch: Stretch, rows: Sequence[int], credit: Sequence[int], place: int, end: int) -> None:
         """The usual case as a plain loop over ints: one version, pay a function of credit, no per_deal.
 

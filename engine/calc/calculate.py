@@ -6,10 +6,11 @@ it is asked for, and `combine` puts such parts together.
 
 from array import array
 from bisect import bisect_left
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from math import gcd
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from engine.calc.account import Account, Gated, Lines
 from engine.calc.book import FOREVER, INT64, Book, fields_used
@@ -87,7 +88,7 @@ def _problem(book: Book, finding: Finding) -> Problem:
     return Problem(f"deal[{place}].{finding.path}", name + finding.message, finding.remedy)
 
 
-class _Rules:
+class Rules:
     """A component id of a plan as one person is under it: its versions, and the days of each."""
 
     def __init__(self, person: int, plans: Sequence[Plan], name: str, days: Sequence[Span]) -> None:
@@ -100,21 +101,24 @@ class _Rules:
         self.days = [inside(days, start, end) for start, end in zip(starts, [*starts[1:], FOREVER])]
 
     def versions(self) -> List[Tuple[int, Component]]:
+        """The plan versions that have the component, by place."""
         return [(version, component) for version, component in enumerate(self.components) if component]
 
     @property
     def on_commission(self) -> bool:
+        """Whether it waits for the lines of others."""
         return any("commission" in (part.measure, part.pays_on) for _, part in self.versions())
 
     @property
     def rolls_up(self) -> bool:
+        """Whether it credits what others sell."""
         return any(part.credit_from != "own" for _, part in self.versions())
 
 
 class _Override:
     """An account on commission, fed deal by deal while the lines beneath it come into being."""
 
-    def __init__(self, rules: _Rules, account: Account, credited: Dict[int, Credited]) -> None:
+    def __init__(self, rules: Rules, account: Account, credited: Dict[int, Credited]) -> None:
         self.rules, self.account, self.credited = rules, account, credited
         self.places = {version: {row: i for i, row in enumerate(part.rows)} for version, part in credited.items()}
         self.below: Dict[int, Dict[int, List[Span]]] = {}  # version: who is credited from, and when
@@ -128,6 +132,8 @@ class Desk:
         self.credits = loaded or Credits(book)
         self.tree = self.credits.tree
         self.quotas = Quotas(book, self.tree)
+        self._happened: Optional[bytearray] = None
+        self._known: Dict[Tuple[int, str, str], Dict[int, Credited]] = {}
         self._plain = all(plan.payable == AT_ONCE for versions in book.plans.values() for plan in versions)
 
     def run(self, people: Iterable[int]) -> Part:
@@ -136,6 +142,10 @@ class Desk:
         part = self.fold(people, lines)
         lines.trim()
         return part if part.findings else part._replace(columns=lines.columns)
+
+    def brief(self, people: Iterable[int]) -> Part:
+        """`run` without lines: what their sums and the pay come to, in less time; see `totals`."""
+        return self.fold(people, Lines(brief=True))
 
     def fold(self, people: Iterable[int], lines: Lines) -> Part:
         """`run`, with the columns left in ``lines``, which may have been used before."""
@@ -151,11 +161,11 @@ class Desk:
         for person in wanted:
             first = len(lines.rows)
             # What a cancellation takes back is a part of a line.
-            lines.brief = brief and not self._claws_back(person)
+            lines.brief = brief and not self.claws_back(person)
             if person in drafts:
                 lines.add(drafts[person])
             else:
-                self._accounts(person, self._rules(person), lines)
+                self._accounts(person, self.rules(person), lines)
             with _Named(self.book, person):
                 self._settle(person, lines, first, pay, payments)
         lines.brief = brief
@@ -176,7 +186,8 @@ class Desk:
             )
         return Desk(book, self.credits)
 
-    def _claws_back(self, person: int) -> bool:
+    def claws_back(self, person: int) -> bool:
+        """Whether cancellations may take back part of a person's lines."""
         plans = [plan for name in self.tree.plans(person) for plan in self.book.plans[name]]
         return self.book.deals.cancelled is not None and any(plan.clawback is not None for plan in plans)
 
@@ -193,16 +204,16 @@ class Desk:
 
     # -- accounts -----------------------------------------------------------------------------------
 
-    def _rules(self, person: int) -> List[_Rules]:
+    def rules(self, person: int) -> List[Rules]:
         """Every component a person is ever under, in the order of the plans and their documents."""
         found = []
         for name in self.tree.plans(person):
             plans, days = self.book.plans[name], self.tree.assigned(person, name)
             ids = dict.fromkeys(component.id for plan in plans for component in plan.components)
-            found += [_Rules(person, plans, component, days) for component in ids]
+            found += [Rules(person, plans, component, days) for component in ids]
         return found
 
-    def _accounts(self, person: int, every: Sequence[_Rules], lines: Lines) -> None:
+    def _accounts(self, person: int, every: Sequence[Rules], lines: Lines) -> None:
         """Write the lines of a person's components that do not wait for anyone's commission."""
         for name in self.tree.plans(person):
             self.credits.check_own(person, self.book.plans[name], self.tree.assigned(person, name))
@@ -210,14 +221,40 @@ class Desk:
             if rules.on_commission:
                 continue
             with _Named(self.book, rules.person, rules):
-                credited = self._credited(rules)
-                account = self._account(rules, credited, every, lines)
+                credited = self.credited(rules)
+                account = self.account(rules, credited, every, lines)
                 for version, part in credited.items():
                     account.take(version, part)
                 self._finish(rules, account)
 
-    def _credited(self, rules: _Rules) -> Dict[int, Credited]:
+    def named(self, rules: Rules) -> "_Named":
+        """Tells person and component when a rule fails inside."""
+        return _Named(self.book, rules.person, rules)
+
+    @contextmanager
+    def only(self, happened: bytearray) -> Iterator[None]:
+        """Calculate as if only these deals were there, one byte a deal; what they credit is found once."""
+        self._happened = happened
+        try:
+            yield
+        finally:
+            self._happened = None
+
+    def credited(self, rules: Rules) -> Dict[int, Credited]:
         """A person's credits by version, all in the same parts."""
+        happened = self._happened
+        if happened is None:
+            return self._credited(rules)
+        key = rules.person, rules.plans[0].name, rules.id
+        if key not in self._known:
+            self._known[key] = self._credited(rules)
+        found = {}
+        for version, part in self._known[key].items():
+            kept = [i for i in range(len(part.rows)) if happened[part.rows[i]]]
+            found[version] = part.only(kept)
+        return found
+
+    def _credited(self, rules: Rules) -> Dict[int, Credited]:
         credited = {
             version: self.credits.credited(rules.person, rules.plans[version], component, rules.days[version])
             for version, component in rules.versions()
@@ -233,7 +270,8 @@ class Desk:
                 credited[version] = part._replace(credit=[value * times for value in part.credit], scale=scale)
         return credited
 
-    def _account(self, rules: _Rules, credited: Dict[int, Credited], every: Sequence[_Rules], lines: Lines) -> Account:
+    def account(self, rules: Rules, credited: Dict[int, Credited], every: Sequence[Rules], lines: Lines) -> Account:
+        """The running total of a person's component, with nothing in it yet; ``every`` are all of the person's."""
         seen: Dict[str, Dict[int, Credited]] = {}  # credits that a gate looks at
 
         figures: Dict[int, Figures] = {}
@@ -248,7 +286,7 @@ class Desk:
             plan = rules.plans[0].name
             (looked_at,) = [other for other in every if other.id == component and other.plans[0].name == plan]
             if component not in seen:
-                seen[component] = self._credited(looked_at)
+                seen[component] = self.credited(looked_at)
             return self._attained(looked_at, seen[component], day)
 
         def factor_of(plan: Plan, period: Period) -> Fraction:
@@ -257,12 +295,12 @@ class Desk:
         scale = max(part.scale for part in credited.values())
         return Account(rules.person, rules.plans, rules.components, scale, quota_of, factor_of, gate, lines)
 
-    def _finish(self, rules: _Rules, account: Account) -> None:
+    def _finish(self, rules: Rules, account: Account) -> None:
         account.finish(self.book.horizon)
         if account.missing_quota is not None:
             self._no_quota(rules, account.missing_quota)
 
-    def _no_quota(self, rules: _Rules, version: int) -> None:
+    def _no_quota(self, rules: Rules, version: int) -> None:
         plan = rules.plans[version]
         place = [component.id for component in plan.components].index(rules.id)
         self.credits.find(
@@ -272,7 +310,7 @@ class Desk:
             "Give the component a quota, or the person one of their own.",
         )
 
-    def _attained(self, rules: _Rules, credited: Dict[int, Credited], day: int) -> Optional[Gated]:
+    def _attained(self, rules: Rules, credited: Dict[int, Credited], day: int) -> Optional[Gated]:
         """Attainment at the end of the quota period that holds ``day``; None when not assigned in it."""
         (_, first), *_ = rules.versions()
         period = period_of(first.quota_period, day)
@@ -307,7 +345,7 @@ class Desk:
         watchers: Dict[int, Set[int]] = {}  # who has an override on the lines of whom
         earned: Dict[int, Dict[int, int]] = {}  # row: person: cents of the lines so far
         for person in needed:
-            every, lines = self._rules(person), Lines()
+            every, lines = self.rules(person), Lines()
             drafts[person] = lines
             self._accounts(person, every, lines)
             for i in range(lines.size):
@@ -333,19 +371,19 @@ class Desk:
     def _needed(self, wanted: Sequence[int]) -> List[int]:
         """Those of ``wanted`` who are paid on commission, and everyone whose lines that takes."""
         needed: Set[int] = set()
-        todo = [person for person in wanted if any(rules.on_commission for rules in self._rules(person))]
+        todo = [person for person in wanted if any(rules.on_commission for rules in self.rules(person))]
         while todo:
             person = todo.pop()
             if person not in needed:
                 needed.add(person)
-                if any(rules.on_commission and rules.rolls_up for rules in self._rules(person)):
+                if any(rules.on_commission and rules.rolls_up for rules in self.rules(person)):
                     todo += self.tree.below(person, True)
         return sorted(needed)
 
-    def _override(self, rules: _Rules, every: Sequence[_Rules]) -> _Override:
+    def _override(self, rules: Rules, every: Sequence[Rules]) -> _Override:
         with _Named(self.book, rules.person, rules):
-            credited = self._credited(rules)
-            override = _Override(rules, self._account(rules, credited, every, Lines()), credited)
+            credited = self.credited(rules)
+            override = _Override(rules, self.account(rules, credited, every, Lines()), credited)
             for version, component in rules.versions():
                 if component.credit_from == "own":
                     override.below[version] = {rules.person: [(0, FOREVER)]}
@@ -419,7 +457,7 @@ class Desk:
 class _Named:
     """Tells whose component it was when a rule fails."""
 
-    def __init__(self, book: Book, person: int, rules: Optional[_Rules] = None) -> None:
+    def __init__(self, book: Book, person: int, rules: Optional[Rules] = None) -> None:
         self.book, self.person, self.rules = book, person, rules
 
     def __enter__(self) -> None:

@@ -44,6 +44,25 @@ class Credited(NamedTuple):
     full: List[int]
     full_money: List[int]
 
+    def only(self, kept: Sequence[int]) -> "Credited":
+        """The credits at these places."""
+
+        def pick(column: List[int]) -> List[int]:
+            return [column[i] for i in kept] if column else column
+
+        credit, money, full = pick(self.credit), self.money, self.full
+        return Credited(
+            pick(self.rows),
+            pick(self.days),
+            credit,
+            self.scale,
+            credit if money is self.credit else pick(money),
+            self.money_scale,
+            pick(self.share),
+            pick(full),
+            pick(self.full_money),
+        )
+
 
 class Credits:
     """A loaded book."""
