@@ -104,12 +104,22 @@ _DEAL_COLUMNS = (
 )
 
 
+def pack_plans(plans: Mapping[str, Tuple[model.Plan, ...]]) -> Dict[str, Any]:
+    """The versions of plans, by name."""
+    return {name: [pack(plan) for plan in versions] for name, versions in plans.items()}
+
+
+def unpack_plans(packed: Mapping[str, Any]) -> Dict[str, Tuple[model.Plan, ...]]:
+    """What `pack_plans` was given."""
+    return {name: tuple(unpack(plan) for plan in versions) for name, versions in packed.items()}
+
+
 def pack_book(book: Book) -> Tuple[Dict[str, Any], Columns]:
     """A book without the names of its deals, which the rules never see."""
     deals = book.deals
     header = {
         "people": list(book.people),
-        "plans": {name: [pack(plan) for plan in versions] for name, versions in book.plans.items()},
+        "plans": pack_plans(book.plans),
         "assignments": [pack(row) for row in book.assignments],
         "quotas": [pack(row) for row in book.quotas],
         "rates": [pack(row) for row in book.rates],
@@ -134,7 +144,7 @@ def unpack_book(header: Mapping[str, Any], columns: Columns) -> Book:
 
     return Book(
         people=tuple(header["people"]),
-        plans={name: tuple(unpack(plan) for plan in versions) for name, versions in header["plans"].items()},
+        plans=unpack_plans(header["plans"]),
         assignments=rows("assignments"),
         quotas=rows("quotas"),
         rates=rows("rates"),

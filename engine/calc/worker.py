@@ -4,7 +4,9 @@ It answers frames on standard input with frames on standard output until its inp
 
 - ``hello``: interpreter, version, process id;
 - ``load``: keep a book under a key, in place of the one before;
-- ``calculate``: the people of the book with these codes; answers a part of the result.
+- ``calculate``: the people of the book with these codes; answers a part of the result;
+- ``totals``: the same without the lines, under changed ``plans`` if there are any;
+- ``simulate``: what these people earn in many simulated outcomes of the open deals.
 
 Whatever a rule prints or a library writes to standard output goes to standard error instead.
 """
@@ -15,13 +17,15 @@ import sys
 import time
 import traceback
 from array import array
-from typing import IO, Any, Dict, Optional
+from typing import IO, Any, Dict, Optional, Tuple
 
 from engine.calc import wire
 from engine.calc.account import Lines
 from engine.calc.book import INT64, Book, Deals
-from engine.calc.calculate import CalculationError, Desk
+from engine.calc.calculate import Desk
 from engine.calc.model import MICRO, PPM, Assignment, Component, Plan, QuotaRow, Rate, Tier
+from engine.calc.simulate import Days, Outcomes, simulate
+from engine.errors import QuotaPathError
 
 WARM_DEALS = 4000
 NO_MEMORY = (
@@ -48,7 +52,10 @@ def warm() -> None:
         ),
         horizon=days[-1],
     )
-    Desk(book).run(range(2))
+    desk = Desk(book)
+    desk.run(range(2))
+    desk.brief(range(2))
+    simulate(desk, range(2), Outcomes(array(INT64, [PPM // 2]) * WARM_DEALS, 1, 20), Days())
 
 
 class Worker:
@@ -69,30 +76,42 @@ class Worker:
 
     def answer(self, header: Dict[str, Any], columns: wire.Columns, out: IO[bytes]) -> None:
         """Do what a frame asks and write the answer."""
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
+        reply: Dict[str, Any]
+        try:
+            reply, answer = self._do(header, columns)
+        except QuotaPathError as error:
+            reply, answer = {"error": str(error)}, {}
+        except MemoryError:
+            self.desk, self.key, self.lines = None, "", Lines()  # make room for what comes next
+            reply, answer = {"error": NO_MEMORY}, {}
+        except Exception as error:  # noqa: BLE001  # a fault of ours outside any component: say it, go on serving
+            traceback.print_exc()
+            reply, answer = {"error": f"The calculation failed: {type(error).__name__}: {error}"}, {}
+        reply["seconds"] = time.perf_counter() - started
+        reply["cpu_seconds"] = time.process_time() - cpu
+        wire.write(out, reply, answer)
+
+    def _do(self, header: Dict[str, Any], columns: wire.Columns) -> Tuple[Dict[str, Any], Dict[str, wire.Column]]:
         if header["do"] == "hello":
-            wire.write(out, self.hello())
-        elif header["do"] == "load":
-            self.desk = None  # the old book's memory first
+            return self.hello(), {}
+        if header["do"] == "load":
+            self.desk, self.key = None, ""  # the old book's memory first
             self.desk, self.key = Desk(wire.unpack_book(header, columns)), header["key"]
-            wire.write(out, {"key": self.key, "seconds": time.perf_counter() - started})
-        elif self.desk is None or header["key"] != self.key:
-            wire.write(out, {"unknown_key": header["key"]})
-        else:
-            try:
-                part = self.desk.fold(header["people"], self.lines)
-                reply, answer = wire.pack_part(part, self.lines.written() if not part.findings else {})
-            except CalculationError as error:
-                wire.write(out, {"error": str(error)})
-                return
-            except MemoryError:
-                wire.write(out, {"error": NO_MEMORY})
-                return
-            except Exception as error:  # noqa: BLE001  # a fault of ours outside any component: say it, go on serving
-                traceback.print_exc()
-                wire.write(out, {"error": f"The calculation failed: {type(error).__name__}: {error}"})
-                return
-            wire.write(out, {**reply, "seconds": time.perf_counter() - started}, answer)
+            return {"key": self.key}, {}
+        if self.desk is None or header["key"] != self.key:
+            return {"unknown_key": header["key"]}, {}
+        desk = self.desk
+        if header.get("plans"):
+            desk = desk.under(wire.unpack_plans(header["plans"]))
+        if header["do"] == "simulate":
+            outcomes = Outcomes(columns["chances"], header["seed"], header["rounds"])
+            found = simulate(desk, header["people"], outcomes, Days(*header["days"]))
+            return {"findings": found.findings}, {"totals": found.totals, "spreads": found.spreads}
+        if header["do"] == "totals":
+            return wire.pack_part(desk.brief(header["people"]), {})
+        part = desk.fold(header["people"], self.lines)
+        return wire.pack_part(part, self.lines.written() if not part.findings else {})
 
 
 def _version() -> str:

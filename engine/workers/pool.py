@@ -6,6 +6,7 @@ order of the people, so neither the number of workers nor a crash shows in them.
 """
 
 import contextlib
+import functools
 import io
 import itertools
 import logging
@@ -16,16 +17,20 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
 
 from engine.calc import wire
 from engine.calc.book import Book, visible
-from engine.calc.calculate import CalculationError, Part, combine
-from engine.calc.result import Result
+from engine.calc.calculate import CalculationError, combine
+from engine.calc.model import Plan
+from engine.calc.result import Finding, Result, Totals, totals
+from engine.calc.simulate import Days, SimulatedPart, Simulation, combine_simulated
 from engine.errors import QuotaPathError, given
 
 Progress = Callable[[int, int], None]
@@ -42,6 +47,9 @@ SHARE_OF_MEMORY = 0.75
 PIPE = 1 << 20  # bytes on their way to or from a worker: fewer switches between the two
 
 log = logging.getLogger(__name__)
+
+Plans = Mapping[str, tuple[Plan, ...]]
+_Answer = tuple[dict[str, Any], wire.Columns]
 
 
 @dataclass(frozen=True)
@@ -119,6 +127,14 @@ class _Worker:
         wire.write(inward, header, columns)
         return wire.read(outward)
 
+    def work(self, header: dict[str, Any], columns: wire.Columns) -> _Answer:
+        """`ask`, on the clock.  Raises `CalculationError` when the worker says that it failed."""
+        answer, found = self.ask(header, columns)
+        self.busy += answer["seconds"]
+        if "error" in answer:
+            raise CalculationError(answer["error"])
+        return answer, found
+
     def status(self) -> WorkerStatus:
         return WorkerStatus(
             self.number,
@@ -150,13 +166,19 @@ class _Worker:
 
 @dataclass
 class _Job:
-    """One calculation while it runs."""
+    """One request to all workers while it runs."""
 
     key: str
     book: Book
-    frame: tuple[dict[str, Any], wire.Columns]
+    request: dict[str, Any]
+    columns: wire.Columns
     shards: "queue.SimpleQueue[tuple[int, range]]"
-    done: "queue.SimpleQueue[tuple[int, Part | Exception]]"
+    done: "queue.SimpleQueue[tuple[int, _Answer | Exception]]"
+
+    @functools.cached_property
+    def frame(self) -> tuple[dict[str, Any], wire.Columns]:
+        """The book as it is sent, made when the first worker needs it."""
+        return wire.pack_book(self.book)
 
 
 class Pool:
@@ -198,14 +220,15 @@ class Pool:
                 log.warning(self.note)
 
     def _start(self, interpreter: str, program: str, must: bool) -> bool:
-        """Start all workers; False when the first does not answer, though another interpreter may."""
+        """Start all workers; False when one does not answer, though another interpreter may."""
         self.interpreter = interpreter
         command = [program, "-m", "engine.calc.worker"]
         try:
             self._workers = [
                 _Worker(number + 1, command, _environment(self.size), self._timeout) for number in range(self.size)
             ]
-            self._workers[0].ask({"do": "hello"})
+            with ThreadPoolExecutor(self.size) as threads:
+                list(threads.map(lambda worker: worker.ask({"do": "hello"}), self._workers))
         except (_Gone, QuotaPathError) as error:
             for worker in self._workers:
                 worker.kill()
@@ -231,8 +254,72 @@ class Pool:
         ``on_progress`` is called in this thread with deals done and deals in all.  Raises
         `CalculationError` when a rule fails on an input, `QuotaPathError` when workers keep dying.
         """
-        shards = _shards(book, self.size)
-        job = _Job(self._key(book), book, wire.pack_book(book), queue.SimpleQueue(), queue.SimpleQueue())
+        answers = self._ask(book, {"do": "calculate"}, {}, SHARDS_A_WORKER, on_progress)
+        return combine(book, [wire.unpack_part(*answer) for answer in answers])
+
+    def load(self, book: Book) -> None:
+        """Have a book in the workers before it is needed, so that the first `totals` is as fast as the next.
+
+        Workers keep the last book that they were given, for as long as it is the same object; one that
+        was replaced, or has had another book since, gets it again by itself.
+        """
+        self._ask(book, {"do": "totals"}, {}, 1, None)
+
+    def totals(self, book: Book, plans: Plans | None = None) -> Totals:
+        """What everyone in a loaded book earns when ``plans`` (all versions, by name) take the place of its own.
+
+        Only the changed plans are sent; sums of the same lines that `calculate` writes come back.  Raises
+        as `calculate` does, and `QuotaPathError` when a plan uses a deal field that the book does not have.
+        """
+        changed = {**book.plans, **(plans or {})}
+        request = {"do": "totals", "plans": wire.pack_plans(plans or {})}
+        answers = self._ask(book, request, {}, 1, None)
+        result = combine(replace(book, plans=changed), [wire.unpack_part(*answer) for answer in answers])
+        return totals(result)
+
+    def simulate(
+        self,
+        book: Book,
+        chances: "array[int]",
+        rounds: int,
+        seed: int,
+        days: Days = Days(),  # noqa: B008  # a frozen record
+        plans: Plans | None = None,
+        on_progress: Progress | None = None,
+    ) -> Simulation:
+        """What everyone earns over many outcomes of the open deals, drawn by ``seed`` and paid by the real rules.
+
+        The book holds won and open deals alike; ``chances`` (ppm) says for each of its deals how likely it is
+        won: 1,000,000 is won, 0 is lost.  Pay counts where its pay period starts in ``days``; it is earnings
+        before draws.  The same seed gives the same cents on any interpreter and any number of workers; see
+        `engine.calc.simulate`.  Raises as `totals` does.
+        """
+        if len(chances) != len(book.deals) or rounds < 1:
+            raise QuotaPathError(
+                f"A simulation needs at least one round and a chance for each deal; there are {rounds} rounds, and "
+                f"{len(chances)} chances for {len(book.deals)} deals."
+            )
+        request = {"do": "simulate", "rounds": rounds, "seed": seed, "days": list(days)}
+        request["plans"] = wire.pack_plans(plans or {})
+        answers = self._ask(book, request, {"chances": chances}, SHARDS_A_WORKER, on_progress, rounds)
+        parts = [
+            SimulatedPart(columns["totals"], columns["spreads"], [Finding(*finding) for finding in header["findings"]])
+            for header, columns in answers
+        ]
+        return combine_simulated(book, parts, rounds)
+
+    def _ask(
+        self,
+        book: Book,
+        request: dict[str, Any],
+        columns: wire.Columns,
+        shards_a_worker: int,
+        on_progress: Progress | None,
+        weight: int = 1,
+    ) -> list[_Answer]:
+        """Ask for all people of a book, shard by shard; the answers are in the order of the people."""
+        shards = _shards(book, self.size, shards_a_worker, weight)
+        job = _Job(self._key(book), book, request, columns, queue.SimpleQueue(), queue.SimpleQueue())
         for shard in enumerate(shards):
             job.shards.put(shard)
         threads = [
@@ -241,14 +328,14 @@ class Pool:
         ]
         for thread in threads:
             thread.start()
-        parts: dict[int, Part] = {}
+        answers: dict[int, _Answer] = {}
         people, deals = 0, visible(book)
         try:
-            while len(parts) < len(shards):
+            while len(answers) < len(shards):
                 number, outcome = job.done.get()
                 if isinstance(outcome, Exception):
                     raise outcome
-                parts[number] = outcome
+                answers[number] = outcome
                 people += len(shards[number])
                 if on_progress is not None:
                     on_progress(deals * people // max(1, len(book.people)), deals)
@@ -258,7 +345,7 @@ class Pool:
                     job.shards.get_nowait()
             for thread in threads:
                 thread.join()
-        return combine(book, [parts[number] for number in range(len(shards))])
+        return [answers[number] for number in range(len(shards))]
 
     def _key(self, book: Book) -> str:
         """The name under which workers keep this book; the same for the same book as last time."""
@@ -300,28 +387,25 @@ class Pool:
             place = next((i for i, worker in enumerate(self._idle) if worker.key == job.key), 0)
             return self._idle.pop(place)
 
-    def _shard(self, worker: _Worker, job: _Job, people: range) -> Part:
+    def _shard(self, worker: _Worker, job: _Job, people: range) -> _Answer:
         """One shard, sent again when its worker is lost."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                seconds = 0.0
                 if worker.key != job.key:
+                    worker.key = ""
                     header, columns = job.frame
-                    answer, _ = worker.ask({"do": "load", "key": job.key, **header}, columns)
+                    worker.work({"do": "load", "key": job.key, **header}, columns)
                     worker.key = job.key
-                    seconds += answer["seconds"]
-                ask = {"do": "calculate", "key": job.key, "people": list(people)}
-                answer, columns = worker.ask(ask)
+                answer, columns = worker.work({**job.request, "key": job.key, "people": list(people)}, job.columns)
+                if "unknown_key" in answer:
+                    raise _Gone("it had lost the book")
             except _Gone as error:
                 log.warning("Worker %s was lost (%s); attempt %s.", worker.number, error, attempt)
                 worker.restart()
                 continue
-            if "error" in answer:
-                raise CalculationError(answer["error"])
             worker.shards += 1
             worker.deals += len(columns.get("deal", ()))
-            worker.busy += seconds + answer["seconds"]
-            return wire.unpack_part(answer, columns)
+            return answer, columns
         first, last = job.book.people[people[0]], job.book.people[people[-1]]
         raise QuotaPathError(
             f"The calculation of {first} to {last} was lost {ATTEMPTS} times: its process died, or took longer than "
@@ -370,9 +454,12 @@ def _environment(size: int) -> dict[str, str]:
     return env
 
 
-def _shards(book: Book, size: int) -> list[range]:
-    """Ranges of people; more than workers, so that the last ones are short and progress moves."""
+def _shards(book: Book, size: int, shards_a_worker: int, weight: int) -> list[range]:
+    """Ranges of people; more than workers, so that the last ones are short and progress moves.
+
+    ``weight`` tells how much more work a deal is than in a calculation.
+    """
     people = len(book.people)
-    count = 1 if visible(book) < SMALL else max(1, min(people, size * SHARDS_A_WORKER))
+    count = 1 if visible(book) * weight < SMALL else max(1, min(people, size * shards_a_worker))
     edges = [people * place // count for place in range(count + 1)]
     return [range(start, end) for start, end in itertools.pairwise(edges)]
