@@ -46,7 +46,7 @@ def summary(earned: Earnings) -> None:
         Card("Earned", widgets.money(totals["earned"] or 0, currency), help=f"This period is {_STATUS[earned.status]}.")
     ]
     if totals["adjusted"]:
-        cards.append(Card("of it adjustments", widgets.money(totals["adjusted"], currency)))
+        cards.append(Card("Adjustments in it", widgets.money(totals["adjusted"], currency)))
     if totals["drawn"] or totals["draw_balance"]:
         name = "Advanced by the draw" if (totals["drawn"] or 0) >= 0 else "Repaid to the draw"
         cards.append(Card(name, widgets.money(totals["drawn"] or 0, currency)))

@@ -67,7 +67,7 @@ def people_columns(people: pd.DataFrame) -> dict[str, Column]:
     columns = {
         "name": widgets.text_column("Person"),
         "earned": widgets.money_column("Earned"),
-        "adjusted": widgets.money_column("of it adjustments", help="Differences in closed periods, posted here"),
+        "adjusted": widgets.money_column("Adjustments", help="The part of it that corrects closed periods"),
         "drawn": widgets.money_column("Draw", help="Advanced by the draw; repaid when negative"),
         "draw_balance": widgets.money_column("Draw balance"),
         "deferred": widgets.money_column("Payable later"),

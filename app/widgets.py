@@ -188,8 +188,8 @@ class Card:
 
 
 def cards(*cards: Card) -> None:
-    """A row of metric cards; on a phone they stack."""
-    with st.grid(min(len(cards), 4), min_column_width=210):
+    """A row of metric cards; on a phone they stand two by two."""
+    with st.grid(min(len(cards), 4), min_column_width=150):
         for card in cards:
             delta = card.delta.replace("−", "-") if card.delta else None
             falling = (delta or "").startswith("-")
