@@ -16,14 +16,16 @@ import pytest
 from engine.calc import wire
 from engine.calc.book import Book, Deals, book_from_rows
 from engine.calc.calculate import CalculationError, calculate
-from engine.calc.model import MICRO, Assignment, Component, Deal, Plan, QuotaRow, Rate, Tier
-from engine.calc.result import Result
+from engine.calc.model import MICRO, Assignment, Component, Condition, Deal, Plan, QuotaRow, Rate, Tier
+from engine.calc.result import Result, totals
+from engine.calc.simulate import Days
 from engine.errors import QuotaPathError
 from engine.workers import pool as pools
 from engine.workers.pool import Pool
 
 START = 739_617  # 2026-01-01
-needs_pypy = pytest.mark.skipif(shutil.which("pypy3") is None, reason="pypy3 is not installed (apt install pypy3)")
+PYPY = shutil.which("pypy3") is not None
+needs_pypy = pytest.mark.skipif(not PYPY, reason="pypy3 is not installed (apt install pypy3)")
 
 
 def company(deals: int, people: int = 40) -> Book:
@@ -67,7 +69,7 @@ def told(result: Result) -> tuple[object, ...]:
     """Everything that a result says, as plain values."""
     assert not result.problems
     columns = {name: column.tobytes() for name, column in result.columns.items()}
-    return result.blocks, columns, result.attainment, result.pay, result.payments
+    return list(result.blocks), columns, result.attainment, result.pay, result.payments
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +99,96 @@ def test_any_pool_gives_the_same_bytes(interpreter: str, size: int, large: Book,
     assert len({row.pid for row in status}) == size
     assert sum(row.deals for row in status) >= 30_000
     assert all(row.busy_seconds > 0 and row.restarts == 0 for row in status)
+
+
+def better(book: Book) -> dict[str, tuple[Plan, ...]]:
+    """The reps' plan with a higher second rate: a slider moved."""
+    (rep,) = book.plans["rep"]
+    (component,) = rep.components
+    tiers = (component.tiers[0], replace(component.tiers[1], rate=Rate(150_001)))
+    return {"rep": (replace(rep, components=(replace(component, tiers=tiers),)),)}
+
+
+@pytest.mark.parametrize(
+    ("interpreter", "size"), [pytest.param("pypy", 1, marks=needs_pypy), pytest.param("pypy", 2, marks=needs_pypy),
+                              ("cpython", 2)],
+)  # fmt: skip
+def test_what_if_totals_are_the_sums_of_the_lines(interpreter: str, size: int, large: Book) -> None:
+    changed = better(large)
+    with Pool(size, interpreter) as pool:
+        pool.load(large)
+        for plans in ({}, changed):
+            full = calculate(replace(large, plans={**large.plans, **plans}))
+            assert pool.totals(large, plans) == totals(full)
+        found = pool.totals(large, changed)
+        sums: dict[str, int] = {}
+        for line in calculate(replace(large, plans={**large.plans, **changed})).lines():
+            sums[line.person] = sums.get(line.person, 0) + line.cents
+        assert {person: cents for person, cents in found.by_person.items() if cents} == sums
+        assert pool.totals(large) == totals(calculate(large))  # the book itself has not changed
+        assert told(pool.calculate(large)) == told(calculate(large))
+
+
+def test_what_if_survives_a_lost_worker_and_another_book(large: Book) -> None:
+    with Pool(2) as pool:
+        pool.load(large)
+        for row in pool.status():
+            os.kill(row.pid, signal.SIGKILL)
+        expected = totals(calculate(replace(large, plans={**large.plans, **better(large)})))
+        assert pool.totals(large, better(large)) == expected
+        assert sum(row.restarts for row in pool.status()) >= 1
+        pool.calculate(company(30))
+        assert pool.totals(large, better(large)) == expected
+
+
+def test_what_if_with_a_field_that_was_not_loaded_says_so(large: Book) -> None:
+    (rep,) = better(large)["rep"]
+    when = (Condition("segment", (("any_of", ("SMB",)),)),)
+    with Pool(1) as pool:
+        with pytest.raises(CalculationError, match="uses segment, which the loaded deals lack"):
+            pool.totals(large, {"rep": (replace(rep, components=(replace(rep.components[0], when=when),)),)})
+        assert pool.totals(replace(large, quotas=())).problems == calculate(replace(large, quotas=())).problems != ()
+
+
+def test_a_simulation_is_the_same_on_any_pool() -> None:
+    book = company(400)
+    chances = array("q", [(1_000_000, 300_000, 0, 750_000)[place % 4] for place in range(400)])
+    days = Days(START + 90, START + 181)
+    found = []
+    for interpreter, size in [("cpython", 1), ("cpython", 2)] + ([("pypy", 1), ("pypy", 2)] if PYPY else []):
+        with Pool(size, interpreter) as pool:
+            assert all(row.interpreter == interpreter for row in pool.status())  # they have all said hello
+            found.append(pool.simulate(book, chances, 60, 12, days))
+            if size == 2:
+                os.kill(pool.status()[1].pid, signal.SIGKILL)
+                found.append(pool.simulate(book, chances, 60, 12, days))
+                assert pool.simulate(book, chances, 60, 13, days) != found[0]
+    assert all(one == found[0] for one in found)
+    assert len(set(found[0].totals)) > 30
+    assert found[0].everyone.sum == sum(found[0].totals) == sum(one.sum for one in found[0].people.values())
+    assert found[0].everyone.percentiles[0] < found[0].everyone.mean < found[0].everyone.percentiles[100]
+
+
+def test_a_simulation_under_another_plan_and_with_problems() -> None:
+    book = company(200)
+    certain = array("q", [1_000_000] * 200)
+    with Pool(1) as pool:
+        found = pool.simulate(book, certain, 3, 1, plans=better(book))
+        assert set(found.totals) == {calculate(replace(book, plans={**book.plans, **better(book)})).total}
+        poor = replace(book, quotas=())
+        assert pool.simulate(poor, certain, 3, 1).problems == calculate(poor).problems != ()
+        with pytest.raises(QuotaPathError, match="2 chances for 200 deals"):
+            pool.simulate(book, certain[:2], 3, 1)
+
+
+@needs_pypy
+def test_a_worker_that_needs_too_much_memory_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYPY_GC_MAX", "200MB")
+    book, chances = company(2_000), array("q", [500_000] * 2_000)
+    with Pool(1, "pypy") as pool:
+        with pytest.raises(QuotaPathError, match=r"more memory than its worker|was lost 3 times"):
+            pool.simulate(book, chances, 10_000_000, 1)
+        assert told(pool.calculate(book)) == told(calculate(book))
 
 
 def test_a_worker_killed_in_mid_shard_costs_no_cent(

@@ -89,7 +89,7 @@ class Simulate(unittest.TestCase):
         whole = combine_simulated(book, [found], rounds)
         for person in people:
             self.assertEqual(whole.people[book.people[person]], spread(expected[person]))
-        self.assertGreater(len(set(found.totals)), 3)
+        self.assertGreater(len(set(found.totals)), 1)
 
     def test_pay_that_depends_on_credit_alone(self):
         deals = some_deals(80)
