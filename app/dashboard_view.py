@@ -112,7 +112,7 @@ def _cards(actor: Actor, board: Dashboard) -> None:
             f"{board.deals.value:,}",
             _change(board.deals),
             _better(board.deals),
-            "Refunds are not counted.",
+            "Refunds and credit memos are not counted; the Deals page lists them too.",
             _trend(board.deals),
         ),
         _money_card("Average deal", board.average, currency, "Won revenue per deal won."),
@@ -145,7 +145,7 @@ def _attainment_card(board: Dashboard) -> Card:
     delta, good = None, None
     if figure.value is not None and board.pace is not None and board.pace < 1:
         ahead = figure.value - board.pace
-        delta, good = f"{_points(ahead)} to pace", ahead >= 0
+        delta, good = f"{_points(ahead)} {'behind' if ahead < 0 else 'ahead of'} pace", ahead >= 0
     elif figure.value is not None and figure.before is not None:
         delta, good = _points(figure.value - figure.before), figure.value >= figure.before
     return Card(

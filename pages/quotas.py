@@ -25,6 +25,13 @@ if not grid.rows:
     )
     st.stop()
 quota_view.elsewhere(grid, kind, year)
+if not access.may(actor, "quotas.edit") and not any(row.total for row in grid.rows):
+    widgets.empty(
+        "No quota" + (f" for {year}" if kind == "year" else f" for the {kind}s of {year}"),
+        "An admin sets the quotas; they appear here.",
+        icon=":material/flag:",
+    )
+    st.stop()
 if access.may(actor, "quotas.edit"):
     quota_view.edit_grid(actor, grid, kind, year)
 else:

@@ -1,9 +1,14 @@
 """The dashboard for each role: without data, with one deal, with many, and when a month is not run yet."""
 
 import json
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+
+from app import dashboard_view
+from engine.services.dashboard import Figure
 
 LABELS = [
     "Won revenue", "Commission earned", "Effective rate", "Quota attainment",
@@ -210,3 +215,9 @@ def test_a_period_that_has_not_begun_shows_what_is_open(open_page, sell):
     assert not any(metric.delta for metric in shown.values())
     assert shown["Open pipeline"].value == "$500.00"
     assert not screen.info
+
+
+@pytest.mark.parametrize(("attained", "said"), [(0.5, "-7.6 pts behind pace"), (0.6, "+2.4 pts ahead of pace")])
+def test_the_distance_to_pace_is_said_in_words(attained, said):
+    board: Any = SimpleNamespace(attainment=Figure(attained, None, ()), pace=0.576)
+    assert dashboard_view._attainment_card(board).delta == said

@@ -152,3 +152,10 @@ def test_an_amount_below_zero_is_refused_not_turned(open_page, company):
     button(screen, "Save 1 change").click().run()
     assert "not above 0" in words(screen)
     assert grid(company)["Rob Rep"] == (None,) * 4
+
+
+def test_a_rep_without_a_quota_is_told(open_page, company):
+    save(company, oda=200_00)
+    screen = open_page("quotas", "rob")
+    assert not screen.dataframe
+    assert "No quota for the quarters of 2026" in words(screen)
