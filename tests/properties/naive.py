@@ -571,8 +571,8 @@ class Model:
         for _, group in groupby(account.credits, key=lambda each: each.version.effective_from):
             of_version = list(group)
             version = of_version[0].version
-            if self.gate_reached(account, version):
-                total += self.earned(account, version, done + of_version) - self.earned(account, version, done)
+            part = self.earned(account, version, done + of_version) - self.earned(account, version, done)
+            total += part if self.gate_reached(account, version) else 0
             done += of_version
         return total
 
