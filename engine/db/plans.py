@@ -76,6 +76,12 @@ def summaries(conn: sa.Connection, day: date) -> list[PlanSummary]:
     return [PlanSummary(*row) for row in conn.execute(_SUMMARIES, {"day": day})]
 
 
+def plans_of(conn: sa.Connection, user_id: int) -> frozenset[int]:
+    """The ids of the plans that a person is, was or will be on."""
+    query = sa.text("SELECT DISTINCT plan_id FROM plan_assignments WHERE user_id = :user")
+    return frozenset(conn.scalars(query, {"user": user_id}))
+
+
 def get(conn: sa.Connection, plan_id: int) -> tuple[str, str] | None:
     """(name, title) of a plan; None when there is none."""
     row = conn.execute(sa.text("SELECT name, title FROM plans WHERE id = :id"), {"id": plan_id}).one_or_none()

@@ -50,13 +50,13 @@ def _row(admin: Reach, finance: Reach, manager: Reach, rep: Reach) -> Mapping[st
 
 _N, _S, _T, _A = Reach
 
-# action -> role -> reach.  Actions that touch no one's data (settings, plans) are NONE or ALL.
+# action -> role -> reach.  For a plan, SELF means the plans that one is or was on.
 PERMISSIONS: Mapping[str, Mapping[str, Reach]] = {
     "dashboard.view": _row(_A, _A, _T, _S),
     "deals.view": _row(_A, _A, _T, _S),
     "deals.edit": _row(_A, _N, _N, _N),
     "deals.import": _row(_A, _N, _N, _N),
-    "plans.view": _row(_A, _A, _A, _N),
+    "plans.view": _row(_A, _A, _A, _S),
     "plans.edit": _row(_A, _N, _N, _N),
     "people.view": _row(_A, _A, _T, _N),
     "people.edit": _row(_A, _N, _N, _N),

@@ -15,7 +15,7 @@ from engine.calc.model import PPM, Assignment, Deal, FieldValue, Number, Plan, Q
 from engine.db import audit, company, people, plans
 from engine.db.database import Database
 from engine.db.plans import Assigned, Draft, PlanSummary, Version
-from engine.errors import Problem, ProblemsError, QuotaPathError
+from engine.errors import Problem, ProblemsError, QuotaPathError, given
 from engine.money import parse_money, parse_number
 from engine.periods import add_months
 from engine.plans.canonical import plan_hash, to_toml
@@ -70,24 +70,40 @@ def templates() -> tuple[Template, ...]:
 
 
 def list_plans(db: Database, actor: Actor, on: date) -> list[PlanSummary]:
-    """Every plan, by title, with the number of people on it as of `on`."""
-    access.require(actor, "plans.view")
+    """The plans that the viewer may read, by title, with the number of people on each as of `on`."""
     with db.read() as conn:
-        return plans.summaries(conn, on)
+        readable = _readable(conn, actor)
+        return [plan for plan in plans.summaries(conn, on) if readable is None or plan.plan_id in readable]
+
+
+def _readable(conn: sa.Connection, actor: Actor) -> frozenset[int] | None:
+    """The ids of the plans that the viewer may read; None means all.  A rep reads the rules of the own pay."""
+    if access.require(actor, "plans.view") is access.Reach.ALL:
+        return None
+    return plans.plans_of(conn, given(actor.user_id))
 
 
 def plan_detail(db: Database, actor: Actor, plan_id: int, on: date) -> PlanDetail:
-    """A plan with its draft, versions and people.  Raises QuotaPathError when there is none."""
-    access.require(actor, "plans.view")
+    """A plan with its versions and those people that the viewer may see, and its draft for whom drafts concern.
+
+    Raises QuotaPathError when there is none, Forbidden when it is outside the reach.
+    """
     with db.read() as conn:
+        readable = _readable(conn, actor)
         name, title = _known(plans.get(conn, plan_id))
-        allowed = access.visible_people(conn, actor, "people.view", on)
+        if readable is not None and plan_id not in readable:
+            raise access.Forbidden("You are not on this plan. Ask an admin if you should be.")
+        allowed = (
+            access.visible_people(conn, actor, "people.view", on)
+            if access.may(actor, "people.view")
+            else {actor.user_id}
+        )
         assigned = plans.assigned_to_plan(conn, plan_id)
         return PlanDetail(
             plan_id,
             name,
             title,
-            plans.draft(conn, plan_id),
+            plans.draft(conn, plan_id) if readable is None else None,
             tuple(plans.versions(conn, plan_id)),
             tuple(row for row in assigned if allowed is None or row.user_id in allowed),
         )

@@ -103,7 +103,7 @@ def test_main_job(start_server: Callable[..., Server], new_page: Callable[..., P
     settle(phone)
     assert figure(phone, "Earned") == total
     expect(phone.get_by_text("Ana Torres")).to_have_count(0)
-    for closed in ("runs", "payouts", "people", "upload", "status", "plans"):
+    for closed in ("runs", "payouts", "people", "upload", "status"):
         phone.goto(f"{server.url}/{closed}")
         settle(phone)
         expect(phone.get_by_text("You have no access to this page")).to_be_visible()

@@ -290,9 +290,17 @@ def test_only_admins_write(db, admin, plan, role):
     assert detail(db, admin, plan).draft.document == document
 
 
-def test_a_rep_does_not_see_plans(db, plan):
+def test_a_rep_reads_the_own_plan_and_no_other(db, admin, plan):
+    published(db, admin, plan)
+    ana, bo = (Actor(user(db, name), "rep", name) for name in ("ana", "bo"))
+    plans.assign_plan(db, admin, plan, [ana.user_id, user(db, "mia")], NEW_YEAR)
+    plans.new_draft(db, admin, plan, date(2027, 6, 1))
+    assert [each.plan_id for each in plans.list_plans(db, ana, TODAY)] == [plan]
+    shown = plans.plan_detail(db, ana, plan, TODAY)
+    assert (shown.draft, len(shown.versions), [row.user_id for row in shown.assigned]) == (None, 1, [ana.user_id])
+    assert plans.list_plans(db, bo, TODAY) == []
     with pytest.raises(Forbidden):
-        plans.list_plans(db, Actor(user(db, "ana"), "rep", "Ana"), TODAY)
+        plans.plan_detail(db, bo, plan, TODAY)
 
 
 def test_a_tried_deal_earns_what_the_rules_say():

@@ -66,10 +66,12 @@ def test_without_plans_the_page_says_what_to_do(open_page, person, may_edit):
     assert ("New plan" in labels(screen)) is may_edit
 
 
-def test_a_rep_has_no_access(open_page, draft):
+def test_a_rep_reads_the_rules_of_the_own_plan(open_page, published):
     screen = open_page("plans", "rob", plan="ae-2026")
-    assert "no access" in words(screen)
+    assert "Paid each month in USD" in words(screen)
     assert not screen.text_area
+    assert not screen.button or "New plan" not in labels(screen)
+    assert 'There is no plan "ae-2026"' in words(open_page("plans", "rea", plan="ae-2026")).replace("\\", "")
 
 
 def test_the_list_tells_drafts_from_active_plans(open_page, company, published):
