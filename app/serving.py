@@ -104,9 +104,9 @@ def _require_answer(url: str) -> None:
     try:
         engine.connect().close()
     except sa.exc.OperationalError as error:
-        reason = " ".join(str(error.orig).split())
+        reason = " ".join(str(error.orig).split()).rstrip(".?")
         raise QuotaPathError(
-            f"Cannot connect to the database {engine.url.render_as_string()}: {reason}. "
+            f"Cannot connect to the database {engine.url.set(drivername="postgresql").render_as_string()}: {reason}. "
             "Check DATABASE_URL and that PostgreSQL runs; without DATABASE_URL one is started for you."
         ) from None
     finally:
