@@ -105,8 +105,9 @@ def _require_answer(url: str) -> None:
         engine.connect().close()
     except sa.exc.OperationalError as error:
         reason = " ".join(str(error.orig).split()).rstrip(".?")
+        shown = engine.url.set(drivername="postgresql").render_as_string()
         raise QuotaPathError(
-            f"Cannot connect to the database {engine.url.set(drivername="postgresql").render_as_string()}: {reason}. "
+            f"Cannot connect to the database {shown}: {reason}. "
             "Check DATABASE_URL and that PostgreSQL runs; without DATABASE_URL one is started for you."
         ) from None
     finally:

@@ -292,12 +292,13 @@ def test_only_admins_write(db, admin, plan, role):
 
 def test_a_rep_reads_the_own_plan_and_no_other(db, admin, plan):
     published(db, admin, plan)
-    ana, bo = (Actor(user(db, name), "rep", name) for name in ("ana", "bo"))
-    plans.assign_plan(db, admin, plan, [ana.user_id, user(db, "mia")], NEW_YEAR)
+    ana_id = user(db, "ana")
+    ana, bo = Actor(ana_id, "rep", "Ana"), Actor(user(db, "bo"), "rep", "Bo")
+    plans.assign_plan(db, admin, plan, [ana_id, user(db, "mia")], NEW_YEAR)
     plans.new_draft(db, admin, plan, date(2027, 6, 1))
     assert [each.plan_id for each in plans.list_plans(db, ana, TODAY)] == [plan]
     shown = plans.plan_detail(db, ana, plan, TODAY)
-    assert (shown.draft, len(shown.versions), [row.user_id for row in shown.assigned]) == (None, 1, [ana.user_id])
+    assert (shown.draft, len(shown.versions), [row.user_id for row in shown.assigned]) == (None, 1, [ana_id])
     assert plans.list_plans(db, bo, TODAY) == []
     with pytest.raises(Forbidden):
         plans.plan_detail(db, bo, plan, TODAY)
