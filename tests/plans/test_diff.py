@@ -1,6 +1,7 @@
 """What changes between two versions, in words: nothing of the records goes untold."""
 
 from dataclasses import fields, is_dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -143,7 +144,7 @@ PLACES = {
     Point: lambda plan, new: with_component(plan, points=(WHOLE.points[0], new)),
     Step: lambda plan, new: with_component(plan, steps=(new,)),
 }  # fmt: skip
-RECORDS = {
+RECORDS: dict[Any, Any] = {
     Plan: PLAN,
     Draw: PLAN.draw,
     Clawback: PLAN.clawback,
