@@ -387,14 +387,14 @@ class Credits:
             every, missing = self._by_person(measure, plan)
             values = cut(every, own)
             if optional:
-                values = [0 if value == NONE else value for value in values]
+                values = [0 if value <= NO_RATE else value for value in values]
             elif missing:
                 self._tell_missing(measure, plan, rows, [[value] for value in values])
                 values = [0 if value <= NO_RATE else value for value in values]
             return values, self.scale(measure)
         parts = self.parts(measure, plan)
         if optional:
-            values = [sum([parts[credit] for credit in group if parts[credit] != NONE]) for group in groups]
+            values = [sum([parts[credit] for credit in group if parts[credit] > NO_RATE]) for group in groups]
         else:
             # A sum may hide a missing part, or look like one: ask the parts themselves.
             values = [sum([parts[credit] for credit in group if parts[credit] > NO_RATE]) for group in groups]
