@@ -8,7 +8,7 @@ Units in here: money in cents; other measures in units of one; ratios as they ar
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from fractions import Fraction
 from functools import cache
@@ -587,7 +587,11 @@ class Model:
         if version is None:
             # "An error, never zero pay", also for what the first version would credit to a manager.
             first = self.plans[row.plan][0]
-            rules = [rule for rule in first.components if rule.credit_from != "own" and rule.measure != "commission"]
+            rules = [
+                replace(rule, measure="count", pays_on="count")
+                for rule in first.components
+                if rule.credit_from != "own"
+            ]
             own = any(who == person and share for who, share in deal.credits)
             if own or any(self.credit(person, rule, first, deal) is not None for rule in rules):
                 raise RefusedError(f"deal[{self.place[deal.id]}].close_date")
@@ -680,6 +684,8 @@ class Model:
                 left = months - completed_months(date.fromordinal(deal.close_date), day)
                 share = max(Fraction(0), left / months)
         taken = -rounded(cents * share, version.rounding)
+        if not taken:
+            return
         period = span_of(version.pay_period, day).name
         self.out.lines.append(Line(person, version.name, rule.id, deal.id, period, "clawback", taken))
         add(self.out.payments, (person, period), taken)
