@@ -271,13 +271,18 @@ class Credits:
         own = [(low, high) for low, high in self._own(person, days) if low < high]
         if own and self._days[own[0][0]] < versions[0].effective_from:
             self.check_dates(cut(self._rows, own), versions)
-        if self.deals.currency is not None:
-            for measure in ("amount", "margin"):
-                for version in versions:
-                    column = self.money(measure, version.currency, version.rounding)
-                    for row in cut(self._rows, own):
-                        if column[row] == NO_RATE:
-                            self._missing(row, measure, NO_RATE, version)
+        for version in versions:
+            self.check_rates(cut(self._rows, own), version)
+
+    def check_rates(self, rows: Sequence[int], plan: Plan) -> None:
+        """Rows whose money no exchange rate turns into the plan's currency, measured or not."""
+        if self.deals.currency is None:
+            return
+        for measure in ("amount", "margin"):
+            column = self.money(measure, plan.currency, plan.rounding)
+            for row in rows:
+                if column[row] == NO_RATE:
+                    self._missing(row, measure, NO_RATE, plan)
 
     def check_dates(self, rows: Sequence[int], versions: Sequence[Plan]) -> None:
         """Rows, in order, that closed before a plan's first version."""
@@ -326,6 +331,7 @@ class Credits:
             if passed is not None:
                 kept = [i for i in range(len(rows)) if passed[rows[i]]]
                 rows, groups = [rows[i] for i in kept], [groups[i] for i in kept]
+            self.check_rates(rows, plan)
             closed = self.deals.close_date
             dates = [closed[row] for row in rows]
 
@@ -411,7 +417,7 @@ class Credits:
         if measure == "commission":
             return [0] * len(rows)
         full = self.full(measure, plan)
-        return [full[row] for row in rows]
+        return [full[row] if full[row] > NO_RATE else 0 for row in rows]  # a missing one is told by `_sum`
 
     def _shares(self, component: Component, own: Sequence[Span], groups: Optional[List[List[int]]]) -> List[int]:
         share = self.deals.credit_share
