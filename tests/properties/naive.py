@@ -373,8 +373,6 @@ class Model:
             return None
         if rule.window_until is not None and day >= rule.window_until:
             return None
-        if not self.matches(deal, rule.when, version):
-            return None
         people = {person} if rule.credit_from == "own" else self.below(person, day, rule.credit_from == "team")
         if rule.measure == "commission":
             lines = [
@@ -382,7 +380,7 @@ class Model:
                 for who, _, of_commission, cents in self.on_this_deal
                 if who in people and not (rule.credit_from == "own" and of_commission)
             ]
-            if not lines:
+            if not lines or not self.matches(deal, rule.when, version):
                 return None
             share, whole = Fraction(1), Fraction(sum(lines))
             value = base = whole_base = whole
@@ -392,8 +390,9 @@ class Model:
                 for who, share in deal.credits
                 if share and who in people and self.row_on(who, day) is not None
             }
-            if not shares:
+            if not shares or not self.matches(deal, rule.when, version):
                 return None
+            self.converted(deal, 0, version)  # a deal without an exchange rate is a problem, measured or not
             share = Fraction(sum(shares.values()), MILLION)
             # A fixed amount needs no number of the deal, unless it is gated by it: a missing one counts 0.
             optional = rule.kind == "flat" and (rule.gate is None or rule.gate.component is not None)
