@@ -29,7 +29,7 @@ from engine.calc.payout import (
     small,
     tier_slopes,
 )
-from engine.calc.result import CARRY, EARNED, LINE_COLUMNS, MORE_COLUMNS, Blocks, Row, Terms, period_code
+from engine.calc.result import CARRY, EARNED, LINE_COLUMNS, MORE_COLUMNS, WIDTH, Blocks, Row, Terms, period_code
 from engine.errors import given
 from engine.money import round_ratio
 from engine.periods import Period, period_of
@@ -50,7 +50,8 @@ class Lines:
 
     def __init__(self, brief: bool = False) -> None:
         self.brief = brief
-        self.rows: List[Row] = []
+        self.numbers = array(INT64)  # blocks, `WIDTH` numbers each, with room for more
+        self.count = 0  # blocks written
         self.terms: Dict[Terms, int] = {}  # each with its place, in order
         self.columns = {name: array(INT64) for name in LINE_COLUMNS + MORE_COLUMNS}
         self.deal, self.cents = self.columns["deal"], self.columns["cents"]
@@ -61,7 +62,20 @@ class Lines:
     @property
     def blocks(self) -> Blocks:
         """The blocks as they are sent."""
-        return Blocks(list(self.terms), array(INT64, [number for row in self.rows for number in row]))
+        return Blocks(list(self.terms), self.numbers[: self.count * WIDTH])
+
+    def row(self, place: int) -> Row:
+        """A block that was written."""
+        return Row(*self.numbers[place * WIDTH : (place + 1) * WIDTH])
+
+    def add_row(self, row: Tuple[int, ...]) -> None:
+        """Write a block: the numbers of a `Row`."""
+        numbers, place = self.numbers, self.count * WIDTH
+        if place == len(numbers):
+            numbers.extend(array(INT64, [0]) * max(64 * WIDTH, place))
+        for i in range(WIDTH):
+            numbers[place + i] = row[i]
+        self.count += 1
 
     def term(self, terms: Terms) -> int:
         """The place of these terms."""
@@ -77,7 +91,7 @@ class Lines:
 
     def clear(self) -> None:
         """Forget what was written and keep the room: fresh memory is dear."""
-        self.rows, self.size = [], 0
+        self.count = self.size = 0
         self.terms.clear()
         for name in MORE_COLUMNS:
             del self.columns[name][:]
@@ -107,8 +121,8 @@ class Lines:
         other.trim()
         first, more = self.size, len(self.limited)
         places = [self.term(terms) for terms in other.terms]
-        for row in other.rows:
-            self.rows.append(
+        for row in map(other.row, range(other.count)):
+            self.add_row(
                 row._replace(
                     terms=places[row.terms], first=row.first + first, more=row.more + more if row.more >= 0 else -1
                 )
@@ -605,8 +619,8 @@ class Account:
             (kind, person, terms, pay, period), (first, more), (credit, running, limited, paid, began) = self.pending
             size, cents = lines.size - first, self.paid - paid
             more = more if len(lines.limited) > more else -1
-            lines.rows.append(
-                Row(kind, person, terms, pay, period, first, size, cents, more, credit, running, limited, paid, began)
+            lines.add_row(
+                (kind, person, terms, pay, period, first, size, cents, more, credit, running, limited, paid, began)
             )
             self.pending, self.block_version = None, -1
 

@@ -18,7 +18,7 @@ from engine.calc.credits import Credited, Credits, inside
 from engine.calc.model import PPM, Component, Plan
 from engine.calc.payout import Quota
 from engine.calc.quotas import Figures, Quotas
-from engine.calc.result import LINE_COLUMNS, MORE_COLUMNS, Blocks, Finding, Result
+from engine.calc.result import LINE_COLUMNS, MORE_COLUMNS, Blocks, Column, Finding, Result
 from engine.calc.settle import AT_ONCE, by_period, claw_back, due, pay_periods
 from engine.calc.tree import Span, within
 from engine.errors import Problem, QuotaPathError, given
@@ -37,7 +37,7 @@ class Part(NamedTuple):
     """What was calculated for some people; see `Result`."""
 
     blocks: Blocks
-    columns: "Dict[str, array[int]]"
+    columns: Mapping[str, Column]
     pay: "array[int]"
     payments: "array[int]"
     findings: List[Finding]
@@ -56,15 +56,18 @@ def calculate(book: Book) -> Result:
 def combine(book: Book, parts: Iterable[Part]) -> Result:
     """One result out of parts, in their order."""
     blocks, pay, payments = Blocks(), array(INT64), array(INT64)
-    columns = {name: array(INT64) for name in LINE_COLUMNS + MORE_COLUMNS}
+    columns: Dict[str, Column] = {name: array(INT64) for name in LINE_COLUMNS + MORE_COLUMNS}
     findings: Dict[Tuple[int, str], Finding] = {}
     for part in parts:
         blocks.extend(part.blocks, len(columns["deal"]), len(columns["limited"]))
         for name, column in part.columns.items():
-            if columns[name]:
-                columns[name].extend(column)
-            else:
+            before = columns[name]
+            if not before:
                 columns[name] = column
+                continue
+            if isinstance(before, memoryview):
+                columns[name] = before = array(INT64, before.tobytes())
+            before.frombytes(memoryview(column).cast("B"))
         pay.extend(part.pay)
         payments.extend(part.payments)
         for finding in part.findings:
@@ -132,6 +135,13 @@ class Desk:
         self.credits = loaded or Credits(book)
         self.tree = self.credits.tree
         self.quotas = Quotas(book, self.tree)
+        self._rules: Dict[int, List[Rules]] = {}
+        self._overrides = any(
+            "commission" in (component.measure, component.pays_on)
+            for versions in book.plans.values()
+            for plan in versions
+            for component in plan.components
+        )
         self._happened: Optional[bytearray] = None
         self._known: Dict[Tuple[int, str, str], Dict[int, Credited]] = {}
         self._plain = all(plan.payable == AT_ONCE for versions in book.plans.values() for plan in versions)
@@ -156,10 +166,10 @@ class Desk:
         pay: List[int] = []
         payments: List[int] = []
         self.credits.forget_findings()
-        drafts = self._sweep(wanted)
+        drafts = self._sweep(wanted) if self._overrides else {}
         brief = lines.brief
         for person in wanted:
-            first = len(lines.rows)
+            first = lines.count
             # What a cancellation takes back is a part of a line.
             lines.brief = brief and not self.claws_back(person)
             if person in drafts:
@@ -206,11 +216,14 @@ class Desk:
 
     def rules(self, person: int) -> List[Rules]:
         """Every component a person is ever under, in the order of the plans and their documents."""
+        if person in self._rules:
+            return self._rules[person]
         found = []
         for name in self.tree.plans(person):
             plans, days = self.book.plans[name], self.tree.assigned(person, name)
             ids = dict.fromkeys(component.id for plan in plans for component in plan.components)
             found += [Rules(person, plans, component, days) for component in ids]
+        self._rules[person] = found
         return found
 
     def _accounts(self, person: int, every: Sequence[Rules], lines: Lines) -> None:

@@ -271,7 +271,7 @@ class Credits:
         own = [(low, high) for low, high in self._own(person, days) if low < high]
         if own and self._days[own[0][0]] < versions[0].effective_from:
             self.check_dates(cut(self._rows, own), versions)
-        for version in versions:
+        for version in versions if self.deals.currency is not None else ():
             self.check_rates(cut(self._rows, own), version)
 
     def check_rates(self, rows: Sequence[int], plan: Plan) -> None:
@@ -280,6 +280,8 @@ class Credits:
             return
         for measure in ("amount", "margin"):
             column = self.money(measure, plan.currency, plan.rounding)
+            if column is self.deals.amount or column is self.deals.margin:
+                continue  # nothing had to be converted
             for row in rows:
                 if column[row] == NO_RATE:
                     self._missing(row, measure, NO_RATE, plan)

@@ -26,9 +26,12 @@ EARNED, CLAWBACK, CARRY = range(3)
 LINE_KINDS = ("earned", "clawback", "carry")
 
 
+_PLACE = {kind: place for place, kind in enumerate(KINDS)}
+
+
 def period_code(period: Period) -> int:
     """A period as one number, which sorts as periods do."""
-    return period.start * len(KINDS) + KINDS.index(period.kind)
+    return period.start * len(KINDS) + _PLACE[period.kind]
 
 
 def coded_period(code: int) -> Period:
@@ -70,6 +73,8 @@ class Row(NamedTuple):
     paid: int
     version_credit: int
 
+
+Column = Union["array[int]", memoryview]  # of 64-bit ints
 
 WIDTH = len(Row._fields)
 
@@ -168,7 +173,7 @@ class Blocks(Sequence[Block]):
         """Put ``other`` behind, whose lines stand ``first`` (in the further columns ``more``) rows later here."""
         behind = len(self.terms)
         self.terms += other.terms
-        numbers = array(INT64, other.numbers)
+        numbers = other.numbers[:]
         if first or more or behind:
             at = Row._fields.index
             for place in range(0, len(numbers), WIDTH):
@@ -251,7 +256,7 @@ class Result:
 
     book: Book
     blocks: Blocks = field(default_factory=Blocks)
-    columns: "Mapping[str, array[int]]" = field(default_factory=dict)
+    columns: Mapping[str, Column] = field(default_factory=dict)
     pay_numbers: "array[int]" = field(default_factory=lambda: array(INT64))
     payment_numbers: "array[int]" = field(default_factory=lambda: array(INT64))
     problems: Tuple[Problem, ...] = ()

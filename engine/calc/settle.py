@@ -5,12 +5,14 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 from engine.calc.account import Lines
 from engine.calc.book import NONE, Book
 from engine.calc.model import MICRO, PPM, Draw, Payable, Plan
-from engine.calc.result import CARRY, CLAWBACK, EARNED, Row, Terms, coded_period, period_code
+from engine.calc.result import CARRY, CLAWBACK, EARNED, WIDTH, Row, Terms, coded_period, period_code
 from engine.calc.tree import Tree
 from engine.money import round_ratio, split_largest_remainder
 from engine.periods import Period, add_months, months_between, period_of
 
 AT_ONCE = Payable()
+
+PERIOD, CENTS = Row._fields.index("period"), Row._fields.index("cents")
 
 Paid = Tuple[Period, int, int, Optional[int]]  # earned, paid, the draw's balance
 
@@ -52,7 +54,7 @@ def claw_back(book: Book, lines: Lines, first: int) -> None:
     if book.deals.cancelled is None:
         return
     terms = list(lines.terms)
-    for row in lines.rows[first:]:
+    for row in [lines.row(place) for place in range(first, lines.count)]:
         plan = _plan(book, terms[row.terms])
         if plan.clawback is None or row.kind != EARNED:
             continue
@@ -68,7 +70,7 @@ def claw_back(book: Book, lines: Lines, first: int) -> None:
             if back == 0:
                 continue
             period = period_code(period_of(plan.pay_period, cancelled))
-            lines.rows.append(row._replace(kind=CLAWBACK, period=period, first=lines.size, size=1, cents=back, more=-1))
+            lines.add_row(row._replace(kind=CLAWBACK, period=period, first=lines.size, size=1, cents=back, more=-1))
             lines.append(deal, back, 0, cents)
 
 
@@ -79,10 +81,10 @@ def _plan(book: Book, terms: Terms) -> Plan:
 def by_period(lines: Lines, first: int) -> Dict[int, int]:
     """Cents by pay period, from block ``first`` on."""
     found: Dict[int, int] = {}
-    rows = lines.rows
-    for place in range(first, len(rows)):
-        row = rows[place]
-        found[row.period] = found.get(row.period, 0) + row.cents
+    numbers = lines.numbers
+    for place in range(first * WIDTH, lines.count * WIDTH, WIDTH):
+        period = numbers[place + PERIOD]
+        found[period] = found.get(period, 0) + numbers[place + CENTS]
     return found
 
 
@@ -90,7 +92,7 @@ def due(book: Book, lines: Lines, first: int) -> Dict[int, int]:
     """Earned money, from block ``first`` on, by the pay period in which it falls due; clawbacks count at once."""
     found: Dict[int, int] = {}
     terms = list(lines.terms)
-    for row in lines.rows[first:]:
+    for row in [lines.row(place) for place in range(first, lines.count)]:
         plan = _plan(book, terms[row.terms])
         if row.kind == CLAWBACK or plan.payable == AT_ONCE:
             found[row.period] = found.get(row.period, 0) + row.cents

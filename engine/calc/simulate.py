@@ -238,6 +238,6 @@ def _add_rounds(
     for i, happened in enumerate(outcomes.each()):
         with desk.only(happened):
             desk.fold(people, lines)
-        for row in lines.rows:
+        for row in map(lines.row, range(lines.count)):
             if days.since <= coded_period(row.period).start < days.until:
                 amounts[row.person][i] += row.cents

@@ -1,7 +1,9 @@
 """Frames between the pool and its workers: a JSON header, then columns of little-endian int64.
 
 A frame is the header's length (4 bytes, little-endian), the header, and the columns that it lists as
-``"columns": [[name, entries], ...]``.  Both sides of the pipe read and write with this module.
+``"columns": [[name, entries], ...]``.  Long columns may take a shorter way, through memory that both sides
+share: those listed as ``"shared"`` stand there, one behind the other.  Both sides read and write with this
+module.
 """
 
 import json
@@ -9,22 +11,35 @@ import struct
 import sys
 from array import array
 from dataclasses import fields, is_dataclass
+from mmap import mmap
 from typing import IO, Any, Dict, Mapping, Optional, Tuple, Type, Union
 
 from engine.calc import model
 from engine.calc.book import INT64, Book, Deals, Field
 from engine.calc.calculate import Part
-from engine.calc.result import Blocks, Finding, Terms
+from engine.calc.result import Blocks, Column, Finding, Terms
 
 Columns = Dict[str, "array[int]"]
-Column = Union["array[int]", memoryview]
+
+LONG = 1 << 16  # entries of a column that is worth sharing
 
 _LENGTH = struct.Struct("<I")
 
 
-def write(stream: IO[bytes], header: Dict[str, Any], columns: Optional[Mapping[str, Column]] = None) -> None:
-    """Write one frame to an unbuffered stream."""
-    columns = columns or {}
+def write(
+    stream: IO[bytes],
+    header: Dict[str, Any],
+    columns: Optional[Mapping[str, Column]] = None,
+    shared: Optional[IO[bytes]] = None,
+) -> None:
+    """Write one frame to an unbuffered stream, and its long columns to the shared memory if there is any."""
+    columns = dict(columns or {})
+    header["shared"] = []
+    if shared is not None:
+        for name in [name for name, column in columns.items() if len(column) >= LONG]:
+            column = columns.pop(name)
+            _write_all(shared, column)
+            header["shared"].append([name, len(column)])
     header["columns"] = [[name, len(column)] for name, column in columns.items()]
     text = json.dumps(header, separators=(",", ":")).encode()
     _write_all(stream, _LENGTH.pack(len(text)) + text)
@@ -56,6 +71,18 @@ def read(stream: IO[bytes]) -> Tuple[Dict[str, Any], Columns]:
             column.byteswap()
         columns[name] = column
     return header, columns
+
+
+def shared_columns(header: Mapping[str, Any], shared: Optional[mmap]) -> Dict[str, memoryview]:
+    """The columns that a frame left in shared memory, where they stay.  Raises EOFError when they are not there."""
+    columns: Dict[str, memoryview] = {}
+    first = 0
+    for name, entries in header["shared"]:
+        if shared is None or len(shared) < first + 8 * entries:
+            raise EOFError(f"the shared memory ends before column {name}")
+        columns[name] = memoryview(shared)[first : first + 8 * entries].cast(INT64)  # type: ignore[call-overload]  # a letter of two
+        first += 8 * entries
+    return columns
 
 
 def _exactly(stream: IO[bytes], size: int) -> bytes:
@@ -167,7 +194,7 @@ def pack_part(part: Part, lines: Mapping[str, Column]) -> Tuple[Dict[str, Any], 
     return {"terms": part.blocks.terms, "findings": part.findings}, columns
 
 
-def unpack_part(header: Mapping[str, Any], columns: Columns) -> Part:
+def unpack_part(header: Mapping[str, Any], columns: Dict[str, Any]) -> Part:
     """The part that `pack_part` was given."""
 
     def pair(value: Any) -> Any:

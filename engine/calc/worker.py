@@ -11,12 +11,14 @@ It answers frames on standard input with frames on standard output until its inp
 Whatever a rule prints or a library writes to standard output goes to standard error instead.
 """
 
+import contextlib
 import os
 import platform
 import sys
 import time
 import traceback
 from array import array
+from pathlib import Path
 from typing import IO, Any, Dict, Optional, Tuple
 
 from engine.calc import wire
@@ -24,6 +26,7 @@ from engine.calc.account import Lines
 from engine.calc.book import INT64, Book, Deals
 from engine.calc.calculate import Desk
 from engine.calc.model import MICRO, PPM, Assignment, Component, Plan, QuotaRow, Rate, Tier
+from engine.calc.result import Column
 from engine.calc.simulate import Days, Outcomes, simulate
 from engine.errors import QuotaPathError
 
@@ -90,9 +93,14 @@ class Worker:
             reply, answer = {"error": f"The calculation failed: {type(error).__name__}: {error}"}, {}
         reply["seconds"] = time.perf_counter() - started
         reply["cpu_seconds"] = time.process_time() - cpu
-        wire.write(out, reply, answer)
+        with contextlib.ExitStack() as stack:
+            shared = None
+            if header.get("memory") and any(len(column) >= wire.LONG for column in answer.values()):
+                with contextlib.suppress(OSError):  # a sandbox may forbid it; the pipe is always there
+                    shared = stack.enter_context(Path(header["memory"]).open("r+b", buffering=0))
+            wire.write(out, reply, answer, shared)
 
-    def _do(self, header: Dict[str, Any], columns: wire.Columns) -> Tuple[Dict[str, Any], Dict[str, wire.Column]]:
+    def _do(self, header: Dict[str, Any], columns: wire.Columns) -> Tuple[Dict[str, Any], Dict[str, Column]]:
         if header["do"] == "hello":
             return self.hello(), {}
         if header["do"] == "load":

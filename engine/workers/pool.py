@@ -10,6 +10,7 @@ import functools
 import io
 import itertools
 import logging
+import mmap
 import os
 import queue
 import shutil
@@ -23,7 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self, cast
+from typing import IO, Any, ClassVar, Self, cast
 
 from engine.calc import wire
 from engine.calc.book import Book, visible
@@ -44,12 +45,13 @@ SHARDS_A_WORKER = 4
 # A shard that has struck this many workers down is not sent again.
 ATTEMPTS = 3
 SHARE_OF_MEMORY = 0.75
+KEPT, MOST_KEPT = 1 << 26, 4  # bytes of memory, and pieces of it, kept for the next lines
 PIPE = 1 << 20  # bytes on their way to or from a worker: fewer switches between the two
 
 log = logging.getLogger(__name__)
 
 Plans = Mapping[str, tuple[Plan, ...]]
-_Answer = tuple[dict[str, Any], wire.Columns]
+_Answer = tuple[dict[str, Any], dict[str, Any]]  # the columns are arrays or, of a calculation, views
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,41 @@ class WorkerStatus:
     deals: int
     busy_seconds: float
     restarts: int
+
+
+class _Memory:
+    """Memory through which lines come back: this process makes it, the worker opens it, nothing is left behind.
+
+    What a result no longer needs serves the next one: memory that has been used before is the cheap kind.
+    """
+
+    _free: ClassVar[list[int]] = []
+
+    @classmethod
+    def take(cls) -> int:
+        """A file without a name, as its descriptor."""
+        try:
+            return cls._free.pop()
+        except IndexError:
+            return os.memfd_create("lines")
+
+    @classmethod
+    def map(cls, memory: int) -> mmap.mmap | None:
+        """What is in it, until the last view of that is gone."""
+        size = os.fstat(memory).st_size
+        if not size:
+            cls._put_back(memory, 0)
+            return None
+        mapped = mmap.mmap(memory, size, access=mmap.ACCESS_READ)
+        weakref.finalize(mapped, cls._put_back, memory, size)
+        return mapped
+
+    @classmethod
+    def _put_back(cls, memory: int, size: int) -> None:
+        if size > KEPT or len(cls._free) >= MOST_KEPT:
+            os.close(memory)
+        else:
+            cls._free.append(memory)
 
 
 class _Gone(Exception):
@@ -105,7 +142,7 @@ class _Worker:
         self.restarts += 1
         self.start()
 
-    def ask(self, header: dict[str, Any], columns: wire.Columns | None = None) -> tuple[dict[str, Any], wire.Columns]:
+    def ask(self, header: dict[str, Any], columns: wire.Columns | None = None) -> _Answer:
         """Send a frame and read the answer.  Raises `_Gone`."""
         inward, outward = given(self.process.stdin), self.outward
         alarm = threading.Timer(self.timeout, self.process.kill)
@@ -123,9 +160,19 @@ class _Worker:
     @staticmethod
     def _exchange(
         inward: IO[bytes], outward: IO[bytes], header: dict[str, Any], columns: wire.Columns | None
-    ) -> tuple[dict[str, Any], wire.Columns]:
-        wire.write(inward, header, columns)
-        return wire.read(outward)
+    ) -> _Answer:
+        if header["do"] != "calculate" or not hasattr(os, "memfd_create"):
+            wire.write(inward, header, columns)
+            return wire.read(outward)
+        memory = _Memory.take()
+        try:
+            wire.write(inward, {**header, "memory": f"/proc/{os.getpid()}/fd/{memory}"}, columns)
+            answer, found = wire.read(outward)
+            mapped = _Memory.map(memory)
+        except BaseException:
+            os.close(memory)
+            raise
+        return answer, {**found, **wire.shared_columns(answer, mapped)}
 
     def work(self, header: dict[str, Any], columns: wire.Columns) -> _Answer:
         """`ask`, on the clock.  Raises `CalculationError` when the worker says that it failed."""
@@ -176,7 +223,7 @@ class _Job:
     done: "queue.SimpleQueue[tuple[int, _Answer | Exception]]"
 
     @functools.cached_property
-    def frame(self) -> tuple[dict[str, Any], wire.Columns]:
+    def frame(self) -> _Answer:
         """The book as it is sent, made when the first worker needs it."""
         return wire.pack_book(self.book)
 
@@ -254,7 +301,9 @@ class Pool:
         ``on_progress`` is called in this thread with deals done and deals in all.  Raises
         `CalculationError` when a rule fails on an input, `QuotaPathError` when workers keep dying.
         """
-        answers = self._ask(book, {"do": "calculate"}, {}, SHARDS_A_WORKER, on_progress)
+        # Without anyone to tell of progress, shards only cost: their columns are put together here.
+        shards = SHARDS_A_WORKER if on_progress is not None else min(self.size, 2)
+        answers = self._ask(book, {"do": "calculate"}, {}, shards, on_progress)
         return combine(book, [wire.unpack_part(*answer) for answer in answers])
 
     def load(self, book: Book) -> None:
@@ -396,7 +445,7 @@ class Pool:
                     header, columns = job.frame
                     worker.work({"do": "load", "key": job.key, **header}, columns)
                     worker.key = job.key
-                answer, columns = worker.work({**job.request, "key": job.key, "people": list(people)}, job.columns)
+                answer, found = worker.work({**job.request, "key": job.key, "people": list(people)}, job.columns)
                 if "unknown_key" in answer:
                     raise _Gone("it had lost the book")
             except _Gone as error:
@@ -404,8 +453,8 @@ class Pool:
                 worker.restart()
                 continue
             worker.shards += 1
-            worker.deals += len(columns.get("deal", ()))
-            return answer, columns
+            worker.deals += len(found.get("deal", ()))
+            return answer, found
         first, last = job.book.people[people[0]], job.book.people[people[-1]]
         raise QuotaPathError(
             f"The calculation of {first} to {last} was lost {ATTEMPTS} times: its process died, or took longer than "

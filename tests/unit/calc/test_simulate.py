@@ -47,6 +47,8 @@ def without_lost(book: Book, happened) -> Book:
     """The same book with nothing but these deals, put together without the code under test."""
     rows = [row for row in range(len(book.deals)) if happened[row]]
     deals = book.deals
+    assert deals.credit_start is not None
+    assert deals.credit_share is not None
 
     def pick(column):
         return None if column is None else array("q", [column[row] for row in rows])
@@ -72,7 +74,7 @@ class Simulate(unittest.TestCase):
         people = range(len(book.people))
         found = simulate(Desk(book), people, outcomes, days or Days())
         self.assertEqual(found.findings, [])
-        expected = [[] for _ in people]
+        expected: list = [[] for _ in people]
         for happened in outcomes.each():
             result = calculate(without_lost(book, happened))
             self.assertEqual(result.problems, ())
