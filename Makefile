@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-dev run demo test lint types unit unit-pypy cases suite browser fuzz format pins
+.PHONY: help setup setup-dev run demo test lint types unit unit-pypy cases suite browser bench fuzz format pins
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -50,6 +50,9 @@ browser:  ## the journeys in Chromium
 fuzz: setup-dev  ## 100,000 random companies through the pay rules and a second opinion; SEED=n repeats a run
 	@seed=$${SEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; echo "make fuzz SEED=$$seed"; \
 	FUZZ=$${FUZZ:-100000} $(PYTHON) -m pytest tests/properties/test_rules.py --hypothesis-seed=$$seed
+
+bench: setup-dev  ## measure the pay rules against CPython, NumPy, C and Postgres
+	$(PYTHON) -m tests.benchmarks
 
 format:  ## put the code in its one form
 	$(PYTHON) -m ruff check --fix

@@ -197,7 +197,7 @@ def rich(sizes: Sizes, pools: dict[str, Pool]) -> Iterator[Row]:
     clock = cpu(*pools.values())
     best = race_unlike({"CPython": lambda: pools["cpython"].calculate(book)}, min(sizes.rounds, 2), clock)
     best |= race_unlike({"PyPy": lambda: pools["pypy"].calculate(book)}, sizes.rounds, clock)
-    yield Row("five components, filters, multipliers, gate, cap, splits, 200,000 deals: PyPy, CPython",
+    yield Row("five components, filters, multipliers, gate, cap, splits, 200,000 deals: PyPy against CPython",
               best, best["CPython"] / best["PyPy"], "at least 8x faster",
               best["CPython"] >= 8 * best["PyPy"])  # fmt: skip
 

@@ -41,7 +41,7 @@ _ROWS = (
        SELECT 'crm', format('D%s', n), format('Deal %s', n),
               (SELECT min(id) FROM users WHERE role = 'rep') + n % :people,
               (SELECT id FROM pipeline_stages WHERE name = 'Closed Won'),
-              n::bigint * 7919 % 900000, 'USD', DATE '2026-01-01' + (n * 364 / :deals)::int, 'New'
+              (n::bigint * 7919 % 900000) * 100000 / :deals, 'USD', DATE '2026-01-01' + (n * 364 / :deals)::int, 'New'
          FROM generate_series(1, :deals) n""",
     "ANALYZE",
 )
