@@ -18,7 +18,7 @@ from engine.calc.credits import Credited, Credits, inside
 from engine.calc.model import PPM, Component, Plan
 from engine.calc.payout import Quota
 from engine.calc.quotas import Figures, Quotas
-from engine.calc.result import LINE_COLUMNS, MORE_COLUMNS, Blocks, Column, Finding, Result
+from engine.calc.result import LINE_COLUMNS, MORE_COLUMNS, Blocks, Chunk, Column, Finding, Result
 from engine.calc.settle import AT_ONCE, by_period, claw_back, due, pay_periods
 from engine.calc.tree import Span, within
 from engine.errors import Problem, QuotaPathError, given
@@ -37,7 +37,7 @@ class Part(NamedTuple):
     """What was calculated for some people; see `Result`."""
 
     blocks: Blocks
-    columns: Mapping[str, Column]
+    columns: Mapping[str, Chunk]
     pay: "array[int]"
     payments: "array[int]"
     findings: List[Finding]
@@ -56,24 +56,22 @@ def calculate(book: Book) -> Result:
 def combine(book: Book, parts: Iterable[Part]) -> Result:
     """One result out of parts, in their order."""
     blocks, pay, payments = Blocks(), array(INT64), array(INT64)
-    columns: Dict[str, Column] = {name: array(INT64) for name in LINE_COLUMNS + MORE_COLUMNS}
+    chunks: Dict[str, List[Chunk]] = {name: [] for name in LINE_COLUMNS + MORE_COLUMNS}
     findings: Dict[Tuple[int, str], Finding] = {}
+    first = more = 0
     for part in parts:
-        blocks.extend(part.blocks, len(columns["deal"]), len(columns["limited"]))
+        blocks.extend(part.blocks, first, more)
         for name, column in part.columns.items():
-            before = columns[name]
-            if not before:
-                columns[name] = column
-                continue
-            if isinstance(before, memoryview):
-                columns[name] = before = array(INT64, before.tobytes())
-            before.frombytes(memoryview(column).cast("B"))
+            chunks[name].append(column)
+        first += len(part.columns.get("deal", ()))
+        more += len(part.columns.get("limited", ()))
         pay.extend(part.pay)
         payments.extend(part.payments)
         for finding in part.findings:
             findings.setdefault((finding.row, finding.path), finding)
     if findings:
         return Result(book, problems=problems_of(book, findings.values()))
+    columns = {name: Column(parts_of) for name, parts_of in chunks.items()}
     return Result(book, blocks, columns, pay, payments)
 
 

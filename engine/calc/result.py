@@ -6,8 +6,10 @@ ints as well, which cost nothing to send; `Result` reads all of them as records 
 """
 
 from array import array
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union, overload
 
 from engine.calc.book import INT64, NONE, Book
@@ -74,7 +76,44 @@ class Row(NamedTuple):
     version_credit: int
 
 
-Column = Union["array[int]", memoryview]  # of 64-bit ints
+Chunk = Union["array[int]", memoryview]  # of 64-bit ints
+
+
+class Column(Sequence[int]):
+    """Chunks read as one, where they are: parts of a result are not copied to be put together."""
+
+    def __init__(self, chunks: Sequence[Chunk]) -> None:
+        self.chunks = [chunk for chunk in chunks if len(chunk)]
+        self._ends = list(accumulate(map(len, self.chunks)))
+        self._first = self._end = 0  # the rows of the chunk that was read last
+        self._chunk: Sequence[int] = ()
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @overload
+    def __getitem__(self, place: int) -> int: ...
+    @overload
+    def __getitem__(self, place: slice) -> List[int]: ...
+    def __getitem__(self, place: Union[int, slice]) -> Union[int, List[int]]:
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        if not self._first <= place < self._end:
+            place = range(len(self))[place]
+            number = bisect_right(self._ends, place)
+            self._chunk, self._end = self.chunks[number], self._ends[number]
+            self._first = self._end - len(self._chunk)
+        return self._chunk[place - self._first]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Column) and self.tobytes() == other.tobytes()
+
+    __hash__ = None  # type: ignore[assignment]  # its chunks are arrays
+
+    def tobytes(self) -> bytes:
+        """All of it, as the machine keeps 64-bit ints."""
+        return b"".join(chunk.tobytes() for chunk in self.chunks)
+
 
 WIDTH = len(Row._fields)
 

@@ -17,7 +17,7 @@ from typing import IO, Any, Dict, Mapping, Optional, Tuple, Type, Union
 from engine.calc import model
 from engine.calc.book import INT64, Book, Deals, Field
 from engine.calc.calculate import Part
-from engine.calc.result import Blocks, Column, Finding, Terms
+from engine.calc.result import Blocks, Chunk, Finding, Terms
 
 Columns = Dict[str, "array[int]"]
 
@@ -29,7 +29,7 @@ _LENGTH = struct.Struct("<I")
 def write(
     stream: IO[bytes],
     header: Dict[str, Any],
-    columns: Optional[Mapping[str, Column]] = None,
+    columns: Optional[Mapping[str, Chunk]] = None,
     shared: Optional[IO[bytes]] = None,
 ) -> None:
     """Write one frame to an unbuffered stream, and its long columns to the shared memory if there is any."""
@@ -50,7 +50,7 @@ def write(
         _write_all(stream, column)
 
 
-def _write_all(stream: IO[bytes], data: Union[bytes, Column]) -> None:
+def _write_all(stream: IO[bytes], data: Union[bytes, Chunk]) -> None:
     """Write to an unbuffered stream, which may take less than it is given when a signal comes in between."""
     size = memoryview(data).nbytes
     done = stream.write(data)
@@ -188,7 +188,7 @@ def unpack_book(header: Mapping[str, Any], columns: Columns) -> Book:
     )
 
 
-def pack_part(part: Part, lines: Mapping[str, Column]) -> Tuple[Dict[str, Any], Dict[str, Column]]:
+def pack_part(part: Part, lines: Mapping[str, Chunk]) -> Tuple[Dict[str, Any], Dict[str, Chunk]]:
     """A part of a result and its lines: all of it in columns but for the terms of its blocks, and findings."""
     columns = {**lines, "blocks": part.blocks.numbers, "pay": part.pay, "payments": part.payments}
     return {"terms": part.blocks.terms, "findings": part.findings}, columns

@@ -26,7 +26,7 @@ from engine.calc.account import Lines
 from engine.calc.book import INT64, Book, Deals
 from engine.calc.calculate import Desk
 from engine.calc.model import MICRO, PPM, Assignment, Component, Plan, QuotaRow, Rate, Tier
-from engine.calc.result import Column
+from engine.calc.result import Chunk
 from engine.calc.simulate import Days, Outcomes, simulate
 from engine.errors import QuotaPathError
 
@@ -100,7 +100,7 @@ class Worker:
                     shared = stack.enter_context(Path(header["memory"]).open("r+b", buffering=0))
             wire.write(out, reply, answer, shared)
 
-    def _do(self, header: Dict[str, Any], columns: wire.Columns) -> Tuple[Dict[str, Any], Dict[str, Column]]:
+    def _do(self, header: Dict[str, Any], columns: wire.Columns) -> Tuple[Dict[str, Any], Dict[str, Chunk]]:
         if header["do"] == "hello":
             return self.hello(), {}
         if header["do"] == "load":

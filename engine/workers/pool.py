@@ -45,7 +45,7 @@ SHARDS_A_WORKER = 4
 # A shard that has struck this many workers down is not sent again.
 ATTEMPTS = 3
 SHARE_OF_MEMORY = 0.75
-KEPT, MOST_KEPT = 1 << 26, 4  # bytes of memory, and pieces of it, kept for the next lines
+KEPT = 1 << 28  # bytes of memory kept for the next lines
 PIPE = 1 << 20  # bytes on their way to or from a worker: fewer switches between the two
 
 log = logging.getLogger(__name__)
@@ -74,13 +74,13 @@ class _Memory:
     What a result no longer needs serves the next one: memory that has been used before is the cheap kind.
     """
 
-    _free: ClassVar[list[int]] = []
+    _free: ClassVar[list[tuple[int, int]]] = []  # descriptors and sizes
 
     @classmethod
     def take(cls) -> int:
         """A file without a name, as its descriptor."""
         try:
-            return cls._free.pop()
+            return cls._free.pop()[0]
         except IndexError:
             return os.memfd_create("lines")
 
@@ -97,10 +97,10 @@ class _Memory:
 
     @classmethod
     def _put_back(cls, memory: int, size: int) -> None:
-        if size > KEPT or len(cls._free) >= MOST_KEPT:
+        if sum(kept for _, kept in cls._free) + size > KEPT:
             os.close(memory)
         else:
-            cls._free.append(memory)
+            cls._free.append((memory, size))
 
 
 class _Gone(Exception):
@@ -301,8 +301,8 @@ class Pool:
         ``on_progress`` is called in this thread with deals done and deals in all.  Raises
         `CalculationError` when a rule fails on an input, `QuotaPathError` when workers keep dying.
         """
-        # Without anyone to tell of progress, shards only cost: their columns are put together here.
-        shards = SHARDS_A_WORKER if on_progress is not None else min(self.size, 2)
+        # With nobody to tell of progress, and nobody to share the work with, one piece is the least work.
+        shards = 1 if self.size == 1 and on_progress is None else SHARDS_A_WORKER
         answers = self._ask(book, {"do": "calculate"}, {}, shards, on_progress)
         return combine(book, [wire.unpack_part(*answer) for answer in answers])
 

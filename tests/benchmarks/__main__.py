@@ -151,10 +151,10 @@ def one_core(sizes: Sizes, pools: dict[str, Pool]) -> Iterator[Row]:
     def engine(pool: Pool) -> tuple[bytes, bytes, bytes]:
         """Cents and credit by deal, and totals by person and month, of the engine's lines."""
         found = pool.calculate(book)
-        place = np.frombuffer(found.columns["deal"], dtype=np.int64)
+        place = np.frombuffer(found.columns["deal"].tobytes(), dtype=np.int64)
         cents, credit = np.empty_like(place), np.empty_like(place)
-        cents[place] = np.frombuffer(found.columns["cents"], dtype=np.int64)
-        credit[place] = np.frombuffer(found.columns["credit"], dtype=np.int64)
+        cents[place] = np.frombuffer(found.columns["cents"].tobytes(), dtype=np.int64)
+        credit[place] = np.frombuffer(found.columns["credit"].tobytes(), dtype=np.int64)
         by_month = np.zeros(len(book.people) * 12, dtype=np.int64)
         for block in found.blocks:
             by_month[block.person * 12 + int(block.period[-2:]) - 1] = block.cents
