@@ -47,6 +47,14 @@ YEAR = parse_period("2026")
 ROUNDS = 7
 
 
+WHY = (
+    "The loop over the deals is about a fifth of the time, some 15 ns a deal. About half is the way back to the app of "
+    "four columns for each line: its deal, its cents and what explains them. The rest are the 12,000 quota periods, each "
+    "with its quota, gate, cap, rounding and explanation, at about 2 microseconds. What is written by hand knows this "
+    "one plan, and keeps its lines to itself."
+)
+
+
 @dataclass(frozen=True)
 class Sizes:
     """How much of everything; ``quick`` is a thousandth."""
@@ -177,10 +185,10 @@ def one_core(sizes: Sizes, pools: dict[str, Pool]) -> Iterator[Row]:
     yield Row(f"{work}: PyPy pool, one worker, against CPython", only(best, "PyPy", "CPython"),
               best["CPython"] / best["PyPy"], "at least 10x faster", best["CPython"] >= 10 * best["PyPy"])  # fmt: skip
     yield Row("the same against hand-vectorised NumPy", only(best, "PyPy", "NumPy"), best["NumPy"] / best["PyPy"],
-              "at least 2x faster", best["NumPy"] >= 2 * best["PyPy"])  # fmt: skip
+              "at least 2x faster", best["NumPy"] >= 2 * best["PyPy"], WHY)  # fmt: skip
     if compiled:
         yield Row("the same against a C loop over the same arrays", only(best, "PyPy", "C"), best["PyPy"] / best["C"],
-                  "at most 8x slower", best["PyPy"] <= 8 * best["C"])  # fmt: skip
+                  "at most 8x slower", best["PyPy"] <= 8 * best["C"], WHY)  # fmt: skip
     worker = race_unlike({"PyPy": lambda: pools["pypy"].totals(book)}, sizes.rounds, clock)
     yield Row("the same as a what-if: totals alone come back, against NumPy with its lines",
               {**worker, **only(best, "NumPy")}, best["NumPy"] / worker["PyPy"], "not asked", True)  # fmt: skip
@@ -311,6 +319,9 @@ def table(rows: list[Row], about: list[str]) -> str:
         seconds = ", ".join(f"{name} {taken:.4f} s" for name, taken in row.seconds.items())
         verdict = "" if row.asked == "not asked" else "reached" if row.reached else "**not reached**"
         lines.append(f"| {row.work} | {seconds} | {row.ratio:.1f}x | {row.asked} | {verdict} |")
+    for row in rows:
+        if row.note and not row.reached:
+            lines += ["", f"Not reached: {row.work}. {row.note}"]
     return "\n".join(lines) + "\n"
 
 
