@@ -49,7 +49,7 @@ ROUNDS = 7
 
 WHY = (
     "The loop over the deals is about a fifth of the time, some 15 ns a deal. About half is the way back to the app of "
-    "four columns for each line: its deal, its cents and what explains them. The rest are the 12,000 quota periods, each "
+    "four columns for each line: its deal, its cents, what explains them. The rest are the 12,000 quota periods, each "
     "with its quota, gate, cap, rounding and explanation, at about 2 microseconds. What is written by hand knows this "
     "one plan, and keeps its lines to itself."
 )
