@@ -56,8 +56,10 @@ class Lines:
         self.columns = {name: array(INT64) for name in LINE_COLUMNS + MORE_COLUMNS}
         self.deal, self.cents = self.columns["deal"], self.columns["cents"]
         self.credit, self.running = self.columns["credit"], self.columns["running"]
-        self.limited = self.columns["limited"]
-        self.size = 0  # lines written; the first four columns may have room for more
+        self.limited, self.money, self.share = (self.columns[name] for name in MORE_COLUMNS[:3])
+        self.full, self.full_money = (self.columns[name] for name in MORE_COLUMNS[3:])
+        # Lines written, and how many of them in the further columns; all columns may have room for more.
+        self.size = self.more = 0
 
     @property
     def blocks(self) -> Blocks:
@@ -91,15 +93,13 @@ class Lines:
 
     def clear(self) -> None:
         """Forget what was written and keep the room: fresh memory is dear."""
-        self.count = self.size = 0
+        self.count = self.size = self.more = 0
         self.terms.clear()
-        for name in MORE_COLUMNS:
-            del self.columns[name][:]
 
     def written(self) -> "Dict[str, memoryview]":
         """The columns without the room that was not used; they hold until the next line is written."""
         return {
-            name: memoryview(column)[: self.size if name in LINE_COLUMNS else len(column)]
+            name: memoryview(column)[: self.size if name in LINE_COLUMNS else self.more]
             for name, column in self.columns.items()
         }
 
@@ -110,16 +110,26 @@ class Lines:
         self.deal[place], self.cents[place] = deal, cents
         self.credit[place], self.running[place] = credit, running
 
+    def explain(self, limited: int, money: int, share: int, full: int, full_money: int) -> None:
+        """Write what the last line needs in the further columns."""
+        place, self.more = self.more, self.more + 1
+        if place == len(self.limited):
+            room = array(INT64, [0]) * max(1024, place // 2)
+            for name in MORE_COLUMNS:
+                self.columns[name].extend(room)
+        self.limited[place], self.money[place], self.share[place] = limited, money, share
+        self.full[place], self.full_money[place] = full, full_money
+
     def trim(self) -> None:
         """Cut off the room that was not used: the lines are done."""
-        for column in (self.deal, self.cents, self.credit, self.running):
-            del column[self.size :]
+        for name, column in self.columns.items():
+            del column[self.size if name in LINE_COLUMNS else self.more :]
 
     def add(self, other: "Lines") -> None:
         """Put all of ``other`` behind these."""
         self.trim()
         other.trim()
-        first, more = self.size, len(self.limited)
+        first, more = self.size, self.more
         places = [self.term(terms) for terms in other.terms]
         for row in map(other.row, range(other.count)):
             self.add_row(
@@ -130,6 +140,7 @@ class Lines:
         for name, column in self.columns.items():
             column.extend(other.columns[name])
         self.size += other.size
+        self.more += other.more
 
 
 class Gated(NamedTuple):
@@ -609,7 +620,7 @@ class Account:
             number = rule.number
         self.pending = (
             (kind, self.person, number, period_code(pay), period_code(period)),
-            (self.lines.size, len(self.lines.limited)),
+            (self.lines.size, self.lines.more),
             (self.x, self.running, self.limited, self.paid, stretch.credit if stretch is not None else 0),
         )
 
@@ -618,20 +629,16 @@ class Account:
             lines = self.lines
             (kind, person, terms, pay, period), (first, more), (credit, running, limited, paid, began) = self.pending
             size, cents = lines.size - first, self.paid - paid
-            more = more if len(lines.limited) > more else -1
+            more = more if lines.more > more else -1
             lines.add_row(
                 (kind, person, terms, pay, period, first, size, cents, more, credit, running, limited, paid, began)
             )
             self.pending, self.block_version = None, -1
 
     def _line(self, row: int, cents: int, money: int = 0, share: int = 0, full: int = 0, full_money: int = 0) -> None:
-        lines, columns = self.lines, self.lines.columns
+        lines = self.lines
         lines.append(row, cents, self.x, self.running)
-        lines.limited.append(self.limited)
-        columns["money"].append(money)
-        columns["share"].append(share)
-        columns["full"].append(full)
-        columns["full_money"].append(full_money)
+        lines.explain(self.limited, money, share, full, full_money)
 
 
 def ratio(value: Fraction) -> Tuple[int, int]:
