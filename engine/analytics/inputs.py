@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from engine.calc.book import NONE, Book, Deals, Field, fields_used
 from engine.calc.model import MICRO, Assignment, Day, ExchangeRate, FieldValue, Number, Plan, QuotaRow
+from engine.calc.wire import DEAL_COLUMNS
 from engine.db import bulk, people
 from engine.errors import QuotaPathError
 from engine.money import currency_digits, parse_number
@@ -316,26 +317,11 @@ def fingerprint(book: Book) -> bytes:
         book.ids,
     ]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    for name in _HASHED:
+    for name in DEAL_COLUMNS:
         _add_column(digest, name, getattr(deals, name))
     for name in sorted(deals.fields):
         _add_column(digest, f"field {name}", deals.fields[name].values)
     return digest.digest()
-
-
-_HASHED = (
-    "close_date",
-    "credit_person",
-    "credit_start",
-    "credit_share",
-    "amount",
-    "margin",
-    "cancelled",
-    "currency",
-    "invoice_start",
-    "invoice_paid",
-    "invoice_amount",
-)
 
 
 def _add_column(digest: Any, name: str, column: "array[int] | None") -> None:

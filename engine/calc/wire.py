@@ -116,7 +116,8 @@ def unpack(value: Any) -> Any:
     return _RECORDS[value[0]](*parts) if value[0] else tuple(parts)
 
 
-_DEAL_COLUMNS = (
+# What is sent of the deals, beside their fields, and what the hash of a run covers.
+DEAL_COLUMNS = (
     "close_date",
     "credit_person",
     "credit_start",
@@ -158,7 +159,7 @@ def pack_book(book: Book) -> Tuple[Dict[str, Any], Columns]:
             for name, field in deals.fields.items()
         },
     }
-    columns = {name: getattr(deals, name) for name in _DEAL_COLUMNS if getattr(deals, name) is not None}
+    columns = {name: getattr(deals, name) for name in DEAL_COLUMNS if getattr(deals, name) is not None}
     columns.update({f"field {name}": field.values for name, field in deals.fields.items()})
     return header, columns
 
@@ -183,7 +184,7 @@ def unpack_book(header: Mapping[str, Any], columns: Columns) -> Book:
                 name: Field(columns[f"field {name}"], None if words is None else tuple(map(unpack, words)))
                 for name, words in header["words"].items()
             },
-            **{name: columns[name] for name in _DEAL_COLUMNS if name in columns},
+            **{name: columns[name] for name in DEAL_COLUMNS if name in columns},
         ),
     )
 
