@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,20 @@ from engine.errors import QuotaPathError
 from engine.money import format_money, format_rate
 
 OUTCOMES = ("open", "won", "lost", "cancelled")
+
+
+@dataclass(frozen=True)
+class FieldFilter:
+    """What an extra field must hold: ``text`` somewhere in it, one of ``values``, or a number or date in a range.
+
+    ``low`` and ``high`` are included; a value that is no number (no date) lies in no range.
+    """
+
+    name: str
+    text: str = ""
+    values: tuple[str, ...] = ()
+    low: Decimal | date | None = None
+    high: Decimal | date | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +50,7 @@ class DealFilters:
     closed_until: date | None = None
     amount_from: int | None = None
     amount_to: int | None = None
+    extra: tuple[FieldFilter, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,7 +69,7 @@ class DealPage:
 
     The frame has id, source, external_id, name, account, owner_id, owner, stage_id, stage, outcome, amount
     (cents, Int64, may be missing), currency, close_date, created_date, type, product, segment, cancelled_on,
-    version and credited (names and shares where a deal is split).
+    version, extra (a dict) and credited (names and shares where a deal is split).
     """
 
     frame: pd.DataFrame
@@ -96,12 +112,27 @@ _WHERE = """
        AND (CAST(:amount_from AS bigint) IS NULL OR (d.amount >= :amount_from AND d.currency = :currency))
        AND (CAST(:amount_to AS bigint) IS NULL OR (d.amount <= :amount_to AND d.currency = :currency))
 """
+# A condition on an extra field, by what is asked of it; <n> is the place of the filter.
+_FIELD = {
+    "text": "d.extra ->> :field<n> ILIKE :field_text<n>",
+    "values": "d.extra ->> :field<n> = ANY(:field_values<n>)",
+    "number": """
+        CASE WHEN d.extra ->> :field<n> ~ '^[+-]?[0-9]+([.][0-9]+)?$' THEN CAST(d.extra ->> :field<n> AS numeric) END
+        BETWEEN coalesce(CAST(:field_low<n> AS numeric), '-Infinity')
+            AND coalesce(CAST(:field_high<n> AS numeric), 'Infinity')
+    """,
+    "date": """
+        CASE WHEN d.extra ->> :field<n> ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}$' THEN d.extra ->> :field<n> END COLLATE "C"
+        BETWEEN coalesce(CAST(:field_low<n> AS text), '0') AND coalesce(CAST(:field_high<n> AS text), '9')
+    """,
+}
 # One page of deals; <join>, <where> and <order> are replaced by text of this module.  The ids are found first,
 # so that the rows before the page are only counted.
 _LIST = """
     SELECT d.id, d.source, d.external_id, d.name, d.account, d.owner_id, u.name AS owner, d.stage_id,
            s.name AS stage, CASE WHEN d.cancelled_on IS NULL THEN s.outcome ELSE 'cancelled' END AS outcome,
            d.amount, d.currency, d.close_date, d.created_date, d.type, d.product, d.segment, d.cancelled_on, d.version,
+           d.extra,
            (SELECT string_agg(cu.name || ' ' || trim_scale(c.share_ppm / 10000.0) || '%', ', '
                               ORDER BY c.share_ppm DESC, cu.name)
               FROM deal_credits c JOIN users cu ON cu.id = c.user_id WHERE c.deal_id = d.id) AS credited
@@ -151,22 +182,30 @@ def page_of_deals(
     conn: sa.Connection, filters: DealFilters, page: Page, people: frozenset[int] | None, on: date, currency: str
 ) -> DealPage:
     """The page of deals that match, among those that ``people`` (None: anyone) own or share."""
-    params = _parameters(conn, filters, people, on, currency)
-    totals = pd.read_sql(sa.text(_TOTALS.replace("<where>", _WHERE)), conn, params=params, coerce_float=False)
+    where, params = _conditions(conn, filters, people, on, currency)
+    totals = pd.read_sql(sa.text(_TOTALS.replace("<where>", where)), conn, params=params, coerce_float=False)
     total = int(totals["deals"].sum())
     last = max(1, -(-total // page.size))
     offset = (min(max(page.number, 1), last) - 1) * page.size
-    return DealPage(_read(conn, page, params, page.size, offset), total, totals)
+    return DealPage(_read(conn, page, where, params, page.size, offset), total, totals)
 
 
 def all_deals(
     conn: sa.Connection, filters: DealFilters, page: Page, people: frozenset[int] | None, on: date, currency: str
 ) -> pd.DataFrame:
     """Every deal that matches, in the page's order, for an export."""
-    return _read(conn, page, _parameters(conn, filters, people, on, currency), None, 0)
+    return _read(conn, page, *_conditions(conn, filters, people, on, currency), None, 0)
 
 
-def _read(conn: sa.Connection, page: Page, params: dict[str, Any], limit: int | None, offset: int) -> pd.DataFrame:
+def matching(conn: sa.Connection, filters: DealFilters, on: date, currency: str) -> tuple[str, dict[str, Any]]:
+    """A query for the ids of all deals that match, and its parameters."""
+    where, params = _conditions(conn, filters, None, on, currency)
+    return f"SELECT d.id FROM deals d {where}", params  # noqa: S608 - conditions of this module
+
+
+def _read(
+    conn: sa.Connection, page: Page, where: str, params: dict[str, Any], limit: int | None, offset: int
+) -> pd.DataFrame:
     if page.sort not in SORTS:
         raise QuotaPathError(f"Deals cannot be sorted by {page.sort!r}. Use one of {', '.join(SORTS)}.")
     way = "DESC" if page.descending else "ASC"
@@ -174,7 +213,7 @@ def _read(conn: sa.Connection, page: Page, params: dict[str, Any], limit: int | 
     nulls = {"DESC": " NULLS LAST", "ASC": " NULLS FIRST"}[way] if page.sort == "amount" else ""
     query = (
         _LIST.replace("<join>", _JOINS.get(page.sort, ""))
-        .replace("<where>", _WHERE)
+        .replace("<where>", where)
         .replace("<order>", f"{SORTS[page.sort]} {way}{nulls}, d.id {way}")
     )
     found = conn.execute(sa.text(query), params | {"limit": limit, "offset": offset})
@@ -183,9 +222,10 @@ def _read(conn: sa.Connection, page: Page, params: dict[str, Any], limit: int | 
     return frame.astype(_TYPES).infer_objects()
 
 
-def _parameters(
+def _conditions(
     conn: sa.Connection, filters: DealFilters, people: frozenset[int] | None, on: date, currency: str
-) -> dict[str, Any]:
+) -> tuple[str, dict[str, Any]]:
+    """The WHERE of the deals that match, and its parameters."""
     params: dict[str, Any] = asdict(filters) | {"currency": currency}
     team = params.pop("team_id")
     if team is not None:
@@ -193,12 +233,30 @@ def _parameters(
         people = inside if people is None else people & inside
     params["people"] = None if people is None else sorted(people)
     text = " ".join(params.pop("text").split())
-    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    params["pattern"] = f"%{escaped}%" if text else None
+    params["pattern"] = _pattern(text) if text else None
     params["outcome"] = params["outcome"] or None
     for name in ("stage_ids", "types", "products"):
         params[name] = list(params[name]) or None
-    return params
+    where = _WHERE
+    del params["extra"]
+    for place, field in enumerate(filters.extra):
+        ranged = field.low if field.low is not None else field.high
+        asked = "text" if field.text else "values" if field.values else "date" if isinstance(ranged, date) else "number"
+        where += "       AND " + _FIELD[asked].replace("<n>", str(place))
+        params |= {
+            f"field{place}": field.name,
+            f"field_text{place}": _pattern(field.text),
+            f"field_values{place}": list(field.values),
+            f"field_low{place}": field.low,
+            f"field_high{place}": field.high,
+        }
+    return where, params
+
+
+def _pattern(text: str) -> str:
+    """An ILIKE pattern for the text somewhere."""
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"
 
 
 # ---------------------------------------------------------------- choices for filters and forms
@@ -280,14 +338,17 @@ def described(
 
 
 def history(conn: sa.Connection, deal_id: int, currency: str) -> pd.DataFrame:
-    """Every change of a deal, the latest first: at, who, via (a file name), field, before, after (as text).
+    """Every change of a deal, the latest first: at, who, via (file or edit), field, before, after (texts).
 
     ``currency`` is the deal's own today; earlier amounts are shown in the currency they had.
     """
     rows = conn.execute(
         sa.text("""
-            SELECT c.at, coalesce(u.name, 'The program') AS who, coalesce(i.filename, '') AS via, c.changes
+            SELECT c.at, coalesce(u.name, 'The program') AS who, c.changes,
+                   coalesce(i.filename, 'edit ' || c.edit_id || CASE e.kind WHEN 'undo' THEN ' (undo)' ELSE '' END,
+                            '') AS via
               FROM deal_changes c LEFT JOIN users u ON u.id = c.user_id LEFT JOIN imports i ON i.id = c.import_id
+              LEFT JOIN deal_edits e ON e.id = c.edit_id
              WHERE c.deal_id = :id ORDER BY c.at DESC, c.id DESC
         """),
         {"id": deal_id},

@@ -1,7 +1,7 @@
 """Deals one at a time: read for editing, kept with their history, deleted while nothing stands on them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -54,12 +54,14 @@ _ONE = """
       FROM deals d WHERE d.id = :id
 """
 _INSERT = sa.text(f"""
-    INSERT INTO deals (id, source, external_id, {", ".join(COLUMNS)})
+    INSERT INTO deals (id, source, external_id, extra, {", ".join(COLUMNS)})
     OVERRIDING SYSTEM VALUE
-    VALUES (:id, :source, :external_id, {", ".join(":" + name for name in COLUMNS)})
+    VALUES (:id, :source, :external_id, CAST(:extra AS jsonb), {", ".join(":" + name for name in COLUMNS)})
 """)  # noqa: S608 - the names are this module's own
 _UPDATE = sa.text(f"""
-    UPDATE deals SET version = version + 1, updated_at = now(), {", ".join(f"{name} = :{name}" for name in COLUMNS)}
+    UPDATE deals SET version = version + 1, updated_at = now(),
+           extra = (extra - CAST(:dropped AS text[])) || CAST(:extra AS jsonb),
+           {", ".join(f"{name} = :{name}" for name in COLUMNS)}
      WHERE id = :id
 """)  # noqa: S608 - the names are this module's own
 
@@ -74,18 +76,30 @@ def find(conn: sa.Connection, deal_id: int, *, lock: bool = False) -> Deal | Non
     return Deal(row["id"], row["source"], row["external_id"], row["version"], row["extra"], fields)
 
 
-def add(conn: sa.Connection, fields: DealFields, user_id: int | None) -> int:
-    """Keep a deal that was entered by hand (source ``manual``); gives its id."""
+def add(
+    conn: sa.Connection, fields: DealFields, user_id: int | None, extra: Mapping[str, str | None] | None = None
+) -> int:
+    """Keep a deal that was entered by hand (source ``manual``); gives its id.  ``extra`` as for `update`."""
     deal_id: int = conn.scalar(sa.text("SELECT nextval(pg_get_serial_sequence('deals', 'id'))"))
-    conn.execute(_INSERT, {"id": deal_id, "source": "manual", "external_id": f"M-{deal_id}"} | _values(fields))
+    named = {"id": deal_id, "source": "manual", "external_id": f"M-{deal_id}"}
+    conn.execute(_INSERT, named | _values(fields, _with({}, extra or {})))
     _write_credits(conn, deal_id, fields)
     _write_change(conn, deal_id, user_id, {"created": [None, "manual"]})
     _enter_stage(conn, deal_id, fields.stage_id)
     return deal_id
 
 
-def update(conn: sa.Connection, before: Deal, fields: DealFields, user_id: int | None) -> dict[str, list[Any]]:
-    """Keep the new fields of a locked deal and its history; gives ``{column: [from, to]}``, empty when equal."""
+def update(
+    conn: sa.Connection,
+    before: Deal,
+    fields: DealFields,
+    user_id: int | None,
+    extra: Mapping[str, str | None] | None = None,
+) -> dict[str, list[Any]]:
+    """Keep the new fields of a locked deal and its history; gives ``{column: [from, to]}``, empty when equal.
+
+    ``extra`` are the extra fields that get a value, or lose theirs (None); the others stay.
+    """
     old = before.fields
     changes: dict[str, list[Any]] = {
         name: [getattr(old, name), getattr(fields, name)]
@@ -94,9 +108,13 @@ def update(conn: sa.Connection, before: Deal, fields: DealFields, user_id: int |
     }
     if sorted(old.credits) != sorted(fields.credits):
         changes["credits"] = [dict(old.credits), dict(fields.credits)]
+    new_extra = _with(before.extra, extra or {})
+    if new_extra != before.extra:
+        changes["extra"] = [dict(before.extra), new_extra]
     if not changes:
         return {}
-    conn.execute(_UPDATE, {"id": before.id} | _values(fields))
+    dropped = [name for name in extra or {} if name not in new_extra]
+    conn.execute(_UPDATE, {"id": before.id, "dropped": dropped} | _values(fields, _with({}, extra or {})))
     if "credits" in changes:
         conn.execute(sa.text("DELETE FROM deal_credits WHERE deal_id = :id"), {"id": before.id})
         _write_credits(conn, before.id, fields)
@@ -140,14 +158,25 @@ def unknown_users(conn: sa.Connection, user_ids: set[int]) -> set[int]:
     return user_ids - set(conn.scalars(sa.text("SELECT id FROM users WHERE id = ANY(:ids)"), {"ids": list(user_ids)}))
 
 
+def codes(conn: sa.Connection, user_ids: Sequence[int]) -> dict[int, str]:
+    """The codes of these users by their ids."""
+    found = conn.execute(sa.text("SELECT id, code FROM users WHERE id = ANY(:ids)"), {"ids": list(user_ids)})
+    return {row.id: row.code for row in found}
+
+
 def company_currency(conn: sa.Connection) -> str:
     """The currency that a deal has when nothing else is said."""
     found: str | None = conn.scalar(sa.text("SELECT currency FROM company"))
     return found or "USD"
 
 
-def _values(fields: DealFields) -> dict[str, Any]:
-    return {name: getattr(fields, name) for name in COLUMNS}
+def _values(fields: DealFields, extra: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: getattr(fields, name) for name in COLUMNS} | {"extra": json.dumps(extra)}
+
+
+def _with(extra: Mapping[str, Any], changes: Mapping[str, str | None]) -> dict[str, Any]:
+    found = {name: value for name, value in extra.items() if name not in changes}
+    return found | {name: value for name, value in changes.items() if value is not None}
 
 
 def _write_credits(conn: sa.Connection, deal_id: int, fields: DealFields) -> None:

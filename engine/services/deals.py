@@ -1,7 +1,7 @@
 """Deals as a person sees and corrects them: the list, one deal with its story, edit, create, delete."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from decimal import Decimal
 
@@ -10,13 +10,14 @@ import sqlalchemy as sa
 
 from engine.analytics import deals as analytics
 from engine.analytics.deals import DealFilters, DealPage, Page
-from engine.db import audit, deals
+from engine.db import audit, deal_fields, deals
 from engine.db.database import Database
 from engine.db.deals import Deal, DealFields
 from engine.errors import Problem, ProblemsError, QuotaPathError
-from engine.money import LARGEST, PPM, currency_digits, format_rate
+from engine.money import LARGEST, PPM, currency_digits, format_money, format_rate, split_largest_remainder
 from engine.services import access
 from engine.services.access import Actor
+from engine.services.deal_fields import typed
 from engine.sheets import Value
 
 __all__ = ["Deal", "DealFields", "DealFilters", "DealPage", "Page"]
@@ -135,31 +136,89 @@ def deal_detail(db: Database, actor: Actor, deal_id: int, today: date) -> DealDe
         )
 
 
-def create_deal(db: Database, actor: Actor, fields: DealFields) -> int:
-    """Keep a deal that was entered by hand; gives its id.  Raises ProblemsError."""
+def create_deal(db: Database, actor: Actor, fields: DealFields, extra: Mapping[str, str] | None = None) -> int:
+    """Keep a deal that was entered by hand; gives its id.  ``extra`` as for `edit_deal`.  Raises ProblemsError."""
     access.require(actor, "deals.edit")
     with db.write() as conn:
-        _check(conn, fields)
-        deal_id = deals.add(conn, fields, actor.user_id)
+        kept = _checked(conn, fields, extra)
+        deal_id = deals.add(conn, fields, actor.user_id, kept)
         audit.record(conn, actor.user_id, "deals.edit", f"deal {deal_id}", {"created": fields.name})
     return deal_id
 
 
-def edit_deal(db: Database, actor: Actor, deal_id: int, version: int, fields: DealFields) -> int:
+def edit_deal(
+    db: Database,
+    actor: Actor,
+    deal_id: int,
+    version: int,
+    fields: DealFields,
+    extra: Mapping[str, str] | None = None,
+) -> int:
     """Keep the new fields of a deal, with the change in its history; gives the deal's new version.
 
     ``version`` is the one that the person saw: when somebody changed the deal since, nothing is kept and
-    the error says who and when.  Fields that equal what is there change nothing.
+    the error says who and when.  Fields that equal what is there change nothing.  ``extra``: values of the
+    company's own fields as one types them ("" for none); those that are not named stay.  Raises ProblemsError.
     """
     access.require(actor, "deals.edit")
     with db.write() as conn:
         before = _locked(conn, deal_id, version)
-        _check(conn, fields)
-        changes = deals.update(conn, before, fields, actor.user_id)
+        kept = _checked(conn, fields, extra)
+        changes = deals.update(conn, before, fields, actor.user_id, kept)
         if not changes:
             return version
         audit.record(conn, actor.user_id, "deals.edit", f"deal {deal_id}", {"changes": changes})
     return version + 1
+
+
+@dataclass(frozen=True)
+class Split:
+    """What shares of a deal come to: ``parts`` (minor units, by place in what was given), their sum in ppm and money.
+
+    ``said`` is the sentence for the person; ``whole``: the shares come to 100%.
+    """
+
+    parts: tuple[int | None, ...]
+    share_ppm: int
+    said: str
+    whole: bool
+
+
+def split_deal(db: Database, actor: Actor, deal_id: int, shares: Sequence[tuple[int, int]], today: date) -> Split:
+    """What each of (user id, share in ppm) would be credited of the deal, to the cent, as the pay rules share it out.
+
+    Raises ProblemsError when these cannot be the deal's shares.
+    """
+    detail = deal_detail(db, actor, deal_id, today)
+    fields = replace(detail.deal.fields, credits=tuple(shares))
+    with db.read() as conn:
+        _checked(conn, fields, None)
+        code = deals.codes(conn, [user for user, _ in shares])
+    total = sum(share for _, share in shares)
+    amount = fields.amount
+    # The cents left over go to the largest remainders, ties by the person's code: the order of the pay rules.
+    order = sorted(range(len(shares)), key=lambda place: code[shares[place][0]])
+    parts: list[int | None] = [None] * len(shares)
+    if amount is not None:
+        for place, part in zip(order, split_largest_remainder(amount, [shares[at][1] for at in order]), strict=True):
+            parts[place] = part
+    credited = sum(part or 0 for part in parts)
+    return Split(tuple(parts), total, _split_said(fields, total, credited), total == PPM)
+
+
+def _split_said(fields: DealFields, total: int, credited: int) -> str:
+    def money(cents: int) -> str:
+        return f"{format_money(cents, fields.currency, thousands=True)} {fields.currency}"
+
+    if total == PPM:
+        return "The shares come to 100%: the whole deal is credited once."
+    said = f"The shares come to {format_rate(total)}"
+    off = format_rate(abs(total - PPM)) + (
+        "" if fields.amount is None else f" ({money(abs(fields.amount - credited))})"
+    )
+    if total < PPM:
+        return f"{said}: {off} of the deal is credited to nobody."
+    return f"{said}: an overlay, {off} more is credited than was sold."
 
 
 def delete_deal(db: Database, actor: Actor, deal_id: int, version: int) -> None:
@@ -201,16 +260,27 @@ def _no_deal(deal_id: int) -> QuotaPathError:
     )
 
 
-def _check(conn: sa.Connection, fields: DealFields) -> None:
-    """Raise ProblemsError with everything that is wrong with the fields."""
-    problems = list(_problems(fields, deals.outcome(conn, fields.stage_id)))
-    unknown = deals.unknown_users(conn, {fields.owner_id, *(user for user, _ in fields.credits)})
-    problems += [Problem("owner", f"there is no person number {user}.", "Choose one of the list.") for user in unknown]
+def _checked(conn: sa.Connection, fields: DealFields, extra: Mapping[str, str] | None) -> dict[str, str | None]:
+    """The extra fields as they are kept; raises ProblemsError with everything that is wrong with any field."""
+    problems = list(field_problems(fields, deals.outcome(conn, fields.stage_id)))
+    problems += unknown_people(conn, {fields.owner_id, *(user for user, _ in fields.credits)})
+    kept, wrong = typed({field.name: field for field in deal_fields.all_fields(conn)} if extra else {}, extra or {})
+    problems += wrong
     if problems:
         raise ProblemsError(problems)
+    return kept
 
 
-def _problems(fields: DealFields, outcome: str | None) -> Iterable[Problem]:
+def unknown_people(conn: sa.Connection, user_ids: set[int]) -> list[Problem]:
+    """A problem for each of the ids that is nobody's."""
+    return [
+        Problem("owner", f"there is no person number {user}.", "Choose one of the list.")
+        for user in sorted(deals.unknown_users(conn, user_ids))
+    ]
+
+
+def field_problems(fields: DealFields, outcome: str | None) -> Iterable[Problem]:
+    """What is wrong with the fields of a deal; ``outcome`` is that of its stage, None when there is no such stage."""
     if not fields.name.strip():
         yield Problem("name", "is empty.", "Give the deal a name.")
     for name, text, longest in (
