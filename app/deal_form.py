@@ -1,20 +1,26 @@
-"""The form in which a deal is entered or corrected; money and shares are read exactly, from text."""
+"""The form in which a deal is entered or corrected; money is read exactly, from text."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
 
-import pandas as pd
 import streamlit as st
 
+from app import widgets
 from engine.analytics.deals import number_text
 from engine.errors import Problem, ProblemsError, QuotaPathError
-from engine.money import currency_digits, format_money, format_rate, parse_money, parse_number, parse_rate
+from engine.money import currency_digits, format_money, parse_money, parse_number
+from engine.services.deal_fields import DealField
 from engine.services.deals import DealChoices, DealFields
 
 
-def deal_form(key: str, fields: DealFields, choices: DealChoices, action: str) -> Callable[[], DealFields] | None:
+def deal_form(
+    key: str, fields: DealFields, choices: DealChoices, action: str, extra: Mapping[str, Any] = MappingProxyType({})
+) -> Callable[[], tuple[DealFields, dict[str, str]]] | None:
     """The fields of a deal to fill in; once sent, a function that reads them (it may raise ProblemsError).
 
-    An ``owner_id`` of 0 is an owner still to be chosen.
+    It gives the fields and the company's own ones that changed, as typed.  Credits stay as they are.  An ``owner_id``
+    of 0 is an owner still to be chosen.
     """
     credited = {user for user, _ in fields.credits} | {fields.owner_id}
     people = {
@@ -53,26 +59,12 @@ def deal_form(key: str, fields: DealFields, choices: DealChoices, action: str) -
         cancelled = left.date_input(
             "Cancelled on", fields.cancelled_on, format="YYYY-MM-DD", help="Only for a won deal that fell through."
         )
-        st.caption("Credits: who shares the deal. Without a row the owner has all of it; overlays may add up to more.")
-        shares = st.data_editor(
-            pd.DataFrame(
-                [(user, format_rate(ppm)) for user, ppm in fields.credits], columns=["person", "share"], dtype=object
-            ),
-            num_rows="dynamic",
-            hide_index=True,
-            column_config={
-                "person": st.column_config.SelectboxColumn(
-                    "Person", options=list(people), format_func=lambda user: people.get(int(user), "")
-                ),
-                "share": st.column_config.TextColumn("Share", help="Such as 60% or 33.3333%"),
-            },
-            key=f"{key}_credits",
-        )
+        typed = {field.name: _own_field(field, str(extra.get(field.name) or "")) for field in choices.fields}
         sent = st.form_submit_button(action, type="primary")
     if not sent:
         return None
 
-    def read() -> DealFields:
+    def read() -> tuple[DealFields, dict[str, str]]:
         problems: list[Problem] = []
 
         def value(path: str, text: str, parse: Callable[[str], int]) -> int | None:
@@ -87,14 +79,6 @@ def deal_form(key: str, fields: DealFields, choices: DealChoices, action: str) -
             currency_digits(code)
         except QuotaPathError as error:
             raise ProblemsError([Problem("currency", str(error))]) from None
-        shared = []
-        for user, share in shares.itertuples(index=False):
-            # A row that is begun must be whole: a share forgotten is not a share of nothing.
-            if pd.isna(user) != pd.isna(share):
-                problems.append(Problem("credits", "a row lacks its person or share.", "Fill in both, or delete it."))
-            elif not pd.isna(user):
-                ppm = value("credits", share if share.strip().endswith("%") else f"{share}%", parse_rate)
-                shared.append((int(user), ppm or 0))
         if owner is None:
             problems.append(Problem("owner", "is not chosen.", "Choose who sold it."))
         found = DealFields(
@@ -113,13 +97,32 @@ def deal_form(key: str, fields: DealFields, choices: DealChoices, action: str) -
             segment=segment.strip(),
             term_months=term,
             cancelled_on=cancelled,
-            credits=tuple(shared),
+            credits=fields.credits,
         )
         if problems:
             raise ProblemsError(problems)
-        return found
+        # What nobody touched stays, even where it does not fit its field.
+        return found, {name: text for name, text in typed.items() if text != str(extra.get(name) or "")}
 
     return read
+
+
+def _own_field(field: DealField, now: str) -> str:
+    """A field that the company has defined; gives its value as text, "" for none."""
+    if field.kind in ("choice", "yes_no"):
+        options = list(field.choices) if field.kind == "choice" else ["true", "false"]
+        if now and now not in options:
+            options.append(now)  # brought by an import; it stays until somebody chooses another
+        says = {"true": "Yes", "false": "No"} if field.kind == "yes_no" else {}
+        found = st.selectbox(
+            widgets.plain(field.name),
+            ["", *options],
+            index=(["", *options]).index(now),
+            format_func=lambda value: says.get(value, value) or "–",
+        )
+        return found or ""
+    example = {"number": "12.5", "date": "2026-01-31"}.get(field.kind)
+    return st.text_input(widgets.plain(field.name), now, max_chars=1000, placeholder=example).strip()
 
 
 def _written(cents: int | None, currency: str) -> str:

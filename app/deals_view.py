@@ -1,33 +1,26 @@
-"""The pieces of the deals page: filters, the list, one deal in a drawer with its story, and its form."""
+"""The pieces of the deals page: filters, cards, the list to read or to type in, exports."""
 
 from datetime import date, timedelta
-from typing import Any, Literal
+from decimal import Decimal
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import auth, navigation, state, widgets
-from app.actions import attempt
-from app.deal_form import deal_form
-from app.widgets import Card, money_column, text_column
+from app import state, widgets
+from app.deal_drawer import COLORS, amount_text, forget
+from app.widgets import Card
 from engine import sheets
-from engine.analytics.deals import number_text
-from engine.errors import QuotaPathError
-from engine.money import format_rate, parse_money
+from engine.money import parse_money
 from engine.periods import Period, parse_period, period_of
-from engine.services import access, deals
+from engine.services import deals
 from engine.services.access import Actor
-from engine.services.deals import DealChoices, DealDetail, DealFields, DealFilters, DealPage, Page
+from engine.services.deal_fields import DealField
+from engine.services.deals import DealChoices, DealFilters, DealPage, FieldFilter, Page
 
 PAGE_SIZE = 50
 _OUTCOMES = {"All": "", "Open": "open", "Won": "won", "Lost": "lost", "Cancelled": "cancelled"}
-_COLORS: dict[str, Literal["blue", "green", "gray", "orange"]] = {
-    "open": "blue",
-    "won": "green",
-    "lost": "gray",
-    "cancelled": "orange",
-}
 _SORTS = {
     "Close date, latest first": ("close_date", True),
     "Close date, earliest first": ("close_date", False),
@@ -82,6 +75,12 @@ def filters(choices: DealChoices, team: int | None) -> tuple[DealFilters, Page, 
             order = st.selectbox(
                 "Order", list(_SORTS), key="order", bind="query-params", label_visibility="collapsed", width=230
             )
+            if choices.fields:
+                with st.popover("Columns", icon=":material/view_column:"):
+                    names = [field.name for field in choices.fields]
+                    st.pills(
+                        "Your fields", names, selection_mode="multi", key="deal_columns", format_func=widgets.plain
+                    )
         for_exports = st.container(horizontal=True, vertical_alignment="center", width="content")
     period = parse_period(closing) if closing else None
     chosen = DealFilters(
@@ -95,18 +94,20 @@ def filters(choices: DealChoices, team: int | None) -> tuple[DealFilters, Page, 
     if st.session_state.get("deals_filtered") != (chosen, order):
         # Other filters begin on their first page: a pager of their own.
         st.session_state.update(deals_filtered=(chosen, order), deals_pager=st.session_state.get("deals_pager", 0) + 1)
-    number = st.session_state.get(_pager_key(), 1)
+        st.session_state["deals_ticked"] = []
+    number = st.session_state.get(pager_key(), 1)
     return chosen, Page(number, PAGE_SIZE, *_SORTS[order]), for_cards, for_exports
 
 
-def _pager_key() -> str:
+def pager_key() -> str:
+    """The key of the pager that belongs to the filters of now."""
     return f"deals_page_{st.session_state['deals_pager']}"
 
 
 def _more_filters(choices: DealChoices) -> dict[str, Any]:
     names = dict(zip(choices.people["id"], choices.people["name"], strict=True))
     stages = dict(zip(choices.stages["id"], choices.stages["name"], strict=True))
-    keys = ("deal_owner", "deal_stages", "deal_types", "deal_products", "deal_from", "deal_to")
+    keys = ("deal_owner", "deal_stages", "deal_types", "deal_products", "deal_from", "deal_to", "deal_fields")
     used = sum(bool(st.session_state.get(key)) for key in keys)
     with st.popover(f"Filters ({used})" if used else "Filters", icon=":material/filter_list:"):
         owner = None
@@ -121,8 +122,13 @@ def _more_filters(choices: DealChoices) -> dict[str, Any]:
         note = f"Deals in {choices.currency}; others are left out while an amount is set."
         least = low.number_input(f"Amount from ({choices.currency})", value=None, step=1000, key="deal_from", help=note)
         most = high.number_input(f"to ({choices.currency})", value=None, step=1000, key="deal_to", help=note)
+        fields = {field.name: field for field in choices.fields}
+        asked = (
+            st.multiselect("Your fields", list(fields), key="deal_fields", format_func=widgets.plain) if fields else []
+        )
+        extra = [_field_filter(fields[name]) for name in asked]
         if used:
-            st.button("Clear these filters", on_click=_forget, args=(keys,), icon=":material/filter_list_off:")
+            st.button("Clear these filters", on_click=forget, args=(keys,), icon=":material/filter_list_off:")
     return {
         "owner_id": owner,
         "stage_ids": tuple(found),
@@ -130,12 +136,33 @@ def _more_filters(choices: DealChoices) -> dict[str, Any]:
         "products": tuple(products),
         "amount_from": None if least is None else parse_money(least, choices.currency),
         "amount_to": None if most is None else parse_money(most, choices.currency),
+        "extra": tuple(found for found in extra if found is not None),
     }
 
 
-def _forget(keys: tuple[str, ...]) -> None:
-    for key in keys:
-        st.session_state.pop(key, None)
+def _field_filter(field: DealField) -> FieldFilter | None:
+    """What a field of the company must hold; None while nothing is said."""
+    name, key = widgets.plain(field.name), f"deal_field_{field.name}"
+    if field.kind in ("choice", "yes_no"):
+        options = list(field.choices) or ["true", "false"]
+        says = {"true": "Yes", "false": "No"} if field.kind == "yes_no" else {}
+        values = st.multiselect(name, options, key=key, format_func=lambda value: says.get(value, value))
+        return FieldFilter(field.name, values=tuple(values)) if values else None
+    if field.kind == "text":
+        text = st.text_input(f"{name} contains", key=key)
+        return FieldFilter(field.name, text=text.strip()) if text and text.strip() else None
+    left, right = st.columns(2)
+    low: Decimal | date | None
+    high: Decimal | date | None
+    if field.kind == "date":
+        low = left.date_input(f"{name} from", None, format="YYYY-MM-DD", key=f"{key}_from")
+        high = right.date_input("to", None, format="YYYY-MM-DD", key=f"{key}_to")
+    else:
+        least = left.number_input(f"{name} from", value=None, key=f"{key}_from")
+        most = right.number_input("to", value=None, key=f"{key}_to")
+        low = None if least is None else Decimal(repr(least))
+        high = None if most is None else Decimal(repr(most))
+    return None if low is None and high is None else FieldFilter(field.name, low=low, high=high)
 
 
 def _periods(today: date) -> list[str]:
@@ -170,18 +197,20 @@ def cards(found: DealPage, currency: str) -> None:
     widgets.cards(Card("Deals", f"{found.total:,}"), *shown)
 
 
-def deal_table(found: DealPage, choices: DealChoices) -> None:
-    """One page of deals; choosing a row opens it."""
+def deal_table(found: DealPage, choices: DealChoices, may_edit: bool) -> None:
+    """One page of deals; a click opens a deal, ticks choose deals to be changed together."""
     frame = found.frame
     names = list(choices.stages["name"])
-    colors = [_COLORS[outcome] for outcome in choices.stages["outcome"]]
+    colors = [COLORS[outcome] for outcome in choices.stages["outcome"]]
     kinds = st.column_config
     shown = pd.DataFrame(
         {
             "name": frame["name"],
             "account": frame["account"],
             "stage": [[stage] for stage in frame["stage"]],
-            "amount": [_amount(cents, code) for cents, code in zip(frame["amount"], frame["currency"], strict=True)],
+            "amount": [
+                amount_text(cents, code) for cents, code in zip(frame["amount"], frame["currency"], strict=True)
+            ],
             "close_date": frame["close_date"],
             "owner": frame["owner"],
             "credited": frame["credited"].fillna(""),
@@ -193,12 +222,16 @@ def deal_table(found: DealPage, choices: DealChoices) -> None:
     )
     # Columns that would be empty on the whole page only take room.
     shown = shown.drop(columns=[name for name in ("credited", "cancelled_on") if frame[name].isna().all()])
+    chosen = chosen_fields(choices)
+    for field in chosen:
+        shown[f"field {field.name}"] = [str(extra.get(field.name) or "") for extra in frame["extra"]]
     event = st.dataframe(
         shown,
         hide_index=True,
         key=f"deals_{st.session_state.get('deals_shown', 0)}",
         on_select="rerun",
-        selection_mode="single-row",
+        selection_mode=["multi-row" if may_edit else "single-row", "single-cell"],
+        selection_default={"selection": {"rows": st.session_state.get("deals_ticked", [])}},
         height="content" if len(frame) < 18 else 640,
         column_config={
             "name": kinds.TextColumn("Deal", width="medium"),
@@ -212,226 +245,57 @@ def deal_table(found: DealPage, choices: DealChoices) -> None:
             "product": kinds.TextColumn("Product"),
             "cancelled_on": kinds.TextColumn("Cancelled"),
             "external_id": kinds.TextColumn("ID"),
+            **{
+                f"field {field.name}": kinds.TextColumn(
+                    field.name, alignment="right" if field.kind == "number" else None
+                )
+                for field in chosen
+            },
         },
     )
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        widgets.pager(found.total, PAGE_SIZE, key=_pager_key())
-        st.caption("Choose a row to open the deal.", width="content")
-    rows = event["selection"]["rows"]
+        widgets.pager(found.total, PAGE_SIZE, key=pager_key())
+        st.caption(
+            "Click a deal to open it, tick deals to change them together." if may_edit else "Click a deal to open it.",
+            width="content",
+        )
+    selection = event["selection"]
+    cells = selection.get("cells", [])
+    rows = [cells[0][0]] if cells else [] if may_edit else selection["rows"]
+    if may_edit:
+        st.session_state["deals_ticked"] = [row for row in selection["rows"] if row < len(frame)]
     if rows and rows[0] < len(frame):
         st.query_params["deal"] = str(frame["id"].iloc[rows[0]])
-        _close_selection()
+        redraw()
         st.rerun()
 
 
-def _close_selection() -> None:
-    """The next run draws the table anew, without a chosen row."""
+def redraw() -> None:
+    """The next run draws the table anew: nothing is open in it, ticks stay."""
     st.session_state["deals_shown"] = st.session_state.get("deals_shown", 0) + 1
 
 
-def exports(actor: Actor, chosen: DealFilters, page: Page, total: int) -> None:
+def ticked(found: DealPage) -> tuple[int, ...]:
+    """The ids of the deals that are ticked on the page."""
+    key = f"deals_{st.session_state.get('deals_shown', 0)}"
+    rows = st.session_state.get(key, {}).get("selection", {}).get("rows", st.session_state.get("deals_ticked", []))
+    return tuple(int(found.frame["id"].iloc[row]) for row in rows if row < len(found.frame))
+
+
+def chosen_fields(choices: DealChoices) -> list[DealField]:
+    """The fields of the company that the viewer wants to see as columns."""
+    chosen = st.session_state.get("deal_columns") or []
+    return [field for field in choices.fields if field.name in chosen]
+
+
+def exports(actor: Actor, chosen: DealFilters, page: Page, total: int, choices: DealChoices) -> None:
     """Buttons for the whole filtered set, not only the page."""
-    stem = f"deals-{state.today()}"
+    stem = deals.export_name(state.database(), actor, chosen, state.today())
+    headers = deals.export_headers(choices.fields)
 
     def rows() -> Any:
         return deals.export_deals(state.database(), actor, chosen, page, state.today())
 
-    widgets.download("CSV", f"{stem}.csv", lambda: sheets.to_csv(deals.EXPORT_HEADERS, rows()), "text/csv")
+    widgets.download("CSV", f"{stem}.csv", lambda: sheets.to_csv(headers, rows()), "text/csv")
     if total <= _XLSX_ROWS:
-        widgets.download("Excel", f"{stem}.xlsx", lambda: sheets.to_xlsx(deals.EXPORT_HEADERS, rows(), "Deals"), _XLSX)
-
-
-def _amount(cents: Any, currency: str) -> str:
-    return "–" if pd.isna(cents) else widgets.money(int(cents), currency)
-
-
-# --- one deal --------------------------------------------------------------------------------------
-
-
-def _closed() -> None:
-    st.query_params.pop("deal", None)
-
-
-def drawer(deal_id: int) -> None:
-    """One deal at the side of the list."""
-    try:
-        actor = auth.require("deals.view")
-        name = deals.deal_detail(state.database(), actor, deal_id, state.today()).deal.fields.name
-    except QuotaPathError as error:
-        widgets.show_problems(error)
-        return
-    title = widgets.plain(name if len(name) <= 80 else name[:77] + "...")
-    st.dialog(title, width="medium", position="right", on_dismiss=_closed)(deal_body)(deal_id)
-
-
-def deal_body(deal_id: int) -> None:
-    """One deal: its fields, who is credited, what is earned on it, what was changed, and its form."""
-    actor = auth.require("deals.view")
-    try:
-        detail = deals.deal_detail(state.database(), actor, deal_id, state.today())
-    except QuotaPathError as error:  # deleted, or handed over, while it was open
-        widgets.show_problems(error)
-        return
-    fields = detail.deal.fields
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.badge(widgets.plain(detail.stage), color=_COLORS[detail.outcome])
-        if fields.cancelled_on:
-            st.badge(f"Cancelled on {fields.cancelled_on}", color="orange", icon=":material/block:")
-        st.markdown(f"**{widgets.plain(_amount(fields.amount, fields.currency))}**", width="content")
-        st.caption(f"closes {fields.close_date} · {widgets.plain(detail.owner)}", width="content")
-    names = ["Details", "Earnings", "History"] + (["Edit"] if access.may(actor, "deals.edit") else [])
-    tabs = st.tabs(names, key=f"deal_tab_{deal_id}")
-    with tabs[0]:
-        _details(detail)
-    with tabs[1]:
-        _earnings(detail)
-    with tabs[2]:
-        _history(detail)
-    if len(tabs) > 3:
-        with tabs[3]:
-            _edit(actor, detail)
-
-
-def _details(detail: DealDetail) -> None:
-    deal, fields = detail.deal, detail.deal.fields
-    pairs = {
-        "Account": fields.account,
-        "Owner": detail.owner,
-        "Type": fields.type,
-        "Product": fields.product,
-        "Segment": fields.segment,
-        "Margin": None if fields.margin is None else widgets.money(fields.margin, fields.currency),
-        "Quantity": None if fields.quantity_micro is None else number_text(fields.quantity_micro),
-        "Term": None if fields.term_months is None else f"{fields.term_months} months",
-        "Created": fields.created_date,
-        "Source": deal.source,
-        "ID": deal.external_id,
-    } | dict(deal.extra)
-    with st.grid(3, min_column_width=140):
-        for label, value in pairs.items():
-            if value not in (None, ""):
-                with st.container(gap=None):
-                    st.caption(widgets.plain(label))
-                    st.markdown(widgets.plain(str(value)))
-    st.markdown("**Credits**")
-    st.dataframe(
-        pd.DataFrame(
-            {"person": detail.credits["person"], "share": [format_rate(ppm) for ppm in detail.credits["share_ppm"]]}
-        ),
-        hide_index=True,
-        column_config={
-            "person": st.column_config.TextColumn("Person"),
-            "share": st.column_config.TextColumn("Share", alignment="right"),
-        },
-        key=f"deal_credits_{deal.id}",
-    )
-    if not detail.stages.empty:
-        st.markdown("**Passage through the pipeline**")
-        with st.container(horizontal=True):
-            entries = detail.stages
-            for stage, outcome, at in zip(entries["stage"], entries["outcome"], entries["entered_at"], strict=True):
-                st.badge(f"{widgets.plain(stage)} · {at:%Y-%m-%d}", color=_COLORS[outcome])
-
-
-def _earnings(detail: DealDetail) -> None:
-    if detail.lines.empty:
-        widgets.empty(
-            "No earnings on this deal yet",
-            "They appear once a period with it has been calculated, for the people whose pay you may see.",
-            icon=":material/payments:",
-        )
-        return
-    widgets.table(
-        detail.lines,
-        {
-            "person": text_column("Person"),
-            "period": text_column("Pay period"),
-            "component": text_column("Component"),
-            "amount": money_column("Earned"),
-            "status": text_column("Period is"),
-        },
-        key=f"deal_lines_{detail.deal.id}",
-    )
-    whose = detail.lines[["person", "code", "period"]].drop_duplicates()
-    for person, code, period in zip(whose["person"], whose["code"], whose["period"], strict=True):
-        navigation.link("earnings", f"{person} in {period}", {"period": period, "person": code})
-
-
-def _history(detail: DealDetail) -> None:
-    if detail.history.empty:
-        widgets.empty("Nothing was recorded", "Changes appear here from now on.", icon=":material/history:")
-        return
-    frame = detail.history.assign(at=[f"{at:%Y-%m-%d %H:%M}" for at in detail.history["at"]])
-    widgets.table(
-        frame,
-        {
-            "at": text_column("When (UTC)"),
-            "who": text_column("Who"),
-            "field": text_column("What"),
-            "before": text_column("From"),
-            "after": text_column("To"),
-            "via": text_column("File"),
-        },
-        key=f"deal_history_{detail.deal.id}",
-    )
-
-
-# --- the form --------------------------------------------------------------------------------------
-
-
-def _edit(actor: Actor, detail: DealDetail) -> None:
-    deal = detail.deal
-    choices = deals.deal_choices(state.database(), actor, state.today())
-    # The form keeps the version it was opened with, so a change by somebody else in between is noticed.
-    key = f"deal_{deal.id}"
-    version = st.session_state.setdefault(f"{key}_version", deal.version)
-    edited = deal_form(f"{key}_{version}", deal.fields, choices, "Save")
-    if edited is not None and attempt(
-        lambda: deals.edit_deal(state.database(), actor, deal.id, version, edited()), "The deal is saved."
-    ):
-        _done(key)
-    if version != deal.version:
-        st.button("Load the newer values", on_click=_forget, args=((f"{key}_version",),), key=f"{key}_reload")
-    if detail.lines.empty and detail.can_delete:
-        with st.expander("Delete this deal", icon=":material/delete:"):
-            st.caption("Nothing was earned on it, so it can go. A sale that fell through is lost instead, and stays.")
-            if st.button("Delete it", key=f"{key}_delete") and attempt(
-                lambda: deals.delete_deal(state.database(), actor, deal.id, version), "The deal is deleted."
-            ):
-                _done(key)
-    else:
-        st.caption(
-            'Earnings stand on this deal, so it cannot be deleted. "Cancelled on" takes back what the plan says; '
-            "periods that are closed stay as they are, and the difference is posted in the open one."
-        )
-
-
-def _done(key: str) -> None:
-    _forget((f"{key}_version",))
-    _closed()
-    st.rerun()
-
-
-@st.dialog("New deal", width="large", icon=":material/add:")
-def new_deal() -> None:
-    """Enter a deal by hand."""
-    new_deal_body()
-
-
-def new_deal_body() -> None:
-    """The form of a deal that is not there yet."""
-    actor = auth.require("deals.edit")
-    db, today = state.database(), state.today()
-    choices = deals.deal_choices(db, actor, today)
-    first = DealFields(
-        name="",
-        account="",
-        owner_id=0,  # nobody yet
-        stage_id=int(choices.stages["id"].iloc[0]),
-        amount=None,
-        currency=choices.currency,
-        close_date=today,
-    )
-    entered = deal_form("deal_new", first, choices, "Add the deal")
-    if entered is not None and attempt(lambda: deals.create_deal(db, actor, entered()), "The deal is added."):
-        st.rerun()
+        widgets.download("Excel", f"{stem}.xlsx", lambda: sheets.to_xlsx(headers, rows(), "Deals"), _XLSX)

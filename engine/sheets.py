@@ -41,12 +41,14 @@ def safe_cell(value: Value) -> Value:
 
 def to_csv(headers: Sequence[str], rows: Iterable[Sequence[Value]]) -> bytes:
     """The table as CSV: UTF-8 with a byte order mark (Excel needs it), commas, CRLF line ends."""
-    out = io.StringIO(newline="")
-    writer = csv.writer(out)
+    out = io.BytesIO()
+    # A lone surrogate cannot be encoded; it is nobody's text.
+    text = io.TextIOWrapper(out, "utf-8-sig", "replace", newline="")
+    writer = csv.writer(text)
     writer.writerow([safe_cell(header) for header in headers])
     writer.writerows([safe_cell(value) for value in row] for row in rows)
-    # A lone surrogate cannot be encoded; it is nobody's text.
-    return out.getvalue().encode("utf-8-sig", "replace")
+    text.flush()
+    return out.getvalue()
 
 
 def to_xlsx(headers: Sequence[str], rows: Iterable[Sequence[Value]], sheet: str = "Sheet1") -> bytes:

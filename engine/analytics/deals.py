@@ -1,6 +1,6 @@
 """Deals as frames for the screens: the filtered list, its totals, one deal's history and earnings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from decimal import Decimal
@@ -92,6 +92,7 @@ _JOINS = {
     "stage": "JOIN pipeline_stages s ON s.id = d.stage_id",
 }
 
+_FETCHED = 2000  # rows of an export that are in memory at a time
 _TYPES = {"id": "int64", "owner_id": "int64", "stage_id": "int64", "version": "int64", "amount": "Int64"}
 
 # Parameters are sent as literals, so the planner drops the conditions whose filter is NULL.
@@ -192,9 +193,15 @@ def page_of_deals(
 
 def all_deals(
     conn: sa.Connection, filters: DealFilters, page: Page, people: frozenset[int] | None, on: date, currency: str
-) -> pd.DataFrame:
-    """Every deal that matches, in the page's order, for an export."""
-    return _read(conn, page, *_conditions(conn, filters, people, on, currency), None, 0)
+) -> Iterator[Mapping[str, Any]]:
+    """Every deal that matches, in the page's order, with the columns of a page's frame; for an export.
+
+    They are fetched through a cursor of the server, so that a million of them do not lie in memory.
+    """
+    where, params = _conditions(conn, filters, people, on, currency)
+    query = sa.text(_ordered(page, where))
+    found = conn.execution_options(yield_per=_FETCHED).execute(query, params | {"limit": None, "offset": 0})
+    yield from (row._asdict() for row in found)
 
 
 def matching(conn: sa.Connection, filters: DealFilters, on: date, currency: str) -> tuple[str, dict[str, Any]]:
@@ -203,23 +210,25 @@ def matching(conn: sa.Connection, filters: DealFilters, on: date, currency: str)
     return f"SELECT d.id FROM deals d {where}", params  # noqa: S608 - conditions of this module
 
 
-def _read(
-    conn: sa.Connection, page: Page, where: str, params: dict[str, Any], limit: int | None, offset: int
-) -> pd.DataFrame:
+def _read(conn: sa.Connection, page: Page, where: str, params: dict[str, Any], limit: int, offset: int) -> pd.DataFrame:
+    found = conn.execute(sa.text(_ordered(page, where)), params | {"limit": limit, "offset": offset})
+    # Not by read_sql: one missing amount would make floats of all the others.
+    frame = pd.DataFrame(found.all(), columns=list(found.keys()), dtype=object)
+    return frame.astype(_TYPES).infer_objects()
+
+
+def _ordered(page: Page, where: str) -> str:
+    """The query of a page, in its order."""
     if page.sort not in SORTS:
         raise QuotaPathError(f"Deals cannot be sorted by {page.sort!r}. Use one of {', '.join(SORTS)}.")
     way = "DESC" if page.descending else "ASC"
     # A deal without an amount is the smallest, whichever way one looks.
     nulls = {"DESC": " NULLS LAST", "ASC": " NULLS FIRST"}[way] if page.sort == "amount" else ""
-    query = (
+    return (
         _LIST.replace("<join>", _JOINS.get(page.sort, ""))
         .replace("<where>", where)
         .replace("<order>", f"{SORTS[page.sort]} {way}{nulls}, d.id {way}")
     )
-    found = conn.execute(sa.text(query), params | {"limit": limit, "offset": offset})
-    # Not by read_sql: one missing amount would make floats of all the others.
-    frame = pd.DataFrame(found.all(), columns=list(found.keys()), dtype=object)
-    return frame.astype(_TYPES).infer_objects()
 
 
 def _conditions(

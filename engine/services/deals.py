@@ -4,23 +4,27 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
 
 from engine.analytics import deals as analytics
-from engine.analytics.deals import DealFilters, DealPage, Page
+from engine.analytics.deals import DealFilters, DealPage, FieldFilter, Page
 from engine.db import audit, deal_fields, deals
 from engine.db.database import Database
 from engine.db.deals import Deal, DealFields
+from engine.db.teams import team_tree
 from engine.errors import Problem, ProblemsError, QuotaPathError
-from engine.money import LARGEST, PPM, currency_digits, format_money, format_rate, split_largest_remainder
+from engine.money import LARGEST, PPM, currency_digits, format_money, format_rate, parse_number, split_largest_remainder
+from engine.periods import period_of
 from engine.services import access
 from engine.services.access import Actor
-from engine.services.deal_fields import typed
+from engine.services.deal_fields import DealField, typed
+from engine.services.naming import slug
 from engine.sheets import Value
 
-__all__ = ["Deal", "DealFields", "DealFilters", "DealPage", "Page"]
+__all__ = ["Deal", "DealFields", "DealFilters", "DealPage", "FieldFilter", "Page"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class DealChoices:
     """What the filters and the form offer.
 
     ``stages``: id, name, outcome, probability_ppm, in order; ``people``: id, name, email, is_active of those
-    within reach; ``currency``: the company's.
+    within reach; ``currency``: the company's; ``fields``: those that it has defined.
     """
 
     stages: pd.DataFrame
@@ -36,6 +40,7 @@ class DealChoices:
     types: list[str]
     products: list[str]
     currency: str
+    fields: list[DealField]
 
 
 @dataclass(frozen=True)
@@ -72,26 +77,85 @@ _EXPORT_COLUMNS = (
     "external_id", "source", "name", "account", "owner", "credited", "stage", "outcome", "amount", "currency",
     "close_date", "created_date", "type", "product", "segment", "cancelled_on",
 )  # fmt: skip
+_AMOUNT = _EXPORT_COLUMNS.index("amount")
+
+
+def export_headers(fields: Sequence[DealField]) -> tuple[str, ...]:
+    """The headers of an export: those of every company, then its own fields."""
+    return (*EXPORT_HEADERS, *(field.name for field in fields))
 
 
 def export_deals(
     db: Database, actor: Actor, filters: DealFilters, page: Page, today: date
 ) -> Iterator[tuple[Value, ...]]:
-    """Every deal that the filters let through, in the page's order, as rows under `EXPORT_HEADERS`."""
+    """Every deal that the filters let through, in the page's order, as rows under `export_headers`.
+
+    The rows come from the server a few thousand at a time, all of one moment.
+    """
+    access.require(actor, "deals.view")
+    return _export_rows(db, actor, filters, page, today)
+
+
+def _export_rows(
+    db: Database, actor: Actor, filters: DealFilters, page: Page, today: date
+) -> Iterator[tuple[Value, ...]]:
     with db.read() as conn:
         reach = access.visible_people(conn, actor, "deals.view", today)
-        frame = analytics.all_deals(conn, filters, page, reach, today, deals.company_currency(conn))
-    return _export_rows(frame)
+        fields = deal_fields.all_fields(conn)
+        for deal in analytics.all_deals(conn, filters, page, reach, today, deals.company_currency(conn)):
+            row = [deal[name] for name in _EXPORT_COLUMNS]
+            if deal["amount"] is not None:
+                row[_AMOUNT] = Decimal(deal["amount"]).scaleb(-currency_digits(deal["currency"]))
+            yield (*row, *(_exported(field, deal["extra"].get(field.name)) for field in fields))
 
 
-def _export_rows(frame: pd.DataFrame) -> Iterator[tuple[Value, ...]]:
-    columns = [frame[name].astype(object).where(frame[name].notna(), None) for name in _EXPORT_COLUMNS]
-    amount, currency = _EXPORT_COLUMNS.index("amount"), _EXPORT_COLUMNS.index("currency")
-    for cells in zip(*columns, strict=True):
-        row = list(cells)
-        if row[amount] is not None:
-            row[amount] = Decimal(row[amount]).scaleb(-currency_digits(row[currency]))
-        yield tuple(row)
+def _exported(field: DealField, kept: Any) -> Value:
+    """A value of the company's own field as a cell: numbers and dates as such, where they are."""
+    if kept is None:
+        return None
+    text = str(kept)
+    if field.kind == "yes_no":
+        return {"true": "yes", "false": "no"}.get(text, text)
+    try:
+        if field.kind == "number":
+            return Decimal(analytics.number_text(parse_number(text)))
+        return date.fromisoformat(text) if field.kind == "date" else text
+    except (QuotaPathError, ValueError):  # brought by an import, and no value of the field
+        return text
+
+
+def export_name(db: Database, actor: Actor, filters: DealFilters, today: date) -> str:
+    """The stem of an export's file name, with the filters in it: ``deals-won-2026-Q3-east``."""
+    with db.read() as conn:
+        people = analytics.people(conn, access.visible_people(conn, actor, "deals.view", today))
+        owners = people[people["id"] == filters.owner_id]["name"]
+        stages = analytics.names(conn).stages
+        team = {each.id: each.name for each in team_tree(conn, None, today)}.get(filters.team_id or 0, "")
+    parts = [
+        filters.outcome,
+        _dates(filters.closed_from, filters.closed_until),
+        team,
+        *owners,
+        *(stages.get(stage, "") for stage in filters.stage_ids),
+        *filters.types,
+        *filters.products,
+        "" if filters.amount_from is None and filters.amount_to is None else "amounts",
+        *(field.name for field in filters.extra),
+        filters.text,
+    ]
+    slugs = [part if part[:4].isdecimal() else slug(part, "-") for part in parts if part]
+    stem = "-".join(["deals", *(part for part in slugs if part)])[:120].rstrip("-")
+    return stem if len(stem) > len("deals") else f"deals-all-{today}"
+
+
+def _dates(first: date | None, past: date | None) -> str:
+    """``2026-Q3`` for the days of a period, else both days."""
+    if first and past:
+        for kind in ("month", "quarter", "year"):
+            period = period_of(kind, first.toordinal())
+            if (period.start, period.end) == (first.toordinal(), past.toordinal()):
+                return period.name
+    return "-".join(f"{word}-{day}" for word, day in (("from", first), ("before", past)) if day)
 
 
 def deal_choices(db: Database, actor: Actor, today: date) -> DealChoices:
@@ -104,6 +168,7 @@ def deal_choices(db: Database, actor: Actor, today: date) -> DealChoices:
             types=analytics.distinct_values(conn, "type"),
             products=analytics.distinct_values(conn, "product"),
             currency=deals.company_currency(conn),
+            fields=deal_fields.all_fields(conn),
         )
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import date
 
 import pytest
+import sqlalchemy as sa
 from streamlit.testing.v1 import AppTest
 
 from app import auth
@@ -23,6 +24,11 @@ def add(company):
         return deals.create_deal(company.db, company.actor("ada"), DealFields(name=name, **whole))
 
     return added
+
+
+def said(elements):
+    """The text of messages, without the marks that keep Markdown from reading it."""
+    return " ".join(each.value for each in elements).replace("\\", "")
 
 
 def shown(screen):
@@ -99,10 +105,10 @@ def test_a_long_list_has_pages(open_page, add):
     assert len(shown(screen)) == 50
 
 
-def test_choosing_a_row_opens_the_deal(open_page, add):
+def test_a_click_opens_the_deal(open_page, add):
     deal_id = add("Acme *renewal*")
     screen = open_page("deals")
-    screen.session_state["deals_0"] = {"selection": {"rows": [0], "columns": [], "cells": []}}
+    screen.session_state["deals_0"] = {"selection": {"rows": [], "columns": [], "cells": [[0, "account"]]}}
     screen.run()
     assert not screen.exception
     assert screen.query_params["deal"] == str(deal_id)
@@ -124,9 +130,9 @@ def deal_screen(company, monkeypatch, deal_id, person):
     monkeypatch.setattr(auth, "session_token", lambda: token)
 
     def body(deal_id):
-        from app import deals_view
+        from app import deal_drawer
 
-        deals_view.deal_body(deal_id)
+        deal_drawer.deal_body(deal_id)
 
     return AppTest.from_function(body, args=(deal_id,), default_timeout=20).run()
 
@@ -149,7 +155,7 @@ def test_the_story_of_a_deal(company, monkeypatch, add):
 def test_an_admin_edits_and_is_told_what_is_wrong(company, monkeypatch, add):
     deal_id = add("Acme")
     screen = deal_screen(company, monkeypatch, deal_id, "ada")
-    assert [tab.label for tab in screen.tabs][-1] == "Edit"
+    assert [tab.label for tab in screen.tabs][-2:] == ["Edit", "Credits"]
 
     def field(label, kind="text_input"):
         return next(each for each in getattr(screen, kind) if each.label == label)
@@ -178,12 +184,12 @@ def test_credits_are_entered_exactly(company, monkeypatch, add):
     rob, rea = company.people["rob"], company.people["rea"]
 
     def share(*rows):
-        screen.session_state[f"deal_{deal_id}_1_credits"] = {
+        screen.session_state[f"deal_{deal_id}_credits_1"] = {
             "edited_rows": {},
             "added_rows": [{"person": person, "share": part} for person, part in rows],
             "deleted_rows": [],
         }
-        next(button for button in screen.button if button.label == "Save").click().run()
+        screen.run()
         assert not screen.exception, screen.exception
 
     share((rob, "66.66667%"))
@@ -192,7 +198,15 @@ def test_credits_are_entered_exactly(company, monkeypatch, add):
     assert "a share of 120% is not between 0% and 100%" in text(screen)
     share((rob, "60%"), (rea, None))
     assert "a row lacks its person or share" in text(screen)
+    share((rob, "60"), (rea, "30%"))
+    assert "The shares come to 90%: 10% (123.45 USD) of the deal is credited to nobody" in said(screen.warning)
+    share((rob, "100"), (rea, "20%"))
+    assert "120%: an overlay, 20% (246.90 USD) more is credited than was sold" in said(screen.info)
     share((rob, "66.6667"), (rea, "33.3333%"))
+    assert "The shares come to 100%" in said(screen.success)
+    assert list(screen.dataframe[-1].value["credited"]) == ["$823.00", "$411.50"]
+    next(button for button in screen.button if button.label == "Save the credits").click().run()
+    assert not screen.exception, screen.exception
     found = deals.deal_detail(company.db, company.actor("ada"), deal_id, TODAY).deal
     assert found.fields.credits == ((rob, 666_667), (rea, 333_333))
 
@@ -214,9 +228,9 @@ def test_a_deal_is_entered_by_hand_and_deleted(company, monkeypatch, add):
     monkeypatch.setattr(auth, "session_token", lambda: token)
 
     def body():
-        from app import deals_view
+        from app import deal_drawer
 
-        deals_view.new_deal_body()
+        deal_drawer.new_deal_body()
 
     screen = AppTest.from_function(body, default_timeout=20).run()
     next(each for each in screen.text_input if each.label == "Name").set_value("By hand")
@@ -232,3 +246,156 @@ def test_a_deal_is_entered_by_hand_and_deleted(company, monkeypatch, add):
     next(button for button in screen.button if button.label == "Delete it").click().run()
     assert not screen.exception
     assert deals.list_deals(company.db, company.actor("ada"), deals.DealFilters(), deals.Page(), TODAY).total == 0
+
+
+# --- many at once -----------------------------------------------------------------------------------
+
+
+def body_screen(company, monkeypatch, body, *args):
+    """A dialog's body alone: in a dialog AppTest loses clicks."""
+    token = sign_in.open_session(company.db, company.people["ada"]).token
+    monkeypatch.setattr(auth, "session_token", lambda: token)
+    return AppTest.from_function(body, args=args, default_timeout=30).run()
+
+
+def press(screen, label):
+    next(button for button in screen.button if button.label == label).click().run()
+    assert not screen.exception, screen.exception
+
+
+def test_ticked_deals_are_counted_and_only_an_admin_sees_the_tools(open_page, add):
+    for name in ("A", "B", "C"):
+        add(name)
+    screen = open_page("deals", "finn")
+    assert not {"Change all", "New deal"} & {button.label for button in screen.button}
+    assert not screen.toggle
+    screen = open_page("deals")
+    assert "Change all" in [button.label for button in screen.button]
+    screen.session_state["deals_0"] = {"selection": {"rows": [0, 2], "columns": [], "cells": []}}
+    screen.run()
+    assert "Change 2 deals" in [button.label for button in screen.button]
+    screen.button(key="deals_change").click().run()
+    assert screen.get("dialog")[0].proto.dialog.title == "Change deals"
+
+
+def test_a_bulk_edit_is_previewed_applied_and_undone(company, monkeypatch, add):
+    first = add("A", stage_id=3)
+    add("B", stage_id=3, amount=None)
+    add("C", stage_id=5)
+
+    def body(ids):
+        from app import deal_edit_view
+        from engine.services.deals import DealFilters
+
+        deal_edit_view.change_body(DealFilters(), tuple(ids), 3)
+
+    screen = body_screen(company, monkeypatch, body, [first])
+    assert "The ticked one" in screen.segmented_control[0].options[0]
+    screen.segmented_control[0].set_value("All 3 that the filters let through").run()
+    assert next(button for button in screen.button if button.label == "Preview").disabled
+    screen.pills(key="bulk_what").set_value(["Stage"]).run()
+    screen.selectbox(key="bulk_stage").set_value(5).run()
+    press(screen, "Preview")
+    assert "1 deal changes" in text(screen)
+    assert "1 deal is so already" in text(screen)
+    assert list(screen.dataframe[0].value["after"]) == ["Closed Won"]
+    assert list(screen.dataframe[1].value["reason"]) == ["has no amount, and a won deal needs one."]
+    assert "Nobody's earnings change" in text(screen)
+    assert screen.button(key="deals_apply").disabled
+    screen.checkbox[0].check().run()
+    screen.button(key="deals_apply").click().run()
+    assert not screen.exception, screen.exception
+    assert deals.deal_detail(company.db, company.actor("ada"), first, TODAY).stage == "Closed Won"
+
+    def past():
+        from app import deal_edit_view
+
+        deal_edit_view.past_body()
+
+    screen = body_screen(company, monkeypatch, past)
+    assert list(screen.dataframe[0].value["what"]) == ["Set Stage to Closed Won"]
+    screen.session_state["deals_past_0"] = {"selection": {"rows": [0], "columns": [], "cells": []}}
+    screen.run()
+    assert not screen.exception, screen.exception
+    screen.button(key="deals_apply").click().run()
+    assert deals.deal_detail(company.db, company.actor("ada"), first, TODAY).stage == "Proposal"
+
+
+def test_typing_in_the_table(open_page, company, add):
+    first, second = add("A"), add("B", close_date=date(2026, 9, 1))
+    screen = open_page("deals")
+    screen.toggle(key="deals_typing").set_value(True).run()
+    assert not screen.exception, screen.exception
+    key = f"deals_typed_0_deals_page_{screen.session_state['deals_pager']}_1"
+
+    def typed(**rows):
+        screen.session_state[key] = {
+            "edited_rows": {int(row[1:]): cells for row, cells in rows.items()},
+            "added_rows": [],
+            "deleted_rows": [],
+        }
+        screen.run()
+        screen.button(key="deals_review_typed").click().run()
+        assert not screen.exception, screen.exception
+
+    typed(r0={"amount": "12.345"})
+    assert "finer than USD has" in text(screen)
+    typed(r0={"amount": "12.50"}, r1={"stage_id": 3, "close_date": "2026-09-02", "owner_id": company.people["rea"]})
+    assert screen.get("dialog")
+    edit, found = screen.session_state["deals_review"]
+    assert (found.changed, found.refused) == (2, 0)
+    assert [row.deal_id for row in edit.rows] == [first, second]
+    assert set(zip(found.sample["deal"], found.sample["field"], found.sample["after"], strict=True)) == {
+        ("A", "Amount", "12.50 USD"),
+        ("B", "Stage", "Proposal"),
+        ("B", "Close date", "2026-09-02"),
+        ("B", "Owner", "Rea Rep"),
+    }
+
+
+# --- fields of one's own ----------------------------------------------------------------------------
+
+
+def test_a_field_is_defined_checked_shown_filtered_and_typed(company, monkeypatch, add, open_page):
+    add("A")
+    deal_id = add("B")
+    with company.db.write() as conn:
+        conn.execute(sa.text("""UPDATE deals SET extra = '{"Score": "1,200.50"}' WHERE name = 'A'"""))
+        conn.execute(sa.text("""UPDATE deals SET extra = '{"Score": "high"}' WHERE name = 'B'"""))
+
+    def body():
+        from app import deal_fields_view
+
+        deal_fields_view.fields_body()
+
+    screen = body_screen(company, monkeypatch, body)
+    screen.selectbox(key="field_name").set_value("Score").run()
+    screen.selectbox(key="field_kind_Score").set_value("number").run()
+    press(screen, "Check")
+    assert "2 deals have a value there; 1 of them will be written" in text(screen)
+    assert list(screen.dataframe[0].value["value"]) == ["high"]
+    assert screen.button(key="field_define").disabled
+    screen.checkbox[0].check().run()
+    screen.button(key="field_define").click().run()
+    assert not screen.exception, screen.exception
+
+    screen = open_page("deals")
+    screen.session_state["deal_columns"] = ["Score"]
+    screen.run()
+    assert set(screen.dataframe[0].value["field Score"]) == {"1200.5", "high"}
+    screen.multiselect(key="deal_fields").set_value(["Score"]).run()
+    screen.number_input(key="deal_field_Score_from").set_value(1000).run()
+    assert shown(screen) == ["A"]
+
+    screen = deal_screen(company, monkeypatch, deal_id, "ada")
+
+    def score():
+        return next(each for each in screen.text_input if each.label == "Score")
+
+    assert score().value == "high"
+    score().set_value("many")
+    press(screen, "Save")
+    assert "'many' is not a number" in said(screen.error)
+    score().set_value("7")
+    press(screen, "Save")
+    assert deals.deal_detail(company.db, company.actor("ada"), deal_id, TODAY).deal.extra == {"Score": "7"}
