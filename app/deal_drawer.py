@@ -12,7 +12,7 @@ from app.deal_form import deal_form
 from app.widgets import money_column, text_column
 from engine.analytics.deals import number_text
 from engine.errors import Problem, ProblemsError, QuotaPathError
-from engine.money import format_rate, parse_rate
+from engine.money import PPM, format_rate, parse_rate
 from engine.services import access, deals
 from engine.services.access import Actor
 from engine.services.deals import DealDetail, DealFields, Split
@@ -203,10 +203,11 @@ def _credits(actor: Actor, detail: DealDetail) -> None:
     version = st.session_state.setdefault(f"{key}_version", deal.version)
     choices = deals.deal_choices(state.database(), actor, state.today())
     people = dict(zip(choices.people["id"].astype(int), choices.people["name"], strict=True))
-    st.caption("Without a row the owner has all of it. An overlay is a share on top: together they exceed 100%.")
+    st.caption("An overlay is a share on top, so that together they exceed 100%. Without a row the owner has it all.")
+    now = deal.fields.credits or ((deal.fields.owner_id, PPM),)
     rows = st.data_editor(
         pd.DataFrame(
-            [(user, format_rate(ppm)) for user, ppm in deal.fields.credits], columns=["person", "share"], dtype=object
+            [(user, format_rate(ppm)) for user, ppm in now], columns=["person", "share"], dtype=object
         ),
         num_rows="dynamic",
         hide_index=True,
@@ -228,7 +229,7 @@ def _credits(actor: Actor, detail: DealDetail) -> None:
         st.info(f"{widgets.plain(detail.owner)} is credited with the whole deal.", icon=":material/person:")
     else:
         _split(split, [people[user] for user, _ in shares], shares, deal.fields.currency)
-    changed = sorted(shares) != sorted(deal.fields.credits)
+    changed = sorted(shares) != sorted(now)
     if st.button("Save the credits", type="primary", disabled=not changed, key=f"{key}_save") and attempt(
         lambda: deals.edit_deal(state.database(), actor, deal.id, version, replace(deal.fields, credits=tuple(shares))),
         "The credits are saved.",
@@ -260,7 +261,7 @@ def _split(split: Split, names: list[str], shares: list[tuple[int, int]], curren
     """What each person would be credited, and whether that is the whole deal."""
     if split.whole:
         st.success(widgets.plain(split.said), icon=":material/check_circle:")
-    elif split.share_ppm < 1_000_000:
+    elif split.share_ppm < PPM:
         st.warning(widgets.plain(split.said), icon=":material/warning:")
     else:
         st.info(widgets.plain(split.said), icon=":material/layers:")

@@ -84,7 +84,9 @@ def edit_table(found: DealPage, choices: DealChoices) -> None:
     frame = found.frame
     key = f"deals_typed_{st.session_state.get('deals_shown', 0)}_{pager_key()}_{st.session_state.get(pager_key(), 1)}"
     shown, config = _typing(frame, choices)
-    st.data_editor(shown, hide_index=True, key=key, height=min(38 + 35 * len(frame), 640), column_config=config)
+    st.data_editor(
+        shown, hide_index=True, key=key, height=min(38 + 35 * len(frame), 640), column_config=config, placeholder=""
+    )
     edited = st.session_state.get(key, {}).get("edited_rows", {})
     count = sum(len(cells) for cells in edited.values())
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -256,7 +258,7 @@ def _earnings(impact: Impact) -> None:
         widgets.show_problems(ProblemsError(impact.problems))
         return
     if impact.changes.empty:
-        st.caption("Nobody's earnings change.")
+        st.caption("Nobody's earnings change, this month included.")
         return
     choices = deals.deal_choices(state.database(), auth.require("deals.edit"), state.today())
     names = choices.people.set_index("id")["name"]

@@ -6,9 +6,14 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 import sqlalchemy as sa
 
+from engine.analytics.remembered import Remembered
+from engine.db import audit, bulk
 from engine.errors import QuotaPathError
 from engine.money import format_money, format_rate
 
@@ -82,37 +87,39 @@ SORTS = {
     "amount": "d.amount",
     "name": "d.name",
     "account": "d.account",
-    "owner": "u.name",
-    "stage": "s.position",
+    "owner": "o.place",
+    "stage": "p.position",
     "type": "d.type",
     "external_id": "d.external_id",
 }
 _JOINS = {
-    "owner": "JOIN users u ON u.id = d.owner_id",
-    "stage": "JOIN pipeline_stages s ON s.id = d.stage_id",
+    # Places are compared faster than names.
+    "owner": "JOIN (SELECT id, rank() OVER (ORDER BY name) AS place FROM users) o ON o.id = d.owner_id",
+    "stage": "JOIN pipeline_stages p ON p.id = d.stage_id",
 }
 
-_FETCHED = 2000  # rows of an export that are in memory at a time
+_FIRST = 1000  # deals at the start of an order that are found together
+_FETCHED = 5000  # rows from a cursor of the server at a time
+_known = Remembered(8_000_000)  # ids of deals, 8 bytes each
 _TYPES = {"id": "int64", "owner_id": "int64", "stage_id": "int64", "version": "int64", "amount": "Int64"}
 
-# Parameters are sent as literals, so the planner drops the conditions whose filter is NULL.
-_WHERE = """
-     WHERE (CAST(:people AS bigint[]) IS NULL OR d.owner_id = ANY(:people)
-            OR d.id = ANY(ARRAY(SELECT deal_id FROM deal_credits WHERE user_id = ANY(:people))))
-       AND (CAST(:pattern AS text) IS NULL OR (d.name || ' ' || d.account || ' ' || d.external_id) ILIKE :pattern)
-       AND (CAST(:owner_id AS bigint) IS NULL OR d.owner_id = :owner_id)
-       AND (CAST(:stage_ids AS bigint[]) IS NULL OR d.stage_id = ANY(:stage_ids))
-       AND (CAST(:outcome AS text) IS NULL
-            OR (:outcome = 'cancelled' AND d.cancelled_on IS NOT NULL)
-            OR (:outcome <> 'cancelled' AND d.cancelled_on IS NULL
-                AND d.stage_id = ANY(ARRAY(SELECT id FROM pipeline_stages WHERE outcome = :outcome))))
-       AND (CAST(:types AS text[]) IS NULL OR d.type = ANY(:types))
-       AND (CAST(:products AS text[]) IS NULL OR d.product = ANY(:products))
-       AND (CAST(:closed_from AS date) IS NULL OR d.close_date >= :closed_from)
-       AND (CAST(:closed_until AS date) IS NULL OR d.close_date < :closed_until)
-       AND (CAST(:amount_from AS bigint) IS NULL OR (d.amount >= :amount_from AND d.currency = :currency))
-       AND (CAST(:amount_to AS bigint) IS NULL OR (d.amount <= :amount_to AND d.currency = :currency))
-"""
+# A condition for each filter; only those that are asked for are in the query, so that the planner sees it as it is.
+_WHERE = {
+    "people": """(d.owner_id = ANY(:people)
+                  OR d.id = ANY(ARRAY(SELECT deal_id FROM deal_credits WHERE user_id = ANY(:people))))""",
+    "pattern": "(d.name || ' ' || d.account || ' ' || d.external_id) ILIKE :pattern",
+    "owner_id": "d.owner_id = :owner_id",
+    "stage_ids": "d.stage_id = ANY(:stage_ids)",
+    "outcome": """d.cancelled_on IS NULL
+                  AND d.stage_id = ANY(ARRAY(SELECT id FROM pipeline_stages WHERE outcome = :outcome))""",
+    "cancelled": "d.cancelled_on IS NOT NULL",
+    "types": "d.type = ANY(:types)",
+    "products": "d.product = ANY(:products)",
+    "closed_from": "d.close_date >= :closed_from",
+    "closed_until": "d.close_date < :closed_until",
+    "amount_from": "d.amount >= :amount_from AND d.currency = :currency",
+    "amount_to": "d.amount <= :amount_to AND d.currency = :currency",
+}
 # A condition on an extra field, by what is asked of it; <n> is the place of the filter.
 _FIELD = {
     "text": "d.extra ->> :field<n> ILIKE :field_text<n>",
@@ -127,8 +134,15 @@ _FIELD = {
         BETWEEN coalesce(CAST(:field_low<n> AS text), '0') AND coalesce(CAST(:field_high<n> AS text), '9')
     """,
 }
-# One page of deals; <join>, <where> and <order> are replaced by text of this module.  The ids are found first,
-# so that the rows before the page are only counted.
+# The ids in an order, up to a limit; <join>, <where>, <key> and <way> are replaced by text of this module.
+_IDS = "SELECT d.id FROM deals d <join> <where> ORDER BY <key> <way>, d.id <direction> LIMIT :limit"
+# The same for few deals among many: found first and then sorted, as the planner would rather walk an index and wait for
+# those that match.
+_IDS_OF_FEW = """
+    WITH found AS MATERIALIZED (SELECT d.id, <key> AS key FROM deals d <join> <where>)
+    SELECT id FROM found ORDER BY key <way>, id <direction> LIMIT :limit
+"""
+# Deals as a page shows them; <which> names them.
 _LIST = """
     SELECT d.id, d.source, d.external_id, d.name, d.account, d.owner_id, u.name AS owner, d.stage_id,
            s.name AS stage, CASE WHEN d.cancelled_on IS NULL THEN s.outcome ELSE 'cancelled' END AS outcome,
@@ -137,12 +151,8 @@ _LIST = """
            (SELECT string_agg(cu.name || ' ' || trim_scale(c.share_ppm / 10000.0) || '%', ', '
                               ORDER BY c.share_ppm DESC, cu.name)
               FROM deal_credits c JOIN users cu ON cu.id = c.user_id WHERE c.deal_id = d.id) AS credited
-      FROM (SELECT d.id
-              FROM deals d <join>
-            <where>
-             ORDER BY <order> LIMIT :limit OFFSET :offset) page
-      JOIN deals d USING (id) JOIN users u ON u.id = d.owner_id JOIN pipeline_stages s ON s.id = d.stage_id
-     ORDER BY <order>
+      FROM deals d JOIN users u ON u.id = d.owner_id JOIN pipeline_stages s ON s.id = d.stage_id
+    <which>
 """
 # How many deals match, and their money, by outcome and currency.
 _TOTALS = """
@@ -184,11 +194,39 @@ def page_of_deals(
 ) -> DealPage:
     """The page of deals that match, among those that ``people`` (None: anyone) own or share."""
     where, params = _conditions(conn, filters, people, on, currency)
-    totals = pd.read_sql(sa.text(_TOTALS.replace("<where>", where)), conn, params=params, coerce_float=False)
+    version = audit.data_version(conn)
+    asked = (where, repr(sorted(params.items())))
+    totals = _known.get(conn, version, asked, lambda: _totals(conn, where, params), lambda _: 100)
     total = int(totals["deals"].sum())
     last = max(1, -(-total // page.size))
-    offset = (min(max(page.number, 1), last) - 1) * page.size
-    return DealPage(_read(conn, page, where, params, page.size, offset), total, totals)
+    end = min(max(page.number, 1), last) * page.size
+    order = (page.sort, page.descending)
+    # The first pages come from the start of the order, later ones from all of it: found once, a page is a slice.
+    limit = _FIRST if end <= _FIRST else None
+    ids = _known.get(conn, version, (*asked, *order, limit), lambda: _ids(conn, page, where, params, limit), len)
+    return DealPage(_rows(conn, ids[end - page.size : end].tolist()), total, totals)
+
+
+def _totals(conn: sa.Connection, where: str, params: dict[str, Any]) -> pd.DataFrame:
+    return pd.read_sql(sa.text(_TOTALS.replace("<where>", where)), conn, params=params, coerce_float=False)
+
+
+def _ids(
+    conn: sa.Connection, page: Page, where: str, params: dict[str, Any], limit: int | None
+) -> npt.NDArray[np.int64]:
+    few = params["people"] is not None or params["pattern"] is not None
+    query = _filled(_IDS_OF_FEW if few else _IDS, page, where)
+    asked = sa.text(query).compile(dialect=conn.dialect)
+    return bulk.read_columns(conn, str(asked), params | {"limit": limit}, {"id": pa.int64()})["id"].to_numpy()
+
+
+def _rows(conn: sa.Connection, ids: list[int]) -> pd.DataFrame:
+    """The deals of these ids, in that order."""
+    found = conn.execute(sa.text(_LIST.replace("<which>", "WHERE d.id = ANY(:ids)")), {"ids": ids})
+    by_id = {row.id: row for row in found}
+    # Not by read_sql: one missing amount would make floats of all the others.
+    frame = pd.DataFrame([by_id[each] for each in ids], columns=list(found.keys()), dtype=object)
+    return frame.astype(_TYPES).infer_objects()
 
 
 def all_deals(
@@ -199,8 +237,10 @@ def all_deals(
     They are fetched through a cursor of the server, so that a million of them do not lie in memory.
     """
     where, params = _conditions(conn, filters, people, on, currency)
-    query = sa.text(_ordered(page, where))
-    found = conn.execution_options(yield_per=_FETCHED).execute(query, params | {"limit": None, "offset": 0})
+    query = sa.text(
+        _filled(_LIST.replace("<which>", "<join> <where> ORDER BY <key> <way>, d.id <direction>"), page, where)
+    )
+    found = conn.execute(query.execution_options(yield_per=_FETCHED), params)
     yield from (row._asdict() for row in found)
 
 
@@ -210,25 +250,22 @@ def matching(conn: sa.Connection, filters: DealFilters, on: date, currency: str)
     return f"SELECT d.id FROM deals d {where}", params  # noqa: S608 - conditions of this module
 
 
-def _read(conn: sa.Connection, page: Page, where: str, params: dict[str, Any], limit: int, offset: int) -> pd.DataFrame:
-    found = conn.execute(sa.text(_ordered(page, where)), params | {"limit": limit, "offset": offset})
-    # Not by read_sql: one missing amount would make floats of all the others.
-    frame = pd.DataFrame(found.all(), columns=list(found.keys()), dtype=object)
-    return frame.astype(_TYPES).infer_objects()
-
-
-def _ordered(page: Page, where: str) -> str:
-    """The query of a page, in its order."""
+def _filled(query: str, page: Page, where: str) -> str:
+    """The query with the page's order and conditions in it."""
     if page.sort not in SORTS:
         raise QuotaPathError(f"Deals cannot be sorted by {page.sort!r}. Use one of {', '.join(SORTS)}.")
-    way = "DESC" if page.descending else "ASC"
+    direction = "DESC" if page.descending else "ASC"
     # A deal without an amount is the smallest, whichever way one looks.
-    nulls = {"DESC": " NULLS LAST", "ASC": " NULLS FIRST"}[way] if page.sort == "amount" else ""
-    return (
-        _LIST.replace("<join>", _JOINS.get(page.sort, ""))
-        .replace("<where>", where)
-        .replace("<order>", f"{SORTS[page.sort]} {way}{nulls}, d.id {way}")
-    )
+    nulls = {"DESC": " NULLS LAST", "ASC": " NULLS FIRST"}[direction] if page.sort == "amount" else ""
+    for mark, text in (
+        ("<join>", _JOINS.get(page.sort, "")),
+        ("<where>", where),
+        ("<key>", SORTS[page.sort]),
+        ("<way>", direction + nulls),
+        ("<direction>", direction),
+    ):
+        query = query.replace(mark, text)
+    return query
 
 
 def _conditions(
@@ -243,15 +280,16 @@ def _conditions(
     params["people"] = None if people is None else sorted(people)
     text = " ".join(params.pop("text").split())
     params["pattern"] = _pattern(text) if text else None
-    params["outcome"] = params["outcome"] or None
+    params["cancelled"] = params["outcome"] == "cancelled" or None
+    params["outcome"] = None if params["cancelled"] else params["outcome"] or None
     for name in ("stage_ids", "types", "products"):
         params[name] = list(params[name]) or None
-    where = _WHERE
     del params["extra"]
+    asked_for = [condition for name, condition in _WHERE.items() if params[name] is not None]
     for place, field in enumerate(filters.extra):
         ranged = field.low if field.low is not None else field.high
         asked = "text" if field.text else "values" if field.values else "date" if isinstance(ranged, date) else "number"
-        where += "       AND " + _FIELD[asked].replace("<n>", str(place))
+        asked_for.append(_FIELD[asked].replace("<n>", str(place)))
         params |= {
             f"field{place}": field.name,
             f"field_text{place}": _pattern(field.text),
@@ -259,7 +297,7 @@ def _conditions(
             f"field_low{place}": field.low,
             f"field_high{place}": field.high,
         }
-    return where, params
+    return "WHERE " + " AND ".join(asked_for) if asked_for else "", params
 
 
 def _pattern(text: str) -> str:

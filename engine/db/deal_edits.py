@@ -57,12 +57,8 @@ _EDITED = sa.text("""
          ELSE a.changes || jsonb_build_object('extra', (d.extra - coalesce(a.dropped, '{}')) || a.extra) END) n
      WHERE n IS DISTINCT FROM d
 """)
-_CHANGES = ", ".join(
-    f"('{name}', CASE WHEN d.{name} IS DISTINCT FROM e.{name} THEN jsonb_build_array(d.{name}, e.{name}) END)"
-    for name in (*COLUMNS, "extra")
-)
 # An obstacle that was there before is nobody's fault now; the table refuses only a cancellation before the close.
-_COMPARED = sa.text(f"""
+_COMPARED = f"""
     CREATE TEMP TABLE compared ON COMMIT DROP AS
     SELECT a.deal_id, d.version,
            CASE WHEN d.id IS NULL THEN '{GONE}'
@@ -75,11 +71,11 @@ _COMPARED = sa.text(f"""
                      AND (d.stage_id <> e.stage_id OR d.cancelled_on IS NULL) THEN '{NOT_WON}'
                 WHEN e.cancelled_on < e.close_date THEN '{CANCELLED_BEFORE}' END AS obstacle,
            CASE WHEN e.id IS NOT NULL THEN (
-                SELECT jsonb_object_agg(field, change) FROM (VALUES {_CHANGES}) AS each (field, change)
+                SELECT jsonb_object_agg(field, change) FROM (VALUES <changes>) AS each (field, change)
                  WHERE change IS NOT NULL) END AS changes
       FROM aims a LEFT JOIN deals d ON d.id = a.deal_id LEFT JOIN edited e ON e.id = a.deal_id
       LEFT JOIN pipeline_stages s ON s.id = e.stage_id
-""")  # noqa: S608 - the names are this module's own
+"""  # noqa: S608 - the names are this module's own
 _AFTER = sa.text(f"""
     CREATE TEMP VIEW {AFTER} AS
     SELECT * FROM deals WHERE id NOT IN (SELECT id FROM edited) UNION ALL SELECT * FROM edited
@@ -112,11 +108,9 @@ _ADD = sa.text("""
     INSERT INTO deal_edits (kind, detail, deals, undoes_id, created_by)
     VALUES (:kind, CAST(:detail AS jsonb), :deals, :undoes, :user) RETURNING id
 """)
-_UPDATE = sa.text(f"""
-    UPDATE deals d SET version = d.version + 1, updated_at = now(),
-           {", ".join(f"{name} = e.{name}" for name in (*COLUMNS, "extra"))}
-      FROM edited e WHERE d.id = e.id
-""")  # noqa: S608 - the names are this module's own
+_UPDATE = """
+    UPDATE deals d SET version = d.version + 1, updated_at = now(), <columns> FROM edited e WHERE d.id = e.id
+"""
 _HISTORY = sa.text("""
     INSERT INTO deal_changes (deal_id, user_id, edit_id, changes)
     SELECT deal_id, :user, :edit, changes FROM compared WHERE obstacle IS NULL AND changes IS NOT NULL
@@ -216,14 +210,26 @@ def compare(conn: sa.Connection) -> sa.Row[Any]:
 
     Afterwards ``edited`` holds what can be changed, and the view `AFTER` all deals as they would be.
     """
-    for statement in (sa.text("ANALYZE aims"), _EDITED, _COMPARED, sa.text("CREATE INDEX ON compared (deal_id)")):
-        conn.execute(statement)
+    conn.execute(sa.text("ANALYZE aims"))
+    conn.execute(_EDITED)
+    changes = ", ".join(
+        f"('{name}', CASE WHEN d.{name} IS DISTINCT FROM e.{name} THEN jsonb_build_array(d.{name}, e.{name}) END)"
+        for name in _columns(conn)
+    )
+    conn.execute(sa.text(_COMPARED.replace("<changes>", changes)))
+    conn.execute(sa.text("CREATE INDEX ON compared (deal_id)"))
     conn.execute(sa.text("DELETE FROM edited WHERE id IN (SELECT deal_id FROM compared WHERE obstacle IS NOT NULL)"))
     conn.execute(sa.text("CREATE INDEX ON edited (id)"))
     for table in ("edited", "compared"):
         conn.execute(sa.text(f"ANALYZE {table}"))
     conn.execute(_AFTER)
     return conn.execute(_COUNTS).one()
+
+
+def _columns(conn: sa.Connection) -> list[str]:
+    """The columns that the aims set; comparing and writing the others would cost most of the time."""
+    named = set(conn.scalars(sa.text("SELECT DISTINCT jsonb_object_keys(changes) FROM aims")))
+    return [name for name in COLUMNS if name in named] + ["extra"]
 
 
 def sample(conn: sa.Connection, limit: int) -> list[sa.Row[Any]]:
@@ -251,7 +257,8 @@ def keep(
     """Write what was compared: the deals, their history and passage, and the edit itself; gives its id."""
     written = {"kind": kind, "detail": json.dumps(dict(detail), default=str), "undoes": undoes, "deals": deals}
     edit_id: int = conn.execute(_ADD, {**written, "user": user_id}).scalar_one()
-    conn.execute(_UPDATE)
+    columns = ", ".join(f"{name} = e.{name}" for name in _columns(conn))
+    conn.execute(sa.text(_UPDATE.replace("<columns>", columns)))
     conn.execute(_HISTORY, {"user": user_id, "edit": edit_id})
     conn.execute(_STAGES)
     return edit_id

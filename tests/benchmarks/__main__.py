@@ -40,6 +40,7 @@ from engine.services.runs import run_period
 from engine.workers.pool import Pool
 from tests.benchmarks import database
 from tests.benchmarks.by_hand import RATES, STARTS, ByHand
+from tests.benchmarks.deals import deals_page
 from tests.benchmarks.measure import Row, book_of, cpu, machine, numbers, race, race_unlike
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
@@ -297,7 +298,7 @@ def growth(sizes: Sizes, pools: dict[str, Pool]) -> Iterator[Row]:
               best["4 million"] <= 4.4 * best["1 million"])  # fmt: skip
 
 
-SECTIONS = (one_core, rich, two_workers, what_if, simulation, growth)
+SECTIONS = (one_core, rich, two_workers, what_if, simulation, growth, deals_page)
 
 
 def table(rows: list[Row], about: list[str]) -> str:

@@ -6,6 +6,11 @@ revision = "0003"
 down_revision = "0002"
 
 UP = """
+-- ---------------------------------------------------------------- the list of deals, in each of its orders
+CREATE INDEX deals_amount ON deals (amount NULLS FIRST, id);
+CREATE INDEX deals_name ON deals (name, id);
+CREATE INDEX deals_account ON deals (account, id);
+
 -- ---------------------------------------------------------------- edits of many deals at once
 CREATE TABLE deal_edits (
     id                 bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

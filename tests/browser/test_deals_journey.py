@@ -1,0 +1,92 @@
+"""Deals corrected in a browser: a bulk edit looked at, applied and undone; a split set on a deal."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.driving import Server, settle, shot, sign_in
+
+pytestmark = pytest.mark.browser
+
+ADMIN, PASSWORD = "sofia.marin@northwind.example", "northwind-demo"
+
+
+def figure(page: Page, label: str) -> str:
+    """What the card whose label begins so says."""
+    card = page.get_by_test_id("stMetric").filter(has_text=label)
+    return card.first.get_by_test_id("stMetricValue").inner_text()
+
+
+def click_row(page: Page, row: int, x: int) -> None:
+    """Click into a row (from 0) of the page's first table, which is drawn on a canvas."""
+    table = page.get_by_test_id("stDataFrame").first
+    table.locator(".dvn-scroller").click(position={"x": x, "y": 35 * (row + 1) + 18})
+    settle(page)
+
+
+def cell(page: Page, row: int, column: int) -> str:
+    """The text of a cell of the first table in the open dialog, from the canvas's hidden twin for readers."""
+    table = page.get_by_role("dialog").get_by_test_id("stDataFrame").first
+    return table.locator(f"tr[aria-rowindex='{row + 2}'] td").nth(column).inner_text()
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """Choose from a list in the open dialog."""
+    page.get_by_role("dialog").get_by_label(label, exact=True).click()
+    page.get_by_role("option", name=option, exact=True).click()
+    settle(page)
+
+
+def test_a_bulk_edit_is_undone_and_a_split_is_set(
+    start_server: Callable[..., Server], new_page: Callable[..., Page]
+) -> None:
+    server = start_server(QUOTAPATH_TODAY="2026-11-22")
+    page = new_page()
+    page.goto(server.url)
+    page.get_by_role("tab", name="Look at a demo company").click()
+    page.get_by_role("button", name="Load the demo company").click()
+    expect(page.get_by_text("This is the demo company")).to_be_visible(timeout=180_000)
+    sign_in(page, server.url, ADMIN, PASSWORD)
+
+    # Everything open that closes in November becomes won: look at it first.
+    page.goto(f"{server.url}/deals?show=Open&closing=2026-11")
+    settle(page)
+    count = figure(page, "Deals")
+    assert int(count) > 1
+    page.get_by_role("button", name="Change all").click()
+    settle(page)
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Stage", exact=True).click()
+    settle(page)
+    choose(page, "Stage", "Closed Won")
+    dialog.get_by_role("button", name="Preview").click()
+    settle(page, timeout=60_000)
+    expect(dialog.get_by_text(f"{count} deals change")).to_be_visible()
+    assert cell(page, 0, 1) == "Stage"
+    assert cell(page, 0, 3) == "Closed Won"
+    expect(dialog.get_by_test_id("stDataFrame")).to_have_count(2)  # the deals, and the earnings that change
+    shot(page, "bulk-edit")
+
+    # Apply it.
+    dialog.get_by_role("button", name=f"Change {count} deals").click()
+    expect(page.get_by_text(f"{count} deals changed").first).to_be_visible()
+    settle(page)
+    expect(page.get_by_text("No deal matches")).to_be_visible()
+
+    # And undo it.
+    page.get_by_role("button", name="More").click()
+    page.get_by_role("menuitem", name="Past edits").click()
+    settle(page)
+    assert cell(page, 0, 4 if page.get_by_role("dialog").locator("td").count() > 6 else 3)
+    dialog.get_by_test_id("stDataFrame").first.locator(".dvn-scroller").click(position={"x": 18, "y": 53})
+    settle(page, timeout=60_000)
+    shot(page, "bulk-undo")
+    dialog.get_by_role("button", name=f"Undo {count} deals").click()
+    settle(page)
+    assert figure(page, "Deals") == count
+
+    # A split on a deal: its owner 60%, a colleague 50%: an overlay.
+    click_row(page, 0, 200)
+    page.get_by_role("tab", name="Credits").click()
+    settle(page)
