@@ -217,7 +217,8 @@ def _ids(
     few = params["people"] is not None or params["pattern"] is not None
     query = _filled(_IDS_OF_FEW if few else _IDS, page, where)
     asked = sa.text(query).compile(dialect=conn.dialect)
-    return bulk.read_columns(conn, str(asked), params | {"limit": limit}, {"id": pa.int64()})["id"].to_numpy()
+    rows = bulk.read_columns(conn, str(asked), params | {"limit": limit}, {"id": pa.int64()})
+    return np.asarray(rows["id"].to_numpy(), dtype=np.int64)
 
 
 def _rows(conn: sa.Connection, ids: list[int]) -> pd.DataFrame:

@@ -147,7 +147,8 @@ def deals_page(sizes: Sizes, pools: dict[str, Pool]) -> Iterator[Row]:
     many, rounds = (3000, 1) if sizes.quick else (1_000_000, 7)
     with company(1000) as small, company(many) as big:
         for view in VIEWS:
-            first, then = {}, {}
+            first: dict[str, float] = {}
+            then: dict[str, float] = {}
             for name, db in (("a thousand", small), ("a million", big)):
                 _changed(db)
                 look = _page(db, view)

@@ -8,11 +8,15 @@ from decimal import Decimal
 import pytest
 import sqlalchemy as sa
 
+from engine import sheets
 from engine.db.database import Database
 from engine.errors import ProblemsError, QuotaPathError
-from engine.services import deals
+from engine.services import deal_edits, deal_fields, deals, runs
 from engine.services.access import Actor, Forbidden
-from engine.services.deals import DealFields, DealFilters, Page
+from engine.services.deal_fields import DealField
+from engine.services.deals import DealFields, DealFilters, FieldFilter, Page
+from engine.workers.pool import Pool
+from tests.integration import paying
 
 TODAY = date(2026, 11, 22)
 ADMIN = Actor(1, "admin", "Ada")
@@ -304,3 +308,226 @@ def test_a_deal_is_deleted_while_nothing_is_earned_on_it_and_refused_after(db):
     with db.read() as conn:
         kept = conn.scalar(sa.text("SELECT detail -> 'deleted' ->> 'name' FROM audit ORDER BY id DESC LIMIT 1"))
     assert kept == "Two"
+
+
+# ---------------------------------------------------------------- splits
+@pytest.mark.parametrize(
+    ("shares", "parts", "said"),
+    [
+        (((3, 600_000), (4, 400_000)), (600_00, 400_00), "The shares come to 100%: the whole deal is credited once."),
+        (((3, 333_333), (4, 333_333), (5, 333_334)), (333_33, 333_33, 333_34), "The shares come to 100%"),
+        (((3, 1_000_000), (4, 250_000)), (1000_00, 250_00), "125%: an overlay, 25% (250.00 USD) more is credited"),
+        (((4, 500_000),), (500_00,), "50%: 50% (500.00 USD) of the deal is credited to nobody."),
+    ],
+)
+def test_what_shares_of_a_deal_come_to(db, shares, parts, said):
+    deal_id = deals.create_deal(db, ADMIN, deal())
+    found = deals.split_deal(db, ADMIN, deal_id, shares, TODAY)
+    assert found.parts == parts
+    assert said in found.said
+    assert found.whole is (sum(share for _, share in shares) == 1_000_000)
+
+
+def test_the_odd_cent_goes_where_the_pay_rules_put_it_and_wrong_shares_are_said(db):
+    deal_id = deals.create_deal(db, ADMIN, deal(amount=1))
+    # By the person's code (ana before bo), whatever the order they were typed in.
+    assert deals.split_deal(db, ADMIN, deal_id, ((4, 500_000), (3, 500_000)), TODAY).parts == (0, 1)
+    with pytest.raises(ProblemsError) as caught:
+        deals.split_deal(db, ADMIN, deal_id, ((3, 1_200_000), (3, 1), (99, 1)), TODAY)
+    assert [problem.message for problem in caught.value.problems] == [
+        "a person is named twice.",
+        "a share of 120% is not between 0% and 100%.",
+        "there is no person number 99.",
+    ]
+    nothing = deals.create_deal(db, ADMIN, deal(amount=None, stage_id=PROPOSAL))
+    assert deals.split_deal(db, ADMIN, nothing, ((3, 500_000),), TODAY).parts == (None,)
+
+
+# ---------------------------------------------------------------- fields of one's own
+@pytest.fixture
+def with_fields(db):
+    for field in (
+        DealField("Score", "number"),
+        DealField("Renews on", "date"),
+        DealField("Partner", "yes_no"),
+        DealField("Region", "choice", ("East", "West")),
+        DealField("Note", "text"),
+    ):
+        deal_fields.define_field(db, ADMIN, field)
+    return db
+
+
+TYPED = {"Score": "1,200.50", "Renews on": "31.12.2026", "Partner": "Yes", "Region": "east", "Note": " =1+1 "}
+KEPT = {"Score": "1200.5", "Renews on": "2026-12-31", "Partner": "true", "Region": "East", "Note": "=1+1"}
+
+
+def test_fields_are_checked_kept_one_way_and_in_the_history(with_fields):
+    db = with_fields
+    deal_id = deals.create_deal(db, ADMIN, deal(), TYPED)
+    assert deals.deal_detail(db, ADMIN, deal_id, TODAY).deal.extra == KEPT
+    with pytest.raises(ProblemsError) as caught:
+        deals.edit_deal(
+            db,
+            ADMIN,
+            deal_id,
+            1,
+            deal(),
+            {"Score": "high", "Renews on": "03/04/2026", "Partner": "maybe", "Region": "North", "Other": "x"},
+        )
+    assert [problem.path for problem in caught.value.problems] == ["Score", "Renews on", "Partner", "Region", "Other"]
+    assert deals.edit_deal(db, ADMIN, deal_id, 1, deal(), TYPED) == 1  # the same, written differently
+    assert deals.edit_deal(db, ADMIN, deal_id, 1, deal(), {"Score": "7", "Note": ""}) == 2
+    found = deals.deal_detail(db, ADMIN, deal_id, TODAY)
+    assert found.deal.extra == {**{name: KEPT[name] for name in ("Renews on", "Partner", "Region")}, "Score": "7"}
+    assert [tuple(row) for row in found.history[["field", "before", "after"]].itertuples(index=False)][:2] == [
+        ("Note", "=1+1", "–"),
+        ("Score", "1200.5", "7"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        (FieldFilter("Score", low=Decimal(7)), "ab"),
+        (FieldFilter("Score", low=Decimal("7.5")), "a"),
+        (FieldFilter("Score", high=Decimal(7)), "b"),
+        (FieldFilter("Score", low=Decimal(-1), high=Decimal("1200.5")), "ab"),
+        (FieldFilter("Renews on", low=date(2026, 12, 31)), "a"),
+        (FieldFilter("Renews on", high=date(2026, 12, 30)), "b"),
+        (FieldFilter("Partner", values=("true",)), "a"),
+        (FieldFilter("Region", values=("East", "West")), "ab"),
+        (FieldFilter("Region", values=("West",)), "b"),
+        (FieldFilter("Note", text="1+"), "a"),
+        (FieldFilter("Note", text="%"), ""),
+        (FieldFilter("Nothing", text="x"), ""),
+    ],
+)
+def test_the_list_is_filtered_by_fields(with_fields, asked, found):
+    db = with_fields
+    deals.create_deal(db, ADMIN, deal("a"), TYPED)
+    deals.create_deal(db, ADMIN, deal("b"), {"Score": "7", "Renews on": "2026-01-01", "Region": "West"})
+    deals.create_deal(db, ADMIN, deal("c"))
+    assert "".join(names(db, ADMIN, DealFilters(extra=(asked,)))) == found
+
+
+def test_fields_are_exported_as_what_they_are(with_fields):
+    db = with_fields
+    deals.create_deal(db, ADMIN, deal("a"), TYPED)
+    deals.create_deal(db, ADMIN, deal("b"))
+    headers = deals.export_headers(deal_fields.list_fields(db, ADMIN))
+    rows = list(deals.export_deals(db, ADMIN, DealFilters(), Page(sort="name", descending=False), TODAY))
+    first, second = (dict(zip(headers, row, strict=True)) for row in rows)
+    assert [first[name] for name in TYPED] == [Decimal("1200.5"), date(2026, 12, 31), "yes", "East", "=1+1"]
+    assert [second[name] for name in TYPED] == [None] * 5
+    assert b",1200.5,2026-12-31,yes,East,'=1+1\r\n" in sheets.to_csv(headers, rows)
+
+
+def test_an_imported_column_becomes_a_field_and_can_be_taken_back(db):
+    ids = [deals.create_deal(db, ADMIN, deal(name)) for name in "abcde"]
+    values = ("1,000", "1000", "12.5 ", "n/a", None)
+    with db.write() as conn:
+        for deal_id, value in zip(ids, values, strict=True):
+            conn.execute(
+                sa.text("UPDATE deals SET extra = jsonb_build_object('Seats', CAST(:v AS text)) WHERE id = :id"),
+                {"v": value, "id": deal_id},
+            )
+    assert deal_fields.undefined_columns(db, ADMIN) == [("Seats", 5)]
+    field = DealField("Seats", "number")
+    with Pool(1) as pool:
+        report = deal_fields.report_field(db, pool, ADMIN, field, TODAY)
+    assert (report.deals, report.rewritten, report.misfit_deals) == (4, 2, 1)
+    assert list(report.misfits["value"]) == ["n/a"]
+    with pytest.raises(ProblemsError, match="Seats: 'n/a' is not a number.*1 deals, such as d"):
+        deal_fields.define_field(db, ADMIN, field)
+    assert deal_fields.list_fields(db, ADMIN) == []
+    deal_fields.define_field(db, ADMIN, field, leave=True)
+    kept = [deals.deal_detail(db, ADMIN, each, TODAY).deal.extra["Seats"] for each in ids]
+    assert kept == ["1000", "1000", "12.5", "n/a", None]
+    (edit,) = deal_edits.list_edits(db, ADMIN)
+    assert (edit.what, edit.deals) == ("Values of the field Seats written one way", 2)
+    with Pool(1) as pool:
+        seen = deal_edits.preview_edit(db, pool, ADMIN, deal_edits.UndoEdit(edit.edit_id), TODAY).seen
+    assert deal_edits.apply_edit(db, ADMIN, deal_edits.UndoEdit(edit.edit_id), seen, TODAY) == 2
+    kept = [deals.deal_detail(db, ADMIN, each, TODAY).deal.extra["Seats"] for each in ids]
+    assert kept == ["1,000", "1000", "12.5 ", "n/a", None]
+    deal_fields.forget_field(db, ADMIN, "Seats")
+    assert deal_fields.list_fields(db, ADMIN) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        (["31/12/2026", "03/04/2026"], ["2026-12-31", "2026-04-03"]),  # the first says how the second is read
+        (["12/31/2026", "03/04/2026"], ["2026-12-31", "2026-03-04"]),
+        (["2026-12-31", "03/04/2026"], ["2026-12-31", "03/04/2026"]),  # nobody knows
+        (["31/12/2026", "12/31/2026", "03/04/2026"], ["2026-12-31", "2026-12-31", "03/04/2026"]),
+    ],
+)
+def test_dates_are_read_as_the_others_say(db, values, kept):
+    ids = [deals.create_deal(db, ADMIN, deal(value)) for value in values]
+    with db.write() as conn:
+        conn.execute(sa.text("UPDATE deals SET extra = jsonb_build_object('Due', name)"))
+    deal_fields.define_field(db, ADMIN, DealField("Due", "date"), leave=True)
+    assert [deals.deal_detail(db, ADMIN, each, TODAY).deal.extra["Due"] for each in ids] == kept
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        (DealField("", "text"), "1 to 100 characters"),
+        (DealField("Amount", "number"), "what every deal has"),
+        (DealField("Seats", "money"), "no kind of field"),
+        (DealField("Region", "choice"), "are missing"),
+        (DealField("Region", "choice", ("East", "EAST")), "name one twice"),
+        (DealField("Region", "text", ("East",)), "only for a choice"),
+    ],
+)
+def test_a_field_that_cannot_be(db, field, said):
+    with pytest.raises(ProblemsError, match=said):
+        deal_fields.define_field(db, ADMIN, field)
+    with pytest.raises(Forbidden):
+        deal_fields.define_field(db, MIA, DealField("Seats", "number"))
+
+
+def test_a_field_decides_what_a_plan_pays(database_url, monkeypatch):
+    when = 'when = { Partner = true, Score = { at_least = 10 }, "Renews on" = { at_least = 2026-06-01 } }'
+    monkeypatch.setattr(paying, "PLAN", paying.PLAN.replace('when = { type = ["New", "Expansion"] }', when))
+    company = paying.Company(database_url)
+    db, ada = company.db, company.actors["ada"]
+    for field in (DealField("Partner", "yes_no"), DealField("Score", "number"), DealField("Renews on", "date")):
+        deal_fields.define_field(db, ada, field)
+    sold = deal(owner_id=company.users["ana"], close_date=date(2026, 1, 20), amount=10_000_00)
+    counts = {"Partner": "yes", "Score": "1,000", "Renews on": "31.12.2026"}
+    first = deals.create_deal(db, ada, sold, counts)
+    for other in ({"Partner": "no"}, {"Score": "9.5"}, {"Renews on": "2026-05-31"}):
+        deals.create_deal(db, ada, sold, {**counts, **other})
+    with Pool(1) as pool:
+        runs.run_period(db, pool, ada, "2026-01")
+        assert company.earned("ana", "2026-01") == 800_00
+        typed = deal_edits.TableEdit((deal_edits.RowEdit(first, 1, {}, {"Score": "3"}),))
+        seen = deal_edits.preview_edit(db, pool, ada, typed, date(2026, 1, 31))
+    assert {row.person: row.difference for row in seen.earnings.changes.itertuples()} == {"ana": -800_00}
+    assert list(seen.sample["field"]) == ["Score"]
+    assert deal_edits.apply_edit(db, ada, typed, seen.seen, TODAY) == 1
+    assert deals.deal_detail(db, ada, first, TODAY).deal.extra["Score"] == "3"
+    company.db.close()
+
+
+# ---------------------------------------------------------------- exports
+@pytest.mark.parametrize(
+    ("filters", "name"),
+    [
+        (DealFilters(), "deals-all-2026-11-22"),
+        (
+            DealFilters(outcome="won", closed_from=date(2026, 7, 1), closed_until=date(2026, 10, 1), team_id=1),
+            "deals-won-2026-Q3-north",
+        ),
+        (DealFilters(closed_from=date(2026, 2, 1), closed_until=date(2026, 3, 1)), "deals-2026-02"),
+        (DealFilters(closed_from=date(2026, 2, 1)), "deals-from-2026-02-01"),
+        (DealFilters(owner_id=3, stage_ids=(WON,), types=("New/Old",)), "deals-ana-closed-won-new-old"),
+        (DealFilters(text="../../etc *", extra=(FieldFilter("Région", text="x"),)), "deals-region-etc"),
+        (DealFilters(text="x" * 500), "deals-" + "x" * 60),
+    ],
+)
+def test_the_file_is_named_for_the_filters(db, filters, name):
+    assert deals.export_name(db, ADMIN, filters, TODAY) == name
