@@ -1,10 +1,12 @@
 """One deal at the side of the list: its fields, its credits, what is earned on it, its history, and its form."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import auth, navigation, state, widgets
 from app.actions import attempt
@@ -15,7 +17,7 @@ from engine.errors import Problem, ProblemsError, QuotaPathError
 from engine.money import PPM, format_rate, parse_rate
 from engine.services import access, deals
 from engine.services.access import Actor
-from engine.services.deals import DealDetail, DealFields, Split
+from engine.services.deals import DealChoices, DealDetail, DealFields, Split
 
 COLORS: dict[str, Literal["blue", "green", "gray", "orange"]] = {
     "open": "blue",
@@ -199,26 +201,11 @@ def _edit(actor: Actor, detail: DealDetail) -> None:
 def _credits(actor: Actor, detail: DealDetail) -> None:
     """Who shares the deal, and what that comes to; seen at once, kept when saved."""
     deal = detail.deal
-    key = f"deal_{deal.id}_credits"
-    version = st.session_state.setdefault(f"{key}_version", deal.version)
-    choices = deals.deal_choices(state.database(), actor, state.today())
-    people = dict(zip(choices.people["id"].astype(int), choices.people["name"], strict=True))
-    st.caption("An overlay is a share on top, so that together they exceed 100%. Without a row the owner has it all.")
+    version = st.session_state.setdefault(f"deal_{deal.id}_credits_version", deal.version)
+    key = f"deal_{deal.id}_credits_{version}"
     now = deal.fields.credits or ((deal.fields.owner_id, PPM),)
-    rows = st.data_editor(
-        pd.DataFrame(
-            [(user, format_rate(ppm)) for user, ppm in now], columns=["person", "share"], dtype=object
-        ),
-        num_rows="dynamic",
-        hide_index=True,
-        column_config={
-            "person": st.column_config.SelectboxColumn(
-                "Person", options=list(people), format_func=lambda user: people.get(int(user), "")
-            ),
-            "share": st.column_config.TextColumn("Share", help="Such as 60% or 33.3333%", alignment="right"),
-        },
-        key=f"{key}_{version}",
-    )
+    st.caption("Shares come to 100%; an overlay is a share on top of that. Without a row the owner has it all.")
+    rows = _share_rows(key, now, deals.deal_choices(state.database(), actor, state.today()))
     try:
         shares = _shares(rows)
         split = deals.split_deal(state.database(), actor, deal.id, shares, state.today()) if shares else None
@@ -228,28 +215,90 @@ def _credits(actor: Actor, detail: DealDetail) -> None:
     if split is None:
         st.info(f"{widgets.plain(detail.owner)} is credited with the whole deal.", icon=":material/person:")
     else:
-        _split(split, [people[user] for user, _ in shares], shares, deal.fields.currency)
+        _split(split, rows, deal.fields.currency)
     changed = sorted(shares) != sorted(now)
     if st.button("Save the credits", type="primary", disabled=not changed, key=f"{key}_save") and attempt(
         lambda: deals.edit_deal(state.database(), actor, deal.id, version, replace(deal.fields, credits=tuple(shares))),
         "The credits are saved.",
     ):
-        _done(key)
+        _done(f"deal_{deal.id}_credits")
     if version != deal.version:
-        st.button("Load the newer values", on_click=forget, args=((f"{key}_version",),), key=f"{key}_reload")
+        keys = (f"deal_{deal.id}_credits_version",)
+        st.button("Load the newer values", on_click=forget, args=(keys,), key=f"{key}_reload")
 
 
-def _shares(rows: pd.DataFrame) -> list[tuple[int, int]]:
-    """(user id, ppm) of the rows as typed; raises ProblemsError."""
+@dataclass(frozen=True)
+class _Row:
+    """A share as it stands in the form, and the place beside it for what it comes to."""
+
+    person: int | None
+    share: str
+    place: DeltaGenerator
+
+
+def _share_rows(key: str, now: Sequence[tuple[int, int]], choices: DealChoices) -> list[_Row]:
+    """A person and a share in each row; rows are added and taken away."""
+    credited = {user for user, _ in now}
+    people = {
+        int(user): name
+        for user, name, active in zip(
+            choices.people["id"], choices.people["name"], choices.people["is_active"], strict=True
+        )
+        if active or user in credited
+    }
+    numbers: list[int] = st.session_state.setdefault(f"{key}_rows", list(range(len(now))))
+    rows = []
+    for number in numbers:
+        first = now[number] if number < len(now) else None
+        with st.container(horizontal=True, vertical_alignment="center"):
+            person = st.selectbox(
+                "Person",
+                list(people),
+                index=list(people).index(first[0]) if first else None,
+                format_func=lambda user: people[user],
+                key=f"{key}_person_{number}",
+                label_visibility="collapsed",
+                placeholder="Who shares in it",
+            )
+            share = st.text_input(
+                "Share",
+                format_rate(first[1]) if first else "",
+                key=f"{key}_share_{number}",
+                label_visibility="collapsed",
+                placeholder="40%",
+                width=100,
+            )
+            place = st.empty()
+            st.button(
+                "Take away",
+                icon=":material/close:",
+                key=f"{key}_less_{number}",
+                on_click=numbers.remove,
+                args=(number,),
+                type="tertiary",
+            )
+        rows.append(_Row(person, share or "", place))
+    st.button(
+        "Add a person",
+        icon=":material/person_add:",
+        key=f"{key}_more",
+        on_click=lambda: numbers.append(max(numbers, default=len(now) - 1) + 1),
+    )
+    return rows
+
+
+def _shares(rows: list[_Row]) -> list[tuple[int, int]]:
+    """(user id, ppm) of the rows as typed, those that are not begun left out; raises ProblemsError."""
     problems: list[Problem] = []
     shares = []
-    for user, share in rows.itertuples(index=False):
+    for row in rows:
         # A row that is begun must be whole: a share forgotten is not a share of nothing.
-        if pd.isna(user) != pd.isna(share):
-            problems.append(Problem("credits", "a row lacks its person or share.", "Fill in both, or delete it."))
-        elif not pd.isna(user):
+        if (row.person is None) != (not row.share.strip()):
+            problems.append(Problem("credits", "a row lacks its person or share.", "Fill in both, or take it away."))
+        elif row.person is not None:
             try:
-                shares.append((int(user), parse_rate(share if share.strip().endswith("%") else f"{share}%")))
+                text = row.share.strip()
+                shares.append((row.person, parse_rate(text if text.endswith("%") else f"{text}%")))
             except QuotaPathError as error:
                 problems.append(Problem("credits", str(error)))
     if problems:
@@ -257,29 +306,17 @@ def _shares(rows: pd.DataFrame) -> list[tuple[int, int]]:
     return shares
 
 
-def _split(split: Split, names: list[str], shares: list[tuple[int, int]], currency: str) -> None:
-    """What each person would be credited, and whether that is the whole deal."""
+def _split(split: Split, rows: list[_Row], currency: str) -> None:
+    """What each person would be credited, beside the share, and whether that is the whole deal."""
+    begun = [row for row in rows if row.person is not None]
+    for row, cents in zip(begun, split.parts, strict=True):
+        row.place.markdown(f"**{widgets.plain(amount_text(cents, currency))}**", width="content")
     if split.whole:
         st.success(widgets.plain(split.said), icon=":material/check_circle:")
     elif split.share_ppm < PPM:
         st.warning(widgets.plain(split.said), icon=":material/warning:")
     else:
         st.info(widgets.plain(split.said), icon=":material/layers:")
-    widgets.table(
-        pd.DataFrame(
-            {
-                "person": names,
-                "share": [format_rate(ppm) for _, ppm in shares],
-                "credited": [amount_text(cents, currency) for cents in split.parts],
-            }
-        ),
-        {
-            "person": text_column("Person"),
-            "share": text_column("Share"),
-            "credited": text_column("Credited"),
-        },
-        key="deal_split",
-    )
 
 
 def _done(key: str) -> None:

@@ -205,20 +205,22 @@ def review(edit: Edit) -> None:
     if isinstance(found, QuotaPathError):
         widgets.show_problems(found)
         return
-    st.markdown(f"**{_deals(found.changed)} {'changes' if found.changed == 1 else 'change'}**")
+    st.markdown(f"**{_deals(found.changed)} {'changes' if found.changed == 1 else 'change'}{_pay(found.earnings)}**")
     for note in found.notes:
         st.caption(widgets.plain(note))
-    if not found.sample.empty:
-        columns = {"deal": "Deal", "field": "What", "before": "From", "after": "To"}
-        widgets.table(
-            found.sample, {name: text_column(label) for name, label in columns.items()}, key="deals_review_sample"
-        )
-        if found.changed > deal_edits.LISTED:
-            st.caption(f"The first {deal_edits.LISTED} deals by name.")
     undoing = isinstance(edit, UndoEdit)
     leave_out = bool(found.refused) and _refused(found, undoing)
-    if found.earnings is not None:
-        _earnings(found.earnings)
+    if not found.sample.empty:
+        in_deals, in_earnings = st.tabs(["Deals", "Earnings"])
+        with in_deals:
+            columns = {"deal": "Deal", "field": "What", "before": "From", "after": "To"}
+            widgets.table(
+                found.sample, {name: text_column(label) for name, label in columns.items()}, key="deals_review_sample"
+            )
+            if found.changed > deal_edits.LISTED:
+                st.caption(f"The first {deal_edits.LISTED} deals by name.")
+        with in_earnings:
+            _earnings(found.earnings)
     may = found.changed and (not found.refused or leave_out)
     action = "Undo" if undoing else "Change"
     if st.button(f"{action} {_deals(found.changed)}", type="primary", disabled=not may, key="deals_apply") and attempt(
@@ -250,9 +252,23 @@ def _deals(count: int) -> str:
     return f"{count:,} deal{'s' if count != 1 else ''}"
 
 
-def _earnings(impact: Impact) -> None:
+def _pay(impact: Impact | None) -> str:
+    """How much pay changes, to go on from the number of deals: ``, and 3 people's earnings by $120.00``."""
+    if impact is None or impact.problems:
+        return ""
+    people = impact.changes["user_id"].nunique()
+    if not people:
+        return ", and nobody's earnings"
+    sums = impact.changes.groupby("currency")["difference"].sum()
+    by = " and ".join(widgets.money(int(cents), str(currency)) for currency, cents in sums.items())
+    return f", and {people} {'person' if people == 1 else 'people'}'s earnings, by {widgets.plain(by)} together"
+
+
+def _earnings(impact: Impact | None) -> None:
     """Whose pay changes, in which periods."""
-    st.markdown("**Earnings**")
+    if impact is None:
+        st.caption("Worked out once every deal can be changed.")
+        return
     if impact.problems:
         st.caption("Afterwards, earnings could not be calculated:")
         widgets.show_problems(ProblemsError(impact.problems))

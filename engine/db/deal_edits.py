@@ -271,11 +271,11 @@ def recent(conn: sa.Connection, limit: int) -> list[sa.Row[Any]]:
 
 
 def find(conn: sa.Connection, edit_id: int) -> sa.Row[Any] | None:
-    """An edit, locked until the transaction ends: id, undone_by."""
+    """An edit, locked until the transaction ends: id, deals, undone_by."""
     conn.execute(sa.text("SELECT FROM deal_edits WHERE id = :id FOR UPDATE"), {"id": edit_id})
     return conn.execute(
         sa.text("""
-            SELECT e.id, back.id AS undone_by
+            SELECT e.id, e.deals, back.id AS undone_by
               FROM deal_edits e LEFT JOIN deal_edits back ON back.undoes_id = e.id WHERE e.id = :id
         """),
         {"id": edit_id},

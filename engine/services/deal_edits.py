@@ -113,7 +113,7 @@ def preview_edit(db: Database, pool: Pool, actor: Actor, edit: Edit, today: date
     with db.write() as conn:  # for the temporary tables, which end with it
         # Both calculations, and what is said beside them, are of one moment.
         conn.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
-        _aim(conn, edit, today)
+        meant = _aim(conn, edit, today)
         counts = deal_edits.compare(conn)
         undoing = isinstance(edit, UndoEdit)
         obstacles = list(_obstacles(deal_edits.obstacles(conn, LISTED), undoing))
@@ -128,7 +128,7 @@ def preview_edit(db: Database, pool: Pool, actor: Actor, edit: Edit, today: date
                 columns=["deal_id", "deal", "external_id", "reason", "remedy"],
             ),
             conflict=any(found[3] in (deal_edits.GONE, deal_edits.CHANGED) for found in obstacles),
-            notes=tuple(_notes(counts)),
+            notes=tuple(_notes(counts, meant)),
             earnings=impact(conn, pool, today, deal_edits.AFTER) if moves else None,
             seen=counts.seen,
         )
@@ -185,7 +185,8 @@ def _what(row: Any, names: analytics.Names) -> str:
 
 
 # ---------------------------------------------------------------- aiming
-def _aim(conn: sa.Connection, edit: Edit, today: date) -> None:
+def _aim(conn: sa.Connection, edit: Edit, today: date) -> int:
+    """Say which deals become what; gives the number of deals that an edit to undo had changed, else 0."""
     if isinstance(edit, BulkEdit):
         _check_values(conn, edit.values)
         if edit.filters is None:
@@ -205,6 +206,8 @@ def _aim(conn: sa.Connection, edit: Edit, today: date) -> None:
                 f"Edit {edit.edit_id} is undone already, by edit {found.undone_by}. To bring it back, undo that one."
             )
         deal_edits.aim_at_undoing(conn, edit.edit_id)
+        return int(found.deals)
+    return 0
 
 
 def _check_values(conn: sa.Connection, values: Mapping[str, Any]) -> None:
@@ -289,7 +292,10 @@ def _told(problems: list[Problem], count: int) -> list[Problem]:
     return problems[:_TOLD] + ([Problem("", f"{more:,} more deals cannot be changed either.")] if more > 0 else [])
 
 
-def _notes(counts: Any) -> Iterator[str]:
+def _notes(counts: Any, meant: int) -> Iterator[str]:
+    gone = meant - counts.aimed
+    if gone > 0:
+        yield f"{gone:,} of its deals {'was' if gone == 1 else 'were'} deleted since and cannot come back."
     same = counts.aimed - counts.changed - counts.refused
     if same:
         yield f"{same:,} {'deal is' if same == 1 else 'deals are'} so already and {'stays' if same == 1 else 'stay'}."

@@ -42,7 +42,7 @@ class Desk:
     def __init__(self, company: Company, pool: Pool) -> None:
         self.company, self.pool, self.db, self.ada = company, pool, company.db, company.actors["ada"]
         with self.db.read() as conn:
-            self.stages = dict(conn.execute(sa.text("SELECT name, id FROM pipeline_stages")).all())
+            self.stages = {row.name: row.id for row in conn.execute(sa.text("SELECT name, id FROM pipeline_stages"))}
 
     def add(self, name, owner="ana", stage="Closed Won", amount=60_000_00, day="2026-01-20", **fields):
         whole = DealFields(
@@ -266,8 +266,10 @@ def test_an_undo_is_refused_whole_when_one_deal_was_changed_since(desk):
     assert len(caught.value.problems) == 1
     assert [desk.detail(each).deal.fields.type for each in (first, second, third)] == ["Renewal"] * 3
     correct(second, product="Core")
-    assert desk.apply(UndoEdit(1)) == 3
-    assert [desk.detail(each).deal.fields.product for each in (first, second, third)] == [""] * 3
+    deals.delete_deal(desk.db, desk.ada, third, 2)
+    assert desk.preview(UndoEdit(1)).notes == ("1 of its deals was deleted since and cannot come back.",)
+    assert desk.apply(UndoEdit(1)) == 2
+    assert [desk.detail(each).deal.fields.product for each in (first, second)] == [""] * 2
     assert desk.detail(first).deal.fields.account == "Acme"
     with pytest.raises(QuotaPathError, match="There is no edit 9"):
         desk.preview(UndoEdit(9))

@@ -506,6 +506,7 @@ def test_a_field_decides_what_a_plan_pays(database_url, monkeypatch):
         assert company.earned("ana", "2026-01") == 800_00
         typed = deal_edits.TableEdit((deal_edits.RowEdit(first, 1, {}, {"Score": "3"}),))
         seen = deal_edits.preview_edit(db, pool, ada, typed, date(2026, 1, 31))
+    assert seen.earnings is not None
     assert {row.person: row.difference for row in seen.earnings.changes.itertuples()} == {"ana": -800_00}
     assert list(seen.sample["field"]) == ["Score"]
     assert deal_edits.apply_edit(db, ada, typed, seen.seen, TODAY) == 1
