@@ -23,6 +23,7 @@ _LABELS = {
     "Segment": "segment",
 }  # fmt: skip
 _DATES = ("close_date", "cancelled_on")
+_PAGE = "deals_typing_page"  # the page in which one types
 _REVIEW = "deals_review"  # the edit that was looked at, and what was found
 
 
@@ -81,8 +82,13 @@ def _value(label: str, choices: DealChoices) -> Any:
 
 def edit_table(found: DealPage, choices: DealChoices) -> None:
     """The page of deals to type in, and the button that shows what that would do."""
+    key = f"deals_typed_{st.session_state.get('deals_shown', 0)}"
+    # What is typed belongs to the deals and versions that were there when typing began, whatever others do meanwhile.
+    kept = st.session_state.get(_PAGE)
+    if kept is None or kept[0] != key:
+        st.session_state[_PAGE] = kept = (key, found)
+    found = kept[1]
     frame = found.frame
-    key = f"deals_typed_{st.session_state.get('deals_shown', 0)}_{pager_key()}_{st.session_state.get(pager_key(), 1)}"
     shown, config = _typing(frame, choices)
     st.data_editor(
         shown, hide_index=True, key=key, height=min(38 + 35 * len(frame), 640), column_config=config, placeholder=""

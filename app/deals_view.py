@@ -94,8 +94,12 @@ def filters(choices: DealChoices, team: int | None) -> tuple[DealFilters, Page, 
     if st.session_state.get("deals_filtered") != (chosen, order):
         # Other filters begin on their first page: a pager of their own.
         st.session_state.update(deals_filtered=(chosen, order), deals_pager=st.session_state.get("deals_pager", 0) + 1)
-        st.session_state["deals_ticked"] = []
     number = st.session_state.get(pager_key(), 1)
+    at = (chosen, order, number)
+    if st.session_state.setdefault("deals_at", at) != at:
+        # Ticks are places on a page; another page has other deals there.
+        st.session_state.update(deals_at=at, deals_ticked=[])
+        redraw()
     return chosen, Page(number, PAGE_SIZE, *_SORTS[order]), for_cards, for_exports
 
 

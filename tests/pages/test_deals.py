@@ -330,7 +330,7 @@ def test_typing_in_the_table(open_page, company, add):
     screen = open_page("deals")
     screen.toggle(key="deals_typing").set_value(True).run()
     assert not screen.exception, screen.exception
-    key = f"deals_typed_0_deals_page_{screen.session_state['deals_pager']}_1"
+    key = f"deals_typed_{screen.session_state['deals_shown']}"
 
     def typed(**rows):
         screen.session_state[key] = {
@@ -355,6 +355,17 @@ def test_typing_in_the_table(open_page, company, add):
         ("B", "Close date", "2026-09-02"),
         ("B", "Owner", "Rea Rep"),
     }
+
+    # Somebody else is faster: the typing still means the deal, and the version, that it was typed for.
+    fields = deals.deal_detail(company.db, company.actor("ada"), second, TODAY).deal.fields
+    deals.edit_deal(
+        company.db, company.actor("ada"), second, 1, replace(fields, name="B2", close_date=date(2026, 11, 1))
+    )
+    typed(r1={"product": "Core"})
+    edit, found = screen.session_state["deals_review"]
+    assert [(row.deal_id, row.version) for row in edit.rows] == [(second, 1)]
+    assert found.conflict
+    assert "was changed by Ada Admin" in found.obstacles["reason"][0]
 
 
 # --- fields of one's own ----------------------------------------------------------------------------
