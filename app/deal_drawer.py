@@ -38,6 +38,11 @@ def forget(keys: tuple[str, ...]) -> None:
         st.session_state.pop(key, None)
 
 
+def redraw() -> None:
+    """The next run draws the list anew: nothing is open in it, ticks stay."""
+    st.session_state["deals_shown"] = st.session_state.get("deals_shown", 0) + 1
+
+
 def _closed() -> None:
     st.query_params.pop("deal", None)
 
@@ -322,6 +327,7 @@ def _split(split: Split, rows: list[_Row], currency: str) -> None:
 def _done(key: str) -> None:
     forget((f"{key}_version",))
     _closed()
+    redraw()  # else the first click into the list after a save is lost
     st.rerun()
 
 

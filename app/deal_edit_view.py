@@ -9,7 +9,8 @@ import streamlit as st
 
 from app import auth, state, widgets
 from app.actions import attempt
-from app.deals_view import PAGE_SIZE, chosen_fields, pager_key, redraw
+from app.deal_drawer import redraw
+from app.deals_view import PAGE_SIZE, chosen_fields, pager_key
 from app.widgets import money_column, number_column, text_column
 from engine.errors import Problem, ProblemsError, QuotaPathError
 from engine.money import format_money, parse_money

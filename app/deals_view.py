@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app import state, widgets
-from app.deal_drawer import COLORS, amount_text, forget
+from app.deal_drawer import COLORS, amount_text, forget, redraw
 from app.widgets import Card
 from engine import sheets
 from engine.money import parse_money
@@ -272,11 +272,6 @@ def deal_table(found: DealPage, choices: DealChoices, may_edit: bool) -> None:
         st.query_params["deal"] = str(frame["id"].iloc[rows[0]])
         redraw()
         st.rerun()
-
-
-def redraw() -> None:
-    """The next run draws the table anew: nothing is open in it, ticks stay."""
-    st.session_state["deals_shown"] = st.session_state.get("deals_shown", 0) + 1
 
 
 def ticked(found: DealPage) -> tuple[int, ...]:

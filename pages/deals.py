@@ -32,7 +32,7 @@ if found.total:
     typing = False
     with for_tools:
         if may_edit:
-            typing = st.toggle("Edit in the table", key="deals_typing", on_change=deals_view.redraw)
+            typing = st.toggle("Edit in the table", key="deals_typing", on_change=deal_drawer.redraw)
             ticked = deals_view.ticked(found)
             label = f"Change {len(ticked):,} deal{'s' if len(ticked) != 1 else ''}" if ticked else "Change all"
             if st.button(label, icon=":material/edit_note:", disabled=typing, key="deals_change"):
