@@ -11,6 +11,7 @@ from datetime import date
 import pandas as pd
 
 from engine.analytics.deals import number_text
+from engine.analytics.remembered import Remembered
 from engine.db import audit, deal_edits, deal_fields
 from engine.db.database import Database
 from engine.db.deal_fields import DealField
@@ -27,6 +28,7 @@ __all__ = ["DealField"]
 KINDS = {"text": "Text", "number": "Number", "date": "Date", "yes_no": "Yes or no", "choice": "Choice"}
 LONGEST = 1000  # characters of a value
 _LISTED = 200  # values that a report lists; all are counted
+_undefined = Remembered(10)  # looked for among all deals, and asked for at every key that is pressed in the form
 _YES, _NO = ("yes", "true", "y", "1", "x"), ("no", "false", "n", "0")
 # What a deal has anyway; a filter of a plan with such a name looks there.
 _TAKEN = {
@@ -113,7 +115,8 @@ def undefined_columns(db: Database, actor: Actor) -> list[tuple[str, int]]:
     """(name, deals): the columns that imports brought and nobody has defined yet."""
     access.require(actor, "deals.edit")
     with db.read() as conn:
-        return deal_fields.undefined(conn)
+        version = audit.data_version(conn)
+        return _undefined.get(conn, version, "", lambda: deal_fields.undefined(conn), lambda _: 1)
 
 
 def report_field(db: Database, pool: Pool, actor: Actor, field: DealField, today: date) -> FieldReport:

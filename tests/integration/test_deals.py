@@ -9,6 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from engine import sheets
+from engine.analytics import deals as analytics
+from engine.analytics.remembered import Remembered
 from engine.db.database import Database
 from engine.errors import ProblemsError, QuotaPathError
 from engine.services import deal_edits, deal_fields, deals, runs
@@ -161,6 +163,56 @@ def test_pages_sorts_and_totals(db):
     ]
     nothing = deals.list_deals(db, ADMIN, DealFilters(text="nobody"), Page(), TODAY)
     assert (len(nothing.frame), nothing.total) == (0, 0)
+
+
+def test_what_is_remembered_of_the_list_is_never_stale(db):
+    first = deals.create_deal(db, ADMIN, deal("A", amount=100))
+    deals.create_deal(db, ADMIN, deal("B", amount=200))
+
+    def seen(actor=ADMIN, **filters):
+        page = deals.list_deals(db, actor, DealFilters(**filters), Page(sort="amount"), TODAY)
+        return "".join(page.frame["name"]), page.total, int(page.totals["amount"].sum())
+
+    assert seen() == seen() == ("BA", 2, 300)
+    assert seen(outcome="open") == ("", 0, 0)
+    deals.edit_deal(db, ADMIN, first, 1, deal("A", amount=500))
+    assert seen() == ("AB", 2, 700)
+    other = Database(db.engine.url.render_as_string(hide_password=False))  # another process
+    deals.edit_deal(other, ADMIN, first, 2, deal("A", amount=50, stage_id=PROPOSAL, owner_id=4))
+    other.close()
+    assert seen() == ("BA", 2, 250)
+    assert seen(outcome="open") == ("A", 1, 50)
+    assert (seen(ANA), seen(BO)) == (("B", 1, 200), ("A", 1, 50))
+    deals.delete_deal(db, ADMIN, first, 3)
+    assert seen() == ("B", 1, 200)
+
+
+def test_a_late_page_is_cut_from_the_whole_order(db, monkeypatch):
+    monkeypatch.setattr(analytics, "_FIRST", 4)
+    for number in range(9):
+        deals.create_deal(db, ADMIN, deal(f"Deal {number}"))
+
+    def page(number, actor=ADMIN):
+        asked = Page(number, 2, "name", descending=False)
+        return "".join(deals.list_deals(db, actor, DealFilters(), asked, TODAY).frame["name"].str[-1])
+
+    assert [page(number) for number in (1, 2, 3, 4, 5, 6)] == ["01", "23", "45", "67", "8", "8"]
+    assert [page(number, ANA) for number in (1, 5)] == ["01", "8"]
+
+
+def test_what_is_remembered_has_a_limit(db):
+    kept, made = Remembered(10), []
+
+    def ask(key, weight):
+        with db.read() as conn:
+            kept.get(conn, 1, key, lambda: made.append(key), lambda _: weight)
+
+    for key in "abcab":
+        ask(key, 4)  # c lets a go, a lets b go, b lets c go
+    ask("b", 4)
+    ask("large", 50)
+    ask("large", 50)  # kept although it is alone too heavy
+    assert "".join(made) == "abcablarge"
 
 
 def test_export_holds_every_deal_of_the_filter_exactly(db):
