@@ -10,7 +10,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union, overload
+from typing import Any, Container, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union, overload
 
 from engine.calc.book import INT64, NONE, Book
 from engine.calc.model import ExchangeRate, Plan
@@ -351,10 +351,12 @@ class Result:
         """The plan version that a line was calculated by."""
         return self.book.plans[line.plan][line.version]
 
-    def lines(self) -> Iterator[Line]:
-        """Every line, by person, plan and component, then in the order of the deals."""
+    def lines(self, periods: Optional[Container[str]] = None) -> Iterator[Line]:
+        """Every line, or those of some pay periods, by person, plan and component, then in the order of the deals."""
         ids, deals = self.book.ids, self.book.deals
         for block in self.blocks:
+            if periods is not None and block.period not in periods:
+                continue
             common = self._common_facts(block)
             credit, running, limited, paid = block.credit, block.running, block.limited, block.paid
             for i in range(block.first, block.first + block.size):

@@ -225,7 +225,7 @@ def _outcome(wanted: Period, loaded: Inputs, result: Result, before: _Before) ->
     now: dict[pay.PostedKey, _Now] = defaultdict(_Now)
     earned: dict[tuple[int, str], int] = defaultdict(int)
     versions = set()
-    for line in result.lines():
+    for line in result.lines({*adjusted, wanted.name}):
         plan = result.plan(line)
         version_id = loaded.versions[line.plan][line.version]
         user_id, deal_id = users[line.person], int(line.deal) if line.deal else None
@@ -234,7 +234,7 @@ def _outcome(wanted: Period, loaded: Inputs, result: Result, before: _Before) ->
             entry.cents += line.cents
             entry.version_id = version_id
             entry.lines.append({**_working(line), "cents": line.cents})
-        elif line.period == wanted.name:
+        else:
             kind = "clawed_back" if line.kind == "clawback" else "earned"
             working = _working(line)
             row = (user_id, version_id, line.component, deal_id, kind, wanted.name, wanted.name, line.cents)
