@@ -223,7 +223,7 @@ def split_form(actor: Actor, grid: QuotaGrid) -> None:
             "How", ["Evenly", "Like last year"], default="Evenly", required=True, key="quota_split_shape"
         )
     kind = _kind("Into", ("week", "month", "quarter"), grid, "quota_split_kind")
-    if not own and not (figure.strip() and chosen):
+    if not (chosen and figure.strip()) and not (own and (chosen or "year" in grid.kinds_set)):
         st.caption(f"Choose people and give the figure of {year}.")
         return
     scope = replace(grid.scope, kind=kind, part=None)
@@ -322,7 +322,7 @@ def _problems(proposal: Proposal) -> bool:
 def _table(proposal: Proposal) -> None:
     rows = proposal.quotas
     everyone = len({row.user_id for row in rows})
-    same = f"; {proposal.same:,} stay as they are" if proposal.same else ""
+    same = f"; {proposal.same:,} {'stays' if proposal.same == 1 else 'stay'} the same" if proposal.same else ""
     st.markdown(
         f"**{len(rows):,} quota{'s' if len(rows) != 1 else ''} of {everyone:,} "
         f"{'person' if everyone == 1 else 'people'} would change{same}.**"
@@ -355,8 +355,9 @@ def _table(proposal: Proposal) -> None:
 def closed_warning(closed: Sequence[str]) -> None:
     """Say what a change in closed periods does; nothing where there is none."""
     if closed:
+        names = ", ".join(widgets.period_title(parse_period(name)) for name in closed)
         st.warning(
-            f"{', '.join(closed)}: pay is closed there and does not move. The difference is posted by the run of the "
-            "next open period.",
+            f"{names}: pay is closed there and does not move. The difference is posted by the run of the next open "
+            "period.",
             icon=":material/lock:",
         )

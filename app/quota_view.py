@@ -218,7 +218,11 @@ def edit_grid(actor: Actor, fresh: QuotaGrid) -> None:
         if st.button("Discard", type="tertiary", icon=":material/undo:", disabled=not count):
             st.session_state[_SAVED] += 1
             st.rerun()
-        st.caption(f"All amounts in {grid.currency}. Clear a field for no quota.", width="stretch")
+        st.caption(
+            f"All amounts in {grid.currency}. Clear a field for no quota. Copied cells may be pasted into the grid if "
+            "they are written as 1,234.50; Paste reads any form.",
+            width="stretch",
+        )
         downloads(actor, fresh)
 
     def save() -> None:

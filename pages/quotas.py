@@ -9,7 +9,7 @@ from engine.services import access, quotas
 actor = auth.require("quotas.view")
 show_done()
 
-widgets.header("Quotas", "What each person is to sell in each period.")
+widgets.header("Quotas", "What each person is to sell.")
 grid = quotas.quota_grid(state.database(), actor, quota_view.scope_filter(actor))
 may_edit = access.may(actor, "quotas.edit")
 

@@ -312,10 +312,11 @@ def _finder(people: Sequence[QuotaPerson]) -> _Find:
     def find(cell: str, column: str) -> int | str:
         # A download writes "'=name" so that no spreadsheet takes it for a formula.
         text = cell[1:] if re.match(r"'[=+\-@＝＋－＠]", cell) else cell
-        if column in ("code", "any") and text.casefold() in codes:
-            return codes[text.casefold()]
+        code = codes.get(text.casefold())
+        if code is not None and column == "code":
+            return code
         found = by_name(text)
-        return f'Nobody here is known as "{text[:100]}".' if column == "code" and isinstance(found, str) else found
+        return code if code is not None and isinstance(found, str) else found
 
     return find
 

@@ -177,9 +177,7 @@ def propose_copy(
             else:
                 wanted[key] = figures.grown(cell.amount, rate, unit) or None
         wanted = {key: wanted[key] for key in sorted(wanted, key=lambda key: (into.index(key[1]), key[0]))}
-        notes = (
-            [f"{kept:,} {'has a quota' if kept == 1 else 'have a quota'} there already and keep it."] if kept else []
-        )
+        notes = [f"{kept:,} {'quota is' if kept == 1 else 'quotas are'} there already and kept."] if kept else []
         how = f"copied, {growth.strip().rstrip('%')}% growth" if rate else "copied"
         return _propose(conn, scope.component, wanted, how, notes)
 
