@@ -402,8 +402,8 @@ def _without_titles(lines: Sequence[tuple[int, Sequence[str]]], shown: Sequence[
             [
                 Problem(
                     "table",
-                    f"There are no column names, and its lines have {count} figures where the grid has {len(shown)} "
-                    f"periods ({shown[0]} to {shown[-1]}).",
+                    f"There are no column names, and its lines have {count} figure{'s' * (count != 1)} where the grid "
+                    f"has {len(shown)} periods ({shown[0]} to {shown[-1]}).",
                     "Copy the line with the names of the periods, too; they may be written as Q1 2026 or Jan 2026.",
                 )
             ]

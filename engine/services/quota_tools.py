@@ -25,7 +25,7 @@ from engine.imports.quotas import (
     rows_of_file,
     rows_of_text,
 )
-from engine.money import PPM, currency_digits, parse_rate
+from engine.money import PPM, currency_digits, format_rate, parse_rate
 from engine.periods import Period, add_months, parse_period, period_of
 from engine.services import access
 from engine.services.access import Actor
@@ -178,7 +178,7 @@ def propose_copy(
                 wanted[key] = figures.grown(cell.amount, rate, unit) or None
         wanted = {key: wanted[key] for key in sorted(wanted, key=lambda key: (into.index(key[1]), key[0]))}
         notes = [f"{kept:,} {'quota is' if kept == 1 else 'quotas are'} there already and kept."] if kept else []
-        how = f"copied, {growth.strip().rstrip('%')}% growth" if rate else "copied"
+        how = f"copied, {format_rate(rate)} growth" if rate else "copied"
         return _propose(conn, scope.component, wanted, how, notes)
 
 
