@@ -155,6 +155,11 @@ def notices(grid: QuotaGrid) -> None:
         lines.append(f"{what} by the {' and the '.join(grid.kinds_counted)}: a {kind}'s figure here decides no pay.")
     if grid.kinds_set and kind not in grid.kinds_set:
         lines.append(f"The quotas of {grid.scope.year} are set by {' and by '.join(grid.kinds_set)}.")
+    if grid.unit:
+        lines.append(
+            f"{grid.scope.component} is measured in {grid.unit}, not in money: write 12 for twelve, and never mind the "
+            "currency's sign."
+        )
     if lines:
         st.info(widgets.plain(" ".join(lines)), icon=":material/info:")
     if grid.other_currency:
@@ -218,12 +223,12 @@ def edit_grid(actor: Actor, fresh: QuotaGrid) -> None:
         if st.button("Discard", type="tertiary", icon=":material/undo:", disabled=not count):
             st.session_state[_SAVED] += 1
             st.rerun()
-        st.caption(
-            f"All amounts in {grid.currency}. Clear a field for no quota. Copied cells may be pasted into the grid if "
-            "they are written as 1,234.50; Paste reads any form.",
-            width="stretch",
-        )
+        st.space("stretch")
         downloads(actor, fresh)
+    st.caption(
+        f"All amounts in {grid.currency}. Clear a field for no quota. Copied cells may be pasted straight into it "
+        "where they are written as 1,234.50; the tool Paste reads any form."
+    )
 
     def save() -> None:
         seen = {
@@ -374,14 +379,14 @@ def _teams(actor: Actor, grid: QuotaGrid) -> None:
 
 
 def _parts(actor: Actor, grid: QuotaGrid) -> None:
-    st.caption(
-        "A quota set for a named period counts in full, whatever part of it somebody is on the plan; only a plan's own "
-        "quota is scaled by itself. Prorate a row here to scale it."
-    )
     found = quotas.part_periods(state.database(), actor, grid)
     if not found:
         st.caption(f"Everyone is on their plan for all of each period in {shown_title(grid)}.")
         return
+    st.caption(
+        "A quota set for a named period counts in full, whatever part of it somebody is on the plan; only a plan's own "
+        "quota is scaled by itself."
+    )
     names = titles(grid.periods)
     frame = pd.DataFrame(
         {
@@ -427,7 +432,7 @@ def _counts(part: PartPeriod) -> str:
 
 def _prorate(actor: Actor, grid: QuotaGrid, part: PartPeriod | None) -> None:
     if part is None:
-        st.caption("Choose a row to prorate its quota.")
+        st.caption("Choose a row to prorate its quota: the scaled figure is written in its place.")
         return
     if not part.may_prorate:
         why = (
@@ -550,9 +555,10 @@ def _change_rows(found: Sequence[QuotaChange]) -> list[list[sheets.Value]]:
 
 
 def _undo(actor: Actor) -> None:
-    save = quotas.last_save(state.database(), actor)
-    if save is None:
+    found = quotas.last_save(state.database(), actor)
+    if found is None:
         return
+    save, closed = found
     with st.popover("Undo the last save", icon=":material/undo:"):
         count = len(save.changes)
         st.markdown(
@@ -564,6 +570,7 @@ def _undo(actor: Actor) -> None:
         st.caption(
             "All of it is put back, or nothing where somebody has changed one of them since. The undo is kept, too."
         )
+        quota_tools_view.closed_warning(closed)
         if st.button("Undo it", type="primary") and attempt(
             lambda: quotas.undo_save(state.database(), actor, save.audit_id), f"{count:,} put back."
         ):

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from engine.analytics import fiscal, inputs
 from engine.analytics import quotas as figures
 from engine.analytics.quotas import RolledUp, Stay, TeamNode
-from engine.calc.model import Plan
+from engine.calc.model import MONEY_MEASURES, Component, Plan
 from engine.calc.payout import needs_quota
 from engine.db import audit, company, people, plans, quotas, structure, teams
 from engine.db.database import Database
@@ -66,7 +66,8 @@ class QuotaGrid:
 
     `other_currency` names those with a quota in another currency, left out of the amounts; `kinds_set` are the
     kinds of period in which anyone has a quota in that year, `kinds_counted` those by which published plans count
-    the component; `closed` the periods of the grid that reach into a pay period that is closed.
+    the component; `closed` the periods of the grid that reach into a pay period that is closed.  `unit` is what a
+    component that is not measured in money counts ("quantity"); then 1.00 of the currency stands for one of it.
     """
 
     scope: Scope
@@ -78,6 +79,7 @@ class QuotaGrid:
     kinds_set: tuple[str, ...]
     kinds_counted: tuple[str, ...]
     closed: tuple[str, ...]
+    unit: str = ""
 
 
 # --- reading ----------------------------------------------------------------------------------------
@@ -97,25 +99,23 @@ def quota_components(db: Database, actor: Actor, on: date) -> list[str]:
     """
     with db.read() as conn:
         allowed = access.visible_people(conn, actor, "quotas.view", on)
-        counted = _kinds_counted(conn, actor)
+        counted = {component.id for component in _counted(conn, actor)}
         return sorted({*counted, *quotas.components(conn, allowed)} - {""})
 
 
-def _kinds_counted(conn: sa.Connection, actor: Actor) -> dict[str, set[str]]:
-    """The quota periods of published plans by component id; under "" those of all of them."""
+def _counted(conn: sa.Connection, actor: Actor) -> list[Component]:
+    """The components of published plans that count towards a quota, as the newest versions have them."""
     own: set[str] | None = None
     if access.reach(actor, "quotas.view") is Reach.SELF:
         ids = plans.plans_of(conn, actor.user_id or 0)
         own = {plan.name for plan in plans.summaries(conn, date.min) if plan.plan_id in ids}
-    counted: dict[str, set[str]] = {}
-    for name, versions in inputs.plans(conn)[0].items():
-        if own is not None and name not in own:
-            continue
-        for component in versions[-1].components:
-            if needs_quota(component) or component.quota is not None:
-                counted.setdefault(component.id, set()).add(component.quota_period)
-                counted.setdefault("", set()).add(component.quota_period)
-    return counted
+    return [
+        component
+        for name, versions in inputs.plans(conn)[0].items()
+        if own is None or name in own
+        for component in versions[-1].components
+        if needs_quota(component) or component.quota is not None
+    ]
 
 
 def quota_grid(db: Database, actor: Actor, scope: Scope) -> QuotaGrid:
@@ -154,6 +154,7 @@ def read_grid(conn: sa.Connection, actor: Actor, scope: Scope) -> QuotaGrid:
         for person in listed
         if person.user_id in with_quota or carries_quota(person)
     ]
+    counted = [component for component in _counted(conn, actor) if scope.component in ("", component.id)]
     # Team by team, who leads it first; the rest at the end.
     rows.sort(key=lambda row: (not (row.team or row.leads), (row.leads or row.team).lower(), not row.leads))
     return QuotaGrid(
@@ -164,8 +165,9 @@ def read_grid(conn: sa.Connection, actor: Actor, scope: Scope) -> QuotaGrid:
         tuple(rows),
         tuple(person.name for person in listed if person.user_id in foreign),
         _in_order(kinds),
-        _in_order(_kinds_counted(conn, actor).get(scope.component, set())),
+        _in_order({component.quota_period for component in counted}),
         closed_among(conn, names),
+        next((one.measure for one in counted if scope.component and one.measure not in MONEY_MEASURES), ""),
     )
 
 
@@ -313,11 +315,17 @@ def quota_changes(
         return quotas.changes(conn, which, limit, offset), quotas.count_changes(conn, which)
 
 
-def last_save(db: Database, actor: Actor) -> QuotaSave | None:
-    """The newest save of quotas, which can be undone.  Needs "quotas.edit"."""
+def last_save(db: Database, actor: Actor) -> tuple[QuotaSave, tuple[str, ...]] | None:
+    """The newest save of quotas, which can be undone, and those of its periods that are closed for pay.
+
+    Needs "quotas.edit".
+    """
     access.require(actor, "quotas.edit")
     with db.read() as conn:
-        return quotas.last_save(conn)
+        found = quotas.last_save(conn)
+        if found is None:
+            return None
+        return found, closed_among(conn, sorted({period for _, period, _, _ in found.changes}))
 
 
 def undo_save(db: Database, actor: Actor, audit_id: int) -> int:

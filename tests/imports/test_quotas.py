@@ -151,7 +151,10 @@ def test_one_amount(text, cents):
 
 def test_a_download_comes_back_as_it_was():
     headers = ["Name", "E-mail", "Team", "2026-Q1", "2026-Q2"]
-    rows = [[PEOPLE[2].name, "evil@acme.test", "West", 5, None], ["Ana Torres", "ana@acme.test", "=1+1", None, 7]]
+    rows: list[list[sheets.Value]] = [
+        [PEOPLE[2].name, "evil@acme.test", "West", 5, None],
+        ["Ana Torres", "ana@acme.test", "=1+1", None, 7],
+    ]
     for data in (sheets.to_csv(headers, rows), sheets.to_xlsx(headers, rows)):
         found = read_quotas(rows_of_file(data, "quotas"), PEOPLE, QUARTERS, "USD")
         assert found.problems == ()
