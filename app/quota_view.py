@@ -153,7 +153,7 @@ def notices(grid: QuotaGrid) -> None:
     if grid.kinds_counted and kind not in grid.kinds_counted:
         what = f"{grid.scope.component} counts" if grid.scope.component else "Published plans count quota"
         lines.append(f"{what} by the {' and the '.join(grid.kinds_counted)}: a {kind}'s figure here decides no pay.")
-    if grid.kinds_set and kind not in grid.kinds_set:
+    elif grid.kinds_set and kind not in grid.kinds_set:
         lines.append(f"The quotas of {grid.scope.year} are set by {' and by '.join(grid.kinds_set)}.")
     if grid.unit:
         lines.append(
@@ -332,7 +332,7 @@ def below(actor: Actor, grid: QuotaGrid) -> None:
 
 
 def _teams(actor: Actor, grid: QuotaGrid) -> None:
-    whole = "All of them"
+    whole = "All periods"
     names = titles(grid.periods)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if len(grid.periods) > 1:
