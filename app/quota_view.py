@@ -205,7 +205,7 @@ def edit_grid(actor: Actor, fresh: QuotaGrid) -> None:
                     title,
                     format=_FORMATS.get(grid.currency, f"%,.{digits}f"),
                     step=1 / 10**digits,
-                    help="Closed for pay" if period in grid.closed else None,
+                    help=_column_help(period, grid),
                 )
                 for period, title in titles(grid.periods).items()
             },
@@ -225,9 +225,10 @@ def edit_grid(actor: Actor, fresh: QuotaGrid) -> None:
             st.rerun()
         st.space("stretch")
         downloads(actor, fresh)
+    without = " The one for every component counts then." if grid.scope.component else ""
     st.caption(
-        f"All amounts in {grid.currency}. Clear a field for no quota. Copied cells may be pasted straight into it "
-        "where they are written as 1,234.50; the tool Paste reads any form."
+        f"All amounts in {grid.currency}. Clear a field for no quota.{without} Copied cells may be pasted straight into "
+        "the grid where they are written as 1,234.50; the tool Paste reads any form."
     )
 
     def save() -> None:
@@ -238,9 +239,17 @@ def edit_grid(actor: Actor, fresh: QuotaGrid) -> None:
         }
         quotas.save_quotas(state.database(), actor, changes_of(grid, edited), grid.scope.component, seen)
 
-    if wants_save and attempt(save, f"{count} saved."):
-        st.session_state[_SAVED] += 1
-        st.rerun()
+    if wants_save:
+        if attempt(save, f"{count} saved."):
+            st.session_state[_SAVED] += 1
+            st.rerun()
+        st.caption("What was typed is still in the grid. Discard shows what is saved now.")
+
+
+def _column_help(period: str, grid: QuotaGrid) -> str | None:
+    found = parse_period(period)
+    days = [f"{found.first_day:%d %b} – {found.last_day:%d %b %Y}"] if found.kind == "week" else []
+    return ". ".join([*days, *(["Closed for pay"] if period in grid.closed else [])]) or None
 
 
 def _being_edited(fresh: QuotaGrid) -> tuple[str, QuotaGrid, Mapping[int, Mapping[str, Any]]]:
@@ -396,7 +405,7 @@ def _parts(actor: Actor, grid: QuotaGrid) -> None:
             "part": [_part(part) for part in found],
             "given": pd.array([part.given for part in found], dtype="Int64"),
             "counts": [_counts(part) for part in found],
-            "scaled": pd.array([part.scaled for part in found], dtype="Int64"),
+            "scaled": pd.array([None if part.done else part.scaled for part in found], dtype="Int64"),
         }
     )
     may_edit = access.may(actor, "quotas.edit")

@@ -25,11 +25,11 @@ from engine.imports.quotas import (
     rows_of_file,
     rows_of_text,
 )
-from engine.money import PPM, currency_digits, format_rate, parse_rate
+from engine.money import PPM, currency_digits, format_money, format_rate, parse_rate
 from engine.periods import Period, add_months, parse_period, period_of
 from engine.services import access
 from engine.services.access import Actor
-from engine.services.quotas import Scope, carries_quota, closed_among, read_grid, save_quotas
+from engine.services.quotas import LARGEST, Scope, carries_quota, closed_among, read_grid, save_quotas
 
 __all__ = ["MOST_BYTES", "CellProblem", "Ramp"]
 
@@ -89,6 +89,12 @@ def _propose(
     """What of `wanted` differs from what is there."""
     currency = company.currency(conn)
     names = people.names(conn)
+    large = {user for (user, _), amount in wanted.items() if (amount or 0) > LARGEST}
+    if large:
+        most = format_money(LARGEST, currency, thousands=True)
+        raise ProblemsError(
+            [Problem(names[user], f"The quota would be larger than {most}.", "Give less.") for user in sorted(large)]
+        )
     order = {period: place for place, period in enumerate(dict.fromkeys(period for _, period in wanted))}
     cells = quotas.cells(conn, list(order), component)
     before = {(cell.user_id, cell.period): cell for cell in cells}

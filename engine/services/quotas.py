@@ -16,7 +16,7 @@ from engine.db.database import Database
 from engine.db.people import Person
 from engine.db.quotas import Key, QuotaCell, QuotaChange, QuotaSave, Which
 from engine.errors import Problem, ProblemsError, QuotaPathError
-from engine.money import LARGEST, format_money
+from engine.money import format_money
 from engine.periods import KINDS, Period, parse_period
 from engine.services import access
 from engine.services.access import Actor, Reach
@@ -25,6 +25,7 @@ __all__ = ["QuotaChange", "QuotaSave", "RolledUp"]
 
 _CARRIES_QUOTA = ("rep", "manager")
 _NAMED = 20  # problems that are told by name; more are counted
+LARGEST = 10**15  # minor units; far above any quota, so that no sum of them is too large for the database
 
 
 @dataclass(frozen=True)
@@ -239,7 +240,9 @@ def _save(
             problems.append(
                 Problem(
                     f"{known[user_id]}, {period}",
-                    "The quota is not above 0." if amount <= 0 else "The quota is too large.",
+                    "The quota is not above 0."
+                    if amount <= 0
+                    else f"The quota is larger than {format_money(LARGEST, currency, thousands=True)}.",
                     "Write an amount above 0, or clear the field for no quota.",
                 )
             )

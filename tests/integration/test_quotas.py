@@ -418,6 +418,17 @@ def test_who_left_gets_nothing_and_another_team_neither(db, admin, ids, team):
     assert {row.person for row in quota_tools.propose_copy(db, admin, scope(), "2026-Q2").quotas} == {"Bo", "Mia"}
 
 
+def test_no_quota_is_so_large_that_sums_of_it_are_not_money(db, admin, ids):
+    key = (ids["ana"], "2026-Q1")
+    with pytest.raises(ProblemsError, match="larger than 10,000,000,000,000.00"):
+        quotas.save_quotas(db, admin, {key: quotas.LARGEST + 1})
+    quotas.save_quotas(db, admin, {key: quotas.LARGEST})
+    with pytest.raises(ProblemsError, match="Ana: The quota would be larger"):
+        quota_tools.propose_copy(db, admin, scope(), "2026-Q2", "1")
+    with pytest.raises(ProblemsError, match="Ana: The quota would be larger"):
+        quota_tools.propose_ramp(db, admin, scope(), ids["ana"], TODAY, "100", "9" * 14, "month")
+
+
 @pytest.mark.parametrize("growth", ["five", "-100", "1001", "1.23456"])
 def test_growth_that_is_none(db, admin, growth):
     with pytest.raises(ProblemsError, match="Growth|growth"):
