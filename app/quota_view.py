@@ -1,7 +1,6 @@
 """The pieces of the quotas page: the grid to edit or to read, and below it teams, parts of periods, changes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -227,7 +226,7 @@ def edit_grid(actor: Actor, fresh: QuotaGrid) -> None:
         downloads(actor, fresh)
     without = " The one for every component counts then." if grid.scope.component else ""
     st.caption(
-        f"All amounts in {grid.currency}. Clear a field for no quota.{without} Copied cells may be pasted straight into "
+        f"All amounts in {grid.currency}. Clear a field for no quota.{without} Copied cells may be pasted right into "
         "the grid where they are written as 1,234.50; the tool Paste reads any form."
     )
 
@@ -351,16 +350,19 @@ def _teams(actor: Actor, grid: QuotaGrid) -> None:
             )
         else:
             period = grid.periods[0]
-        on = st.date_input("Teams as of", grid.scope.on, format="YYYY-MM-DD", width=160, key="quota_teams_on")
+        on = grid.scope.on
+        if access.reach(actor, "quotas.view") is access.Reach.ALL:
+            on = st.date_input("Teams as of", on, format="YYYY-MM-DD", width=160, key="quota_teams_on")
     chosen = grid.periods if period == whole else (period,)
-    found = quotas.team_roll_up(state.database(), actor, replace(grid.scope, on=on), chosen)
+    found = quotas.team_roll_up(state.database(), actor, grid.scope, chosen, on)
     if not found.teams:
         st.caption("There was no team on that day.")
         return
     rows = [*([found.company] if found.company else []), *found.teams]
+    top = min(team.depth for team in found.teams) - bool(found.company)
     frame = pd.DataFrame(
         {
-            "team": ["\u2003" * (team.depth + bool(found.company and team.team_id)) + team.name for team in rows],
+            "team": ["\u2003" * (team.depth - top) * (team is not found.company) + team.name for team in rows],
             "leader": [found.leaders.get(team.team_id, "") for team in rows],
             "people": pd.array([team.people for team in rows], dtype="Int64"),
             "leader_quota": pd.array([team.leader for team in rows], dtype="Int64"),

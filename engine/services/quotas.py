@@ -368,19 +368,25 @@ class TeamRollUp:
     without_team: int
 
 
-def team_roll_up(db: Database, actor: Actor, scope: Scope, periods: Sequence[str]) -> TeamRollUp:
-    """The quotas of `periods` added up by the team tree as of the scope's day, beside those of the leaders.
+def team_roll_up(
+    db: Database, actor: Actor, scope: Scope, periods: Sequence[str], on: date | None = None
+) -> TeamRollUp:
+    """The quotas of `periods` added up by the team tree, beside those of the leaders.
 
-    The company's own line has the sum of the quotas of those who lead the teams at the top.
+    The tree is that of the scope's day, or of `on`, which is for those who see everyone: who led a team once may not
+    look at it now.  The company's own line has the sum of the quotas of those who lead the teams at the top.
     """
     with db.read() as conn:
         reach = access.require(actor, "quotas.view")
+        day = on or scope.on
+        if day != scope.on and reach is not Reach.ALL:
+            raise access.Forbidden("The teams of another day are for those who see the whole company.")
         currency = company.currency(conn)
         if reach < Reach.TEAM:
             return TeamRollUp(currency, (), {}, None, 0)
-        listed = people.listing(conn, scope.on)
-        rows = structure.listing(conn, scope.on)
-        within = {team.id for team in teams.team_tree(conn, None if reach is Reach.ALL else actor.user_id, scope.on)}
+        listed = people.listing(conn, day)
+        rows = structure.listing(conn, day)
+        within = {team.id for team in teams.team_tree(conn, None if reach is Reach.ALL else actor.user_id, day)}
         sums: dict[int, int] = {}
         for cell in quotas.cells(conn, periods, scope.component):
             if cell.currency == currency:

@@ -181,6 +181,8 @@ def test_reach(db, admin, ids, team):
     assert [each.name for each in quotas.team_roll_up(db, mia, scope(), ["2026-Q1"]).teams] == ["West"]
     assert quotas.team_roll_up(db, mia, scope(), ["2026-Q1"]).company is None
     assert quotas.team_roll_up(db, ana, scope(), ["2026-Q1"]).teams == ()
+    with pytest.raises(Forbidden, match="another day"):
+        quotas.team_roll_up(db, mia, scope(), ["2026-Q1"], date(2026, 2, 1))
     ramp = (ids["ana"], date(2026, 1, 1), "50/100", "100", "month")
     for actor in (mia, ana, finance):
         for act in (
@@ -516,9 +518,9 @@ def test_the_roll_up_shows_what_is_assigned_over(db, admin, ids, team):
     whole = given(found.company)
     assert (whole.people, whole.leader, found.without_team) == (160, 100, 40)
     people.move_person(db, admin, ids["bo"], team, date(2026, 12, 1))
-    later = quotas.team_roll_up(db, admin, replace(scope(), on=date(2026, 12, 1)), ["2026-Q1", "2026-Q2"])
+    later = quotas.team_roll_up(db, admin, scope(), ["2026-Q1", "2026-Q2"], date(2026, 12, 1))
     assert (later.teams[0].people, later.without_team) == (160, 0)
-    assert quotas.team_roll_up(db, admin, replace(scope(), on=date(2025, 12, 31)), ["2026-Q1"]).teams == ()
+    assert quotas.team_roll_up(db, admin, scope(), ["2026-Q1"], date(2025, 12, 31)).teams == ()
 
 
 def test_part_periods_and_their_proration(db, admin, ids, on_plan):
