@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from engine.analytics import fiscal, quotas
@@ -68,6 +68,7 @@ def test_titles():
 
 
 # ---------------------------------------------------------------- figures
+@settings(deadline=None)  # a busy machine is no fault of the rule
 @given(some.integers(0, 10**14), some.lists(some.integers(0, 10**9), min_size=1, max_size=60))
 def test_parts_are_the_whole_and_each_is_next_to_its_exact_share(total, weights):
     parts = quotas.share_out(total, weights)
@@ -108,6 +109,7 @@ def test_growth_is_exact_and_half_up(amount, percent, unit, expected):
     assert quotas.grown(amount, int(Fraction(percent) * 10_000), unit) == expected
 
 
+@settings(deadline=None)  # a busy machine is no fault of the rule
 @given(some.integers(1, 10**13), some.integers(-PPM + 1, 10 * PPM), some.sampled_from([1, 100]))
 def test_growth_agrees_with_fractions(amount, growth, unit):
     exact = amount * (1 + Fraction(growth, PPM)) / unit
