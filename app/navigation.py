@@ -27,6 +27,7 @@ CATALOG = (
     Entry("Pay", "runs", "Runs", ":material/calculate:", "runs.view"),
     Entry("Pay", "payouts", "Payouts", ":material/account_balance:", "payouts.view"),
     Entry("System", "status", "Status", ":material/monitor_heart:", "status.view"),
+    Entry("System", "settings", "Settings", ":material/settings:", "settings.view"),
 )
 HOME = CATALOG[0].name
 
