@@ -9,7 +9,7 @@ from array import array
 from copy import copy
 from fractions import Fraction
 from math import gcd
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from engine.calc.book import INT64
 from engine.calc.credits import NO_RATE, Credited
@@ -336,7 +336,7 @@ class Account:
         self.person, self.plans, self.components, self.scale = person, plans, components, scale
         self.quota_of, self.factor_of, self.gate = quota_of, factor_of, gate
         self.lines = lines
-        self.missing_quota: Optional[int] = None  # the version that needs a quota and has none
+        self.missing_quota: Set[int] = set()  # the versions that need a quota and have none
         self.period: Optional[Period] = None
         self.stretch: Optional[Stretch] = None
         self.rule: Optional[Rule] = None  # of the last stretch; the next one is often the same
@@ -407,7 +407,7 @@ class Account:
         plan = self.plans[version]
         quota = self.quota_of(version, period)
         if quota is None and needs_quota(component):
-            self.missing_quota = version
+            self.missing_quota.add(version)
             return None
         if self.stretch is not None:
             self.earlier.append(self.stretch)

@@ -308,8 +308,8 @@ class Desk:
 
     def _finish(self, rules: Rules, account: Account) -> None:
         account.finish(self.book.horizon)
-        if account.missing_quota is not None:
-            self._no_quota(rules, account.missing_quota)
+        for version in sorted(account.missing_quota):
+            self._no_quota(rules, version)
 
     def _no_quota(self, rules: Rules, version: int) -> None:
         plan = rules.plans[version]
