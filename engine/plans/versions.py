@@ -91,7 +91,7 @@ def _against(earlier: Plan, later: Plan, before: str, path: str, refused: Collec
 
 def _accumulation(versions: Sequence[tuple[str, Plan]], refused: Collection[str]) -> Iterable[Problem]:
     """A component goes on accumulating over versions: over the same period, in the same kind of number."""
-    first_seen: dict[str, tuple[str, str, bool]] = {}
+    first_seen: dict[str, tuple[str, bool]] = {}
     for path, plan in versions:
         for index, component in enumerate(plan.components):
             start = f"{path}component[{index}]"
@@ -99,11 +99,8 @@ def _accumulation(versions: Sequence[tuple[str, Plan]], refused: Collection[str]
             if any(key in refused for key in keys):
                 continue  # what stands in for it says nothing
             in_money = component.measure in MONEY_MEASURES
-            period, pay_period, money_before = first_seen.setdefault(
-                component.id, (component.quota_period, plan.pay_period, in_money)
-            )
-            follows_pay_period = period == pay_period and component.quota_period == plan.pay_period
-            if period != component.quota_period and not follows_pay_period:  # else told of the pay period
+            period, money_before = first_seen.setdefault(component.id, (component.quota_period, in_money))
+            if period != component.quota_period:
                 yield Problem(
                     f"{start}.quota_period",
                     f'"{component.id}" accumulated over a {period} before, now over a {component.quota_period}.',
