@@ -423,5 +423,16 @@ def downloads(
     stem: str, sheet: str, headers: Sequence[str], rows: Callable[[], Iterable[Sequence[sheets.Value]]]
 ) -> None:
     """Buttons for CSV and XLSX of a list that is not on the page in full; `rows` is called when one is pressed."""
-    download("CSV", f"{stem}.csv", lambda: sheets.to_csv(headers, rows()), "text/csv")
+    csv_download(stem, headers, rows)
     download("Excel", f"{stem}.xlsx", lambda: sheets.to_xlsx(headers, rows(), sheet), XLSX)
+
+
+def csv_download(stem: str, headers: Sequence[str], rows: Callable[[], Iterable[Sequence[sheets.Value]]]) -> None:
+    """The button for CSV alone, for a list that no sheet holds."""
+    download("CSV", f"{stem}.csv", lambda: sheets.to_csv(headers, rows()), "text/csv")
+
+
+def team_name(actor: Actor, team_id: int) -> str:
+    """What the team is called today; empty when the viewer has no such team."""
+    found = teams.list_teams(state.database(), actor, state.today())
+    return next((team.name for team in found if team.id == team_id), "")
