@@ -116,7 +116,7 @@ def test_pages_filters_and_the_name_of_the_file(open_page, many):
 def test_one_deal_by_the_address(open_page, many, deal):
     screen = open_page("activities", deal=str(deal))
     assert set(screen.dataframe[0].value["deal"]) == {"Robots *for* all"}
-    assert field(screen, "Deal").value == deal
+    assert screen.selectbox(key="activity_deal").value == deal
     assert len(screen.dataframe[0].value) == 50
 
 
