@@ -8,14 +8,14 @@ from app import widgets
 from app.widgets import money_column, text_column
 from engine.errors import Problem, ProblemsError, QuotaPathError
 from engine.services.impact import Impact
+from engine.services.pay_periods import Touched
 
-Touched = Sequence[tuple[str, str, str]]  # period, status, what of it
 
-
-def periods(touched: Touched, posts_in: str | None) -> None:
+def periods(touched: Sequence[tuple[str, str, str]], posts_in: str | None) -> None:
     """The pay periods that a change touches: the open ones move with their next run, the closed ones never.
 
-    ``posts_in`` is the open period whose run posts what changes in closed ones.
+    ``touched`` are (period, status, what of it); ``posts_in`` is the open period whose next
+    run posts what changes in closed ones.
     """
     moving = [f"{name}{what}" for name, status, what in touched if status == "open"]
     closed = [f"{name}{what}" for name, status, what in touched if status != "open"]
@@ -30,6 +30,11 @@ def periods(touched: Touched, posts_in: str | None) -> None:
             f"adjustment{posted}, with its next run.",
             icon=":material/lock:",
         )
+
+
+def from_day(touched: Touched) -> None:
+    """The pay periods that a change from a day on touches."""
+    periods([(name, status, "") for name, status in touched.periods], touched.posts_in)
 
 
 def _short(names: Sequence[str]) -> str:

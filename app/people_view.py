@@ -2,20 +2,20 @@
 
 from collections.abc import Sequence
 from datetime import date, timedelta
-from hashlib import sha256
 
 import pandas as pd
 import streamlit as st
 
-from app import auth, people_rows, state, widgets
+from app import auth, effect_view, state, widgets
 from app.actions import attempt
 from app.people_rows import people_count
 from app.widgets import date_column, number_column, text_column
 from engine.db.people import Person
+from engine.db.plans import Assigned
 from engine.db.structure import Membership, TeamRow, TeamState
-from engine.errors import QuotaPathError
-from engine.services import access, people
+from engine.services import access, pay_periods, people, plans
 from engine.services.access import ROLES, Actor
+from engine.services.naming import slug
 from engine.services.people import NewPerson
 
 _NO_TEAM = "No team"
@@ -93,13 +93,19 @@ def people_list(found: Sequence[Person]) -> None:
             "code": text_column("Code", help="The person in statements and payroll files; never changes"),
         },
         key=chosen_once("people_list"),
-        export="people",
+        export=_file_name(roles or (), typed, left_too),
         select=True,
     )
     st.caption(f"{people_count(len(shown))}. Choose a row to open a person.")
     if chosen is not None:
         opened("people_list")
         person_drawer(shown[chosen])
+
+
+def _file_name(roles: Sequence[str], typed: str, left_too: bool) -> str:
+    """What the export is called: with the filters and the day."""
+    parts = [*roles, slug(typed, "-"), "with-those-who-left" if left_too else ""]
+    return "-".join(["people", *filter(None, parts), str(state.today())])
 
 
 def _matches(person: Person, typed: str) -> bool:
@@ -109,7 +115,9 @@ def _matches(person: Person, typed: str) -> bool:
 
 def _status(person: Person) -> str:
     if not person.is_active:
-        return f"Left {person.left_on - timedelta(days=1)}" if person.left_on else "Deactivated"
+        return f"Left {_last(person.left_on)}" if person.left_on else "Deactivated"
+    if person.left_on:
+        return f"Leaves {_last(person.left_on)}"
     return "Active" if person.has_password else "No password"
 
 
@@ -147,9 +155,52 @@ def person_panel(actor: Actor, person: Person) -> None:
         ),
         hide_index=True,
         placeholder="open",
-    ) if history.plans else st.caption("On no plan so far. Plans are assigned on the Plans page.")
+    ) if history.plans else st.caption("On no plan so far.")
+    if access.may(actor, "plans.edit") and person.is_active:
+        _assign(actor, person, history.plans)
     if may_edit:
         _sign_in(actor, person)
+
+
+def _assign(actor: Actor, person: Person, assigned: Sequence[Assigned]) -> None:
+    """Put the person on a plan from a day on; the plan before it ends there."""
+    db, today = state.database(), state.today()
+    offered = {plan.plan_id: plan.title for plan in plans.list_plans(db, actor, today) if plan.versions}
+    if not offered:
+        st.caption("No plan is published yet. Make one on the Plans page.")
+        return
+    with st.container(border=True):
+        plan_place, day_place = st.columns(2)
+        plan = plan_place.selectbox(
+            "Put on", list(offered), format_func=lambda key: offered[key], index=None, placeholder="A plan"
+        )
+        day = day_place.date_input(
+            "from",
+            today.replace(day=1),
+            format="YYYY-MM-DD",
+            min_value=date(1960, 1, 1),
+            help="The plan that the person is on until then ends with the day before.",
+        )
+        if plan is not None:
+            effect_view.from_day(pay_periods.touched_from(db, actor, day))
+        sent = st.button("Assign", disabled=plan is None)
+        last = next((row for row in assigned if row.end is None or row.end > today), None)
+        gone = last is not None and st.button(f"End {widgets.plain(last.plan)} there", type="tertiary")
+    if (
+        sent
+        and plan is not None
+        and attempt(
+            lambda: plans.assign_plan(db, actor, plan, [person.user_id], day, end_other_plans=True),
+            f"{person.name} is on {offered[plan]} from {day}.",
+        )
+    ):
+        st.rerun()
+    if (
+        gone
+        and last is not None
+        and attempt(lambda: plans.end_assignment(db, actor, last.assignment_id, day), f"{last.plan} ends before {day}.")
+    ):
+        st.rerun()
 
 
 def _last(end: date | None) -> date | None:
@@ -201,6 +252,13 @@ def _move(actor: Actor, person: Person, memberships: Sequence[Membership]) -> No
             help="Deals closed from that day on count for the team and its manager; those before stay as they were.",
         )
         replace_later = _later([(row.team, row.start) for row in memberships if row.start > day])
+        if team != person.team_id or day < today:
+            db = state.database()
+            effect_view.from_day(pay_periods.touched_from(db, actor, day))
+            effect_view.offer(
+                "move_effect",
+                lambda: people.move_impact(db, state.pool(), actor, person.user_id, team, day, replace_later, today),
+            )
         sent = st.button("Move")
     if sent and attempt(
         lambda: people.move_person(state.database(), actor, person.user_id, team, day, replace_later),
@@ -244,18 +302,27 @@ def _sign_in(actor: Actor, person: Person) -> None:
         )
     if password := st.session_state.pop(_PASSWORD, None):
         show_password(person.email, password)
-    with st.form(f"leave_{person.user_id}", border=True):
+    with st.container(border=True, key=f"leave_{person.user_id}"):
+        today = state.today()
         last = st.date_input(
             "Last day",
-            state.today(),
+            _last(person.left_on) or today,
             format="YYYY-MM-DD",
             min_value=date(1960, 1, 1),
-            help="Sign-in ends at once. Team and plan end with this day; teams the person leads have no manager then.",
+            help="Team and plan end with this day; teams that the person leads have no manager then.",
         )
-        sent = st.form_submit_button("Deactivate", icon=":material/person_off:")
+        until_then = last >= today and st.checkbox("May sign in until then", True)
+        effect_view.from_day(pay_periods.touched_from(db, actor, last + timedelta(days=1)))
+        with st.container(horizontal=True):
+            sent = st.button("Leaves" if until_then else "Deactivate", icon=":material/person_off:")
+            stays = person.left_on is not None and st.button("Stays after all", icon=":material/undo:")
     if sent and attempt(
-        lambda: people.deactivate_person(db, actor, person.user_id, last + timedelta(days=1)),
-        f"{person.name} is deactivated.",
+        lambda: people.deactivate_person(db, actor, person.user_id, last + timedelta(days=1), until_then),
+        f"{person.name} leaves after {last}." if until_then else f"{person.name} is deactivated.",
+    ):
+        st.rerun()
+    if stays and attempt(
+        lambda: people.reactivate_person(db, actor, person.user_id), f"{person.name} stays. Give team and plan anew."
     ):
         st.rerun()
 
@@ -323,72 +390,29 @@ def add_form(actor: Actor) -> None:
         st.rerun(scope="fragment")
 
 
-@st.dialog("Add a list of people", width="large", icon=":material/playlist_add:")
-def add_list() -> None:
-    """Many people at once, from a spreadsheet."""
-    list_form(auth.require("people.edit"))
-
-
-def list_form(actor: Actor) -> None:
-    """The list as pasted or uploaded, then as a table to be corrected, then added."""
-    st.caption(
-        "One line for each person: name, e-mail, role, team, hired on. Only the name has to be there; a first line may "
-        "hold the names of the columns."
-    )
-    pasted = st.text_area(
-        "Paste from a spreadsheet",
-        height=130,
-        placeholder="Ana Torres, ana@example.com, rep, West, 2026-01-01",
-    )
-    file = st.file_uploader("or choose a CSV file", type=["csv", "tsv", "txt"], max_upload_size=5)
-    text = _decoded(file.getvalue()) if file is not None else pasted
-    if not text.strip():
-        return
-    try:
-        found = people.read_people(text)
-    except QuotaPathError as error:
-        widgets.show_problems(error)
-        return
-    domain, db = actor.email.rpartition("@")[2], state.database()
-    teams = [team.name for team in people.list_team_rows(db, actor, state.today())]
-    chosen = people_rows.people_rows(
-        f"list_{sha256(text.encode()).hexdigest()[:12]}",
-        people_rows.with_defaults(found, domain, state.today().replace(month=1, day=1)),
-        teams,
-        domain,
-    )
-    made = people_rows.new_teams(chosen, teams)
-    if made:
-        st.caption(f"New {'team' if len(made) == 1 else 'teams'}: {widgets.plain(', '.join(made))}")
-    st.caption(people_rows.CANNOT_SIGN_IN)
-    if st.button(f"Add {people_count(len(chosen))}", type="primary", disabled=not chosen) and attempt(
-        lambda: people.add_people(db, actor, [each.row for each in chosen]), f"{people_count(len(chosen))} added."
-    ):
-        st.rerun()
-
-
-def _decoded(data: bytes) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", "replace")
-
-
 # --- teams -----------------------------------------------------------------------------------------
 
 
 def team_list(actor: Actor, found: Sequence[TeamRow], listed: Sequence[Person]) -> None:
-    """The teams as of today; choosing one opens its drawer for those who may change it."""
+    """The hierarchy as it was on a day, and the teams of that day; choosing one opens its drawer."""
+    today = state.today()
+    day = st.date_input(
+        "As of", today, format="YYYY-MM-DD", min_value=date(1990, 1, 1), max_value=date(2199, 12, 31), width=180,
+        key="teams_on", help="Teams, their managers and their people as they are, were or will be on that day.",
+    )  # fmt: skip
+    _tree(actor, day)
+    shown = found if day == today else people.list_team_rows(state.database(), actor, day)
     frame = pd.DataFrame(
         {
-            "name": [team.name for team in found],
-            "parent": [team.parent or "" for team in found],
-            "manager": [team.manager or "" for team in found],
-            "members": [team.members for team in found],
-            "since": [team.since for team in found],
+            "name": [team.name for team in shown],
+            "parent": [team.parent or "" for team in shown],
+            "manager": [team.manager or "" for team in shown],
+            "members": [team.members for team in shown],
+            "since": [team.since for team in shown],
         }
     )
     may_edit = access.may(actor, "people.edit")
+    st.markdown("**Teams**")
     chosen = widgets.table(
         frame,
         {
@@ -396,17 +420,45 @@ def team_list(actor: Actor, found: Sequence[TeamRow], listed: Sequence[Person]) 
             "parent": text_column("Part of"),
             "manager": text_column("Manager"),
             "members": number_column("People"),
-            "since": date_column("So since"),
+            "since": date_column("So since", help="Empty: not in the hierarchy on that day."),
         },
         key=chosen_once("team_list"),
-        export="teams",
+        export=f"teams-{day}",
         select=may_edit,
     )
     if may_edit:
         st.caption("Choose a row to change a team.")
     if chosen is not None:
         opened("team_list")
-        team_drawer(found[chosen], found, listed)
+        team = next(each for each in found if each.team_id == shown[chosen].team_id)
+        team_drawer(team, found, listed)
+
+
+def _tree(actor: Actor, day: date) -> None:
+    """The hierarchy of a day, indented."""
+    nodes = people.hierarchy(state.database(), actor, day)
+    if not nodes:
+        widgets.empty(f"There was no team on {day}", "Choose another day.", icon=":material/groups:")
+        return
+    frame = pd.DataFrame(
+        {
+            "who": ["\u2003" * node.depth + ("" if node.people is None else "▾ ") + node.name for node in nodes],
+            "manager": [node.manager for node in nodes],
+            "role": [node.role.capitalize() if node.people is None else people_count(node.people) for node in nodes],
+            "plan": [node.plan for node in nodes],
+        }
+    )
+    widgets.table(
+        frame,
+        {
+            "who": text_column("Team and people"),
+            "manager": text_column("Manager"),
+            "role": text_column("Role"),
+            "plan": text_column("Plan"),
+        },
+        key=f"tree_{day}",
+        export=f"hierarchy-{day}",
+    )
 
 
 @st.dialog("Team", width="medium", position="right", icon=":material/groups:")
@@ -448,6 +500,12 @@ def team_form(actor: Actor, team: TeamRow | None, found: Sequence[TeamRow], list
     )
     later = [(_described(row), row.start) for row in past if row.start > start]
     replace_later = _later(later)
+    if team is not None and ((parent, manager) != (team.parent_id, team.manager_id) or start < today):
+        effect_view.from_day(pay_periods.touched_from(db, actor, start))
+        effect_view.offer(
+            "team_effect",
+            lambda: people.team_impact(db, state.pool(), actor, team, parent, manager, start, replace_later, today),
+        )
     if not st.button("Save" if team else "Create the team", type="primary"):
         return
     held = f"{parents.get(parent or 0, _TOP)}, manager: {managers.get(manager or 0, _NOBODY)}, from {start}"

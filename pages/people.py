@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import auth, people_view, state, widgets
+from app import auth, people_import_view, people_view, state, widgets
 from app.actions import show_done
 from engine.services import access, people
 
@@ -19,8 +19,8 @@ if may_edit:
     with widgets.tools():
         if st.button("New team", icon=":material/group_add:"):
             people_view.new_team(teams, listed)
-        if st.button("Add a list", icon=":material/playlist_add:"):
-            people_view.add_list()
+        if st.button("Import people", icon=":material/playlist_add:"):
+            people_import_view.import_people()
         if st.button("Add a person", icon=":material/person_add:", type="primary"):
             people_view.add_person()
 

@@ -14,6 +14,7 @@ from engine.db.database import Database
 from engine.db.stages import COLORS, Stage, Standing
 from engine.errors import Problem, ProblemsError, QuotaPathError
 from engine.money import PPM
+from engine.periods import parse_period
 from engine.services import access
 from engine.services.access import Actor
 from engine.services.impact import Impact, impact, trial
@@ -235,7 +236,8 @@ def first_open_period(db: Database, actor: Actor) -> str | None:
     """The pay period that posts what changes in closed ones: the first that is open.  None: none was run."""
     access.require(actor, "stages.view")
     with db.read() as conn:
-        return min((name for name, status in pay.statuses(conn).items() if status == "open"), default=None)
+        opened = [name for name, status in pay.statuses(conn).items() if status == "open"]
+    return min(opened, key=lambda name: parse_period(name).start, default=None)
 
 
 # --- checks ------------------------------------------------------------------------------------------
