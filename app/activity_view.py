@@ -139,7 +139,7 @@ def filters(actor: Actor, team: int | None) -> tuple[ActivityFilters, Page, Delt
             placeholder="Subject, account or details", width="stretch",
         )  # fmt: skip
         kinds = st.pills(
-            "Kind", KINDS, selection_mode="multi", format_func=_icon, key="kind", bind="query-params",
+            "Kind", list(_NAMES.values()), selection_mode="multi", key="kind", bind="query-params",
             label_visibility="collapsed",
         )  # fmt: skip
         during = st.selectbox(
@@ -158,7 +158,7 @@ def filters(actor: Actor, team: int | None) -> tuple[ActivityFilters, Page, Delt
     period = parse_period(during) if during else None
     chosen = ActivityFilters(
         text=text or "",
-        kinds=tuple(kinds or ()),
+        kinds=tuple(kind for kind, name in _NAMES.items() if name in (kinds or ())),
         team_id=team,
         since=period.first_day if period else None,
         until=period.last_day + timedelta(days=1) if period else None,
@@ -241,13 +241,13 @@ def activity_table(found: ActivityPage) -> None:
             "happened_at": [f"{at:%Y-%m-%d %H:%M}" for at in frame["happened_at"]],
             "kind": [[_NAMES[kind]] for kind in frame["kind"]],
             "subject": frame["subject"],
-            "deal": frame["deal"].fillna(""),
-            "account": frame["account"],
-            "person": frame["person"],
             "task": [
                 _task(kind, due, done, today)
                 for kind, due, done in zip(frame["kind"], frame["due_on"], frame["done_at"], strict=True)
             ],
+            "deal": frame["deal"].fillna(""),
+            "account": frame["account"],
+            "person": frame["person"],
         }
     )
     event: Any = st.dataframe(

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from app import widgets
+from app import auth, state, widgets
 from app.widgets import money_column, text_column
 from engine.errors import Problem, ProblemsError, QuotaPathError
+from engine.services import people
 from engine.services.impact import Impact
 from engine.services.pay_periods import Touched
 
@@ -58,6 +59,7 @@ def offer(key: str, calculate: Callable[[], Impact]) -> None:
 
 def show(found: Impact, key: str) -> None:
     """Whose earnings change, in which pay period, by how much."""
+    db, actor = state.database(), auth.require("people.view")
     if found.problems:
         widgets.show_problems(
             ProblemsError([Problem("", "With this change earnings cannot be calculated:"), *found.problems[:20]])
@@ -66,7 +68,19 @@ def show(found: Impact, key: str) -> None:
     if found.changes.empty:
         st.success("Nobody's earnings change.", icon=":material/check_circle:")
         return
-    frame = found.changes.assign(status=found.changes["status"].replace("", "not run yet"))
+    names = {person.user_id: person.name for person in people.list_people(db, actor, state.today())}
+    frame = found.changes.assign(
+        status=found.changes["status"].replace("", "not run yet"),
+        person=[names[user_id] for user_id in found.changes["user_id"]],
+    )
+    sums = frame.groupby("currency")["difference"].sum()
+    st.markdown(
+        "In all: "
+        + ", ".join(
+            f"**{'+' if cents > 0 else ''}{widgets.plain(widgets.money(int(cents), str(currency)))}**"
+            for currency, cents in sums.items()
+        )
+    )
     widgets.table(
         frame,
         {

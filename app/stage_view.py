@@ -16,7 +16,14 @@ from engine.services import stages
 from engine.services.access import Actor
 from engine.services.stages import COLORS, OUTCOMES, Stage, StageFields, StageRow
 
-_SPANS = {"3 months": 91, "6 months": 182, "12 months": 365, "24 months": 730, "All time": None, "Own dates": None}
+_SPANS = {
+    "Last 3 months": 91,
+    "Last 6 months": 182,
+    "Last 12 months": 365,
+    "Last 24 months": 730,
+    "All time": None,
+    "Own dates": None,
+}
 _MEANING = {"open": "Open", "won": "Won", "lost": "Lost"}
 _EARLIEST = date(1990, 1, 1)
 _FEW = 20  # decided deals below which a rate says little
@@ -36,7 +43,6 @@ def span() -> tuple[date, date]:
         key="span",
         bind="query-params",
         label_visibility="collapsed",
-        format_func=lambda name: name if name in ("All time", "Own dates") else f"Last {name}",
         width=170,
     )
     if chosen == "Own dates":
@@ -296,8 +302,7 @@ def retire_form(actor: Actor, stage: Stage) -> None:
     if found.deals:
         count = f"{found.deals:,} {'deal' if found.deals == 1 else 'deals'}"
         st.markdown(f"**{count}** in {widgets.plain(stage.name)} move to another stage first, each with its history.")
-        # Their meaning stays, where a stage of the same meaning is left.
-        likely = next((place for place, each in enumerate(others) if each.outcome == stage.outcome), 0)
+        likely = _nearest(stage, stages.list_stages(db, actor), others)
         target = st.selectbox(
             "Move them to", others, likely, format_func=lambda each: f"{each.name} · {_MEANING[each.outcome]}"
         )
@@ -315,6 +320,13 @@ def retire_form(actor: Actor, stage: Stage) -> None:
             )
         if done:
             _redraw(None)
+
+
+def _nearest(stage: Stage, listed: Sequence[Stage], others: Sequence[Stage]) -> int:
+    """The place among the others of the stage that is nearest in the pipeline, of the same meaning if there is one."""
+    order = {each.id: place for place, each in enumerate(listed)}
+    away = [(each.outcome != stage.outcome, abs(order[each.id] - order[stage.id])) for each in others]
+    return min(range(len(others)), key=away.__getitem__, default=0)
 
 
 def _move_effect(actor: Actor, stage: Stage, target: Stage, found: stages.Standing) -> None:

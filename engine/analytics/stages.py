@@ -17,6 +17,9 @@ _PASSAGE = sa.text("""
                lead(entered_at) OVER (PARTITION BY deal_id ORDER BY entered_at, stage_id) AS left_at,
                row_number() OVER (PARTITION BY deal_id, stage_id ORDER BY entered_at) AS visit
           FROM deal_stage_entries
+         WHERE CAST(:people AS bigint[]) IS NULL
+            OR deal_id IN (SELECT id FROM deals WHERE owner_id = ANY(:people)
+                           UNION ALL SELECT deal_id FROM deal_credits WHERE user_id = ANY(:people))
     )
     SELECT v.stage_id, s.outcome, d.currency,
            count(*) FILTER (WHERE v.visit = 1) AS deals,
@@ -24,8 +27,6 @@ _PASSAGE = sa.text("""
            count(v.left_at) AS stays, coalesce(sum(extract(epoch FROM v.left_at - v.entered_at)), 0)::bigint AS seconds
       FROM stays v JOIN deals d ON d.id = v.deal_id JOIN pipeline_stages s ON s.id = d.stage_id
      WHERE v.entered_at >= :since AND v.entered_at < :until AND coalesce(d.amount, 0) >= 0
-       AND (CAST(:people AS bigint[]) IS NULL OR d.owner_id = ANY(:people)
-            OR d.id IN (SELECT deal_id FROM deal_credits WHERE user_id = ANY(:people)))
      GROUP BY 1, 2, 3
 """)
 _RATES = sa.text("""

@@ -104,6 +104,8 @@ def test_pages_filters_and_the_name_of_the_file(open_page, many):
     assert len(screen.dataframe[0].value) == 10
     names = [each.proto.url for each in screen.get("download_button")]
     assert len(names) == 2
+    screen = open_page("activities", kind="Task")
+    assert list(screen.dataframe[0].value["subject"]) == ["=Quote"]
     screen = open_page("activities", q="nothing like it")
     assert "No activity matches" in words(screen)
     screen = open_page("activities")

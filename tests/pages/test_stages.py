@@ -84,7 +84,7 @@ def test_each_role_sees_the_rate_of_its_deals(open_page, deals, person, rate, ma
 
 
 def test_the_span_is_kept_in_the_address(open_page, deals):
-    screen = open_page("stages", span="3 months")
+    screen = open_page("stages", span="Last 3 months")
     assert screen.dataframe[0].value.iloc[2]["decided"] == 6
     screen = open_page("stages", span="Own dates")
     screen.date_input[0].set_value((date(2026, 10, 1), date(2026, 10, 31))).run()
