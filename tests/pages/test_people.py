@@ -342,7 +342,7 @@ def test_a_manager_sees_the_people_of_the_own_tree(open_page, company):
 
 def team_form(company, name):
     def body(actor, team, found, listed):
-        from app.people_view import team_form
+        from app.team_view import team_form
 
         team_form(actor, team, found, listed)
 
