@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+import altair as alt
 import pandas as pd
 import streamlit as st
 
@@ -123,6 +124,36 @@ def stage_table(found: Sequence[StageRow], may_edit: bool) -> StageRow | None:
 
 def _ratio(ppm: int | None, row: StageRow) -> float | None:
     return None if ppm is None or row.stage.outcome != "open" else ppm / 1_000_000
+
+
+def rate_chart(found: Sequence[StageRow]) -> None:
+    """What is typed in beside what is real, for the stages that are open."""
+    shown = [row for row in found if row.stage.outcome == "open" and not row.stage.retired and row.rate_ppm is not None]
+    frame = pd.DataFrame(
+        [
+            (row.stage.name, label, ppm / 1_000_000)
+            for row in shown
+            for label, ppm in (("Typed in", row.stage.probability_ppm), ("Real", row.rate_ppm or 0))
+        ],
+        columns=["stage", "series", "rate"],
+    )
+    bars = (
+        alt.Chart(frame, height=240)
+        .mark_bar(cornerRadiusEnd=4)
+        .encode(
+            alt.X("stage:N", title=None, sort=None, axis=alt.Axis(labelAngle=0, labelLimit=160)),
+            alt.Y("rate:Q", title=None, axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1])),
+            alt.XOffset("series:N", sort=None),
+            alt.Color("series:N", title=None, sort=None, legend=alt.Legend(orient="top")),
+            [
+                alt.Tooltip("stage:N", title="Stage"),
+                alt.Tooltip("series:N", title="Probability"),
+                alt.Tooltip("rate:Q", title="Rate", format=".1%"),
+            ],
+        )
+    )
+    if shown:
+        st.altair_chart(bars, alt="The probability typed in and the real win rate of each open stage")
 
 
 def notes(found: Sequence[StageRow]) -> None:

@@ -22,6 +22,7 @@ if may_edit:
     stage_view.actions(actor, found, chosen)
 if any(row.entered for row in found):
     stage_view.notes(found)
+    stage_view.rate_chart(found)
 else:
     widgets.empty(
         "No deal entered a stage in these days",

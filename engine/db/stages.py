@@ -26,7 +26,11 @@ def listing(conn: sa.Connection, *, lock: bool = False) -> list[Stage]:
         SELECT id, name, outcome, probability_ppm, color, retired_at IS NOT NULL
           FROM pipeline_stages ORDER BY retired_at IS NOT NULL, position
     """
-    return [Stage(*row) for row in conn.execute(sa.text(query + (" FOR UPDATE" if lock else "")))]
+    if lock:
+        # The table against another change of stages, the rows against deals that enter one.
+        conn.execute(sa.text("LOCK TABLE pipeline_stages IN SHARE ROW EXCLUSIVE MODE"))
+        query += " FOR UPDATE"
+    return [Stage(*row) for row in conn.execute(sa.text(query))]
 
 
 def add(conn: sa.Connection, name: str, outcome: str, probability_ppm: int, color: str) -> int:

@@ -203,7 +203,9 @@ class _Plan:
             for called in {name.casefold(), title.casefold()}:
                 self.plans.setdefault(called, []).append((plan_id, title))
         self.plan_begins = plans.first_days(conn)
-        self.managers = people.manager_spans(conn)
+        self.managers: dict[int, list[tuple[int, date, date | None]]] = {}
+        for user_id, manager_id, begin, end in people.manager_spans(conn):
+            self.managers.setdefault(user_id, []).append((manager_id, begin, end))
         self.email_of = {person.user_id: person.email.lower() for person in listed}
         self.led_by: dict[str, str] = {}  # folded team -> e-mail of who is to lead it
         self.steps = [self._step(row) for row in roster.rows]
@@ -331,8 +333,8 @@ class _Plan:
     def _managers_on(self, user_id: int, on: date) -> set[str]:
         return {
             self.email_of[boss]
-            for user, boss, start, end in self.managers
-            if user == user_id and start <= on and (end is None or end > on)
+            for boss, begin, end in self.managers.get(user_id, ())
+            if begin <= on and (end is None or end > on)
         }
 
     def _manager(self, step: _Step) -> str | None:

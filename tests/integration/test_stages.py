@@ -282,6 +282,19 @@ def test_two_who_retire_at_once_leave_no_deal_behind(company: Company) -> None:
     assert left == 2
 
 
+def test_two_who_add_the_same_stage_at_once(company: Company) -> None:
+    def add(_: int) -> str:
+        try:
+            stages.add_stage(company.db, company.actors["ada"], StageFields("Legal", "open", 1, "red"))
+        except ProblemsError as refused:
+            return refused.problems[0].path
+        return "added"
+
+    with ThreadPoolExecutor(4) as threads:
+        found = sorted(threads.map(add, range(4)))
+    assert found == ["added", "name", "name", "name"]
+
+
 def test_only_admins_change_stages(company: Company, pool: Pool) -> None:
     for who in ("fay", "mia", "ana"):
         actor, seen = company.actors[who], stage(company, "Proposal")

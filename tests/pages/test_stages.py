@@ -80,6 +80,7 @@ def test_each_role_sees_the_rate_of_its_deals(open_page, deals, person, rate, ma
     shown = screen.dataframe[0].value.iloc[2]
     assert (shown["rate"], shown["days"]) == (rate, 30.0)
     assert "says little" in words(screen)
+    assert len(screen.get("vega_lite_chart")) == 1
     assert ("Add a stage" in labels(screen)) is may_edit
 
 
