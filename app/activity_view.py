@@ -264,7 +264,7 @@ def activity_table(found: ActivityPage) -> None:
             "deal": kinds.TextColumn("Deal", width="medium"),
             "account": kinds.TextColumn("Account"),
             "person": kinds.TextColumn("Person"),
-            "task": kinds.TextColumn("Task"),
+            "task": kinds.TextColumn("Task", width=160),
         },
     )
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
