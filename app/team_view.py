@@ -62,7 +62,7 @@ def team_list(actor: Actor, found: Sequence[TeamRow], listed: Sequence[Person]) 
 
 def _tree(actor: Actor, day: date) -> None:
     """The hierarchy of a day, indented."""
-    nodes = teams.hierarchy(state.database(), actor, day)
+    nodes = teams.hierarchy(state.database(), actor, day, state.today())
     if not nodes:
         widgets.empty(f"There was no team on {day}", "Choose another day.", icon=":material/groups:")
         return

@@ -336,8 +336,18 @@ def test_the_hierarchy_as_it_was_on_a_day(open_page, company):
 
 
 def test_a_manager_sees_the_people_of_the_own_tree(open_page, company):
-    shown = tree(open_page("people", "mia"))
-    assert {line.strip("\u2003") for line in shown["who"]} == {"▾ East", "Rea Rep", "Rob Rep", "▾ West"}
+    people.change_team(
+        company.db, company.actor("ada"), company.teams["West"], "West", None, company.people["mia"], date(2025, 6, 1)
+    )
+    people.change_team(
+        company.db, company.actor("ada"), company.teams["West"], "West", None, company.people["max"], date(2026, 1, 1)
+    )
+    screen = open_page("people", "mia")
+    own = {"▾ East", "Rea Rep", "Rob Rep", "▾ West"}
+    assert {line.strip("\u2003") for line in tree(screen)["who"]} == own
+    # Once she led West, but does not any more: its people are none of hers, on no day.
+    screen.date_input(key="teams_on").set_value(date(2025, 9, 1)).run()
+    assert {line.strip("\u2003") for line in tree(screen)["who"]} == own
 
 
 def team_form(company, name):
