@@ -39,7 +39,8 @@ class Node:
 def hierarchy(db: Database, actor: Actor, on: date, today: date) -> list[Node]:
     """The teams in force on a day, each followed by its people within reach and the teams below it.
 
-    The reach is that of `today`: who led a team once does not look at its people now.  Those who are in no team, and lead none, stand at the end.
+    The reach is that of `today`: who led a team once does not look at its people now.  Those who are in no team,
+    and lead none, stand at the end.
     """
     with db.read() as conn:
         listed = people.listing(conn, on, access.visible_people(conn, actor, "people.view", today))

@@ -100,12 +100,13 @@ def test_pages_filters_and_the_name_of_the_file(open_page, many):
     screen = open_page("activities", open="true")
     assert list(screen.dataframe[0].value["subject"]) == ["=Quote"]
     assert list(screen.dataframe[0].value["task"]) == ["Overdue since 2026-11-20"]
-    screen = open_page("activities", q="call 11", during="2026-11")
+    screen = open_page("activities", q="call 11", during="November 2026")
     assert len(screen.dataframe[0].value) == 10
     names = [each.proto.url for each in screen.get("download_button")]
     assert len(names) == 2
     screen = open_page("activities", kind="Task")
     assert list(screen.dataframe[0].value["subject"]) == ["=Quote"]
+    assert "No activity matches" in words(open_page("activities", during="October 2026"))
     screen = open_page("activities", q="nothing like it")
     assert "No activity matches" in words(screen)
     screen = open_page("activities")
