@@ -12,7 +12,7 @@ from engine.analytics.inputs import Inputs
 from engine.calc.result import Totals
 from engine.db import pay
 from engine.db.database import Database
-from engine.errors import Problem
+from engine.errors import Problem, QuotaPathError
 from engine.periods import Period, parse_period, period_of
 from engine.workers.pool import Pool
 
@@ -35,6 +35,7 @@ class Impact:
         return self.changes[self.changes["status"].isin(("approved", "paid"))]
 
 
+_CHANGED_MEANWHILE = "40001"  # of Postgres: serialization_failure
 _COLUMNS = ("user_id", "person", "period", "status", "before", "after", "difference", "currency")
 
 
@@ -54,13 +55,19 @@ def impact(
 def trial(db: Database, pool: Pool, today: date, change: Callable[[sa.Connection], object]) -> Impact:
     """What everyone would earn after `change`, which is made in a transaction that is rolled back.
 
-    The periods are those of `impact`.  What `change` raises is passed on.
+    The periods are those of `impact`.  What `change` raises is passed on; QuotaPathError when somebody else changed
+    the same rows meanwhile.
     """
     # Nobody commits: the connection rolls back when it is given back, before the long calculation.
     with db.engine.connect().execution_options(isolation_level="REPEATABLE READ") as conn:
         until = _until(conn, today)
         loaded = inputs.load(conn, until)
-        change(conn)
+        try:
+            change(conn)
+        except sa.exc.OperationalError as error:
+            if getattr(error.orig, "pgcode", None) != _CHANGED_MEANWHILE:
+                raise
+            raise QuotaPathError("Somebody changed the same meanwhile. Look at it again and calculate anew.") from error
         changed = inputs.load(conn, until)
         status = pay.statuses(conn)
     return _compared(pool, loaded, changed, status)

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from engine.errors import ProblemsError, QuotaPathError
 from engine.services import payouts, runs, stages
 from engine.services.access import Forbidden
+from engine.services.impact import trial
 from engine.services.stages import Stage, StageFields
 from engine.workers.pool import Pool
 from tests.integration.paying import Company
@@ -207,6 +208,17 @@ def test_another_meaning_changes_open_periods_and_says_so(company: Company, pool
     runs.run_period(db, pool, ada, "2026-02")
     assert company.earned("ana", "2026-01") == 0  # closed: stays
     assert company.earned("ana", "2026-02") == 160_000  # its own, and January's as an adjustment
+
+
+def test_a_trial_that_meets_another_change_says_so(company: Company, pool: Pool) -> None:
+    seen = stage(company, "Proposal")
+
+    def change(conn: sa.Connection) -> None:
+        stages.edit_stage(company.db, company.actors["ada"], seen, fields(seen, color="red"))
+        conn.execute(sa.text("UPDATE pipeline_stages SET outcome = 'open' WHERE id = :id"), {"id": seen.id})
+
+    with pytest.raises(QuotaPathError, match="changed the same meanwhile"):
+        trial(company.db, pool, TODAY, change)
 
 
 # --- retiring ----------------------------------------------------------------------------------------
