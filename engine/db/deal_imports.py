@@ -320,10 +320,9 @@ def people(conn: sa.Connection) -> list[tuple[int, str, str]]:
 
 
 def stages(conn: sa.Connection) -> list[tuple[int, str, str]]:
-    """(id, name, outcome) of every pipeline stage, in order."""
-    return [
-        tuple(row) for row in conn.execute(sa.text("SELECT id, name, outcome FROM pipeline_stages ORDER BY position"))
-    ]
+    """(id, name, outcome) of every pipeline stage that is not retired, in order."""
+    query = "SELECT id, name, outcome FROM pipeline_stages WHERE retired_at IS NULL ORDER BY position"
+    return [tuple(row) for row in conn.execute(sa.text(query))]
 
 
 # ---------------------------------------------------------------- looking back
