@@ -45,14 +45,18 @@ class Inputs:
     versions: Mapping[str, Sequence[int]]
 
 
-def load(conn: sa.Connection, until: Period) -> Inputs:
-    """Everything that decides what was earned up to the end of `until`: won deals, people, plans, quotas, rates."""
+def load(conn: sa.Connection, until: Period, deals_in: str = "deals", credits_in: str = "deal_credits") -> Inputs:
+    """Everything that decides what was earned up to the end of `until`: won deals, people, plans, quotas, rates.
+
+    `deals_in` and `credits_in` name other relations with the columns of these tables, such as temporary views of
+    how they would be after a change; they are names written in the program, never a user's.
+    """
     users = [tuple(row) for row in conn.execute(sa.text('SELECT code, id FROM users ORDER BY code COLLATE "C"'))]
     codes = tuple(code for code, _ in users)
     user_ids = np.array([user_id for _, user_id in users], dtype=np.int64)
     code_of = {user_id: code for code, user_id in users}
     by_name, versions = plans(conn)
-    deals, deal_ids = _deals(conn, until, user_ids, by_name)
+    deals, deal_ids = _deals(conn, until, user_ids, by_name, deals_in, credits_in)
     return Inputs(
         Book(
             people=codes,
@@ -144,11 +148,24 @@ def _rates(conn: sa.Connection) -> tuple[ExchangeRate, ...]:
     )
 
 
+def pay_currencies(book: Book) -> dict[str, str]:
+    """The currency that each person is paid in: that of their plans.  Raises QuotaPathError when these do not agree."""
+    found: dict[str, str] = {}
+    for row in book.assignments:
+        for plan in book.plans.get(row.plan or "", ()):
+            if found.setdefault(row.person, plan.currency) != plan.currency:
+                raise QuotaPathError(
+                    f"{row.person} is on plans in {found[row.person]} and {plan.currency}. "
+                    "Write both plans in one currency; deals in others are converted."
+                )
+    return found
+
+
 # --- deals ------------------------------------------------------------------------------------------
 
 # Deals that count: won, or won once and cancelled since.  In the order in which credit accumulates.
 _WON = """
-      FROM deals d JOIN pipeline_stages s ON s.id = d.stage_id
+      FROM {deals} d JOIN pipeline_stages s ON s.id = d.stage_id
      WHERE (s.outcome = 'won' OR d.cancelled_on IS NOT NULL) AND d.close_date < %(end)s
      ORDER BY d.close_date, d.external_id COLLATE "C", d.source COLLATE "C"
 """
@@ -163,7 +180,7 @@ _COLUMNS = {
 }
 # Deals whose credit is shared; the others are their owner's alone.
 _CREDITS = """
-    SELECT deal_id, user_id, share_ppm FROM deal_credits ORDER BY deal_id
+    SELECT deal_id, user_id, share_ppm FROM {credits} ORDER BY deal_id
 """
 
 # Fields of a deal that are columns; any other name is looked up in the CRM's extra fields.
@@ -183,7 +200,12 @@ _NUMBER_FIELDS = {"quantity": "d.quantity_micro", "term_months": f"d.term_months
 
 
 def _deals(
-    conn: sa.Connection, until: Period, user_ids: Ints, plans: Mapping[str, tuple[Plan, ...]]
+    conn: sa.Connection,
+    until: Period,
+    user_ids: Ints,
+    plans: Mapping[str, tuple[Plan, ...]],
+    deals_in: str,
+    credits_in: str,
 ) -> tuple[Deals, Ints]:
     columns = dict(_COLUMNS)
     params: dict[str, Any] = {"end": date.fromordinal(until.end)}
@@ -199,9 +221,8 @@ def _deals(
         else:
             columns[f"field {name}"] = (f"nullif(nullif(d.extra -> %(field{place})s, 'null'), '\"\"')", pa.string())
     chosen = ", ".join(expression for expression, _ in columns.values())
-    found = bulk.read_columns(
-        conn, f"SELECT {chosen}{_WON}", params, {name: kind for name, (_, kind) in columns.items()}
-    )
+    types = {name: kind for name, (_, kind) in columns.items()}
+    found = bulk.read_columns(conn, f"SELECT {chosen}{_WON.format(deals=deals_in)}", params, types)
     deal_ids = found["id"].to_numpy()
     currencies, currency = _coded(found["currency"])
     deals = Deals(
@@ -212,15 +233,17 @@ def _deals(
         currency=_array(currency),
         currencies=tuple(currencies),
         fields={name: _field(name, found[f"field {name}"]) for name in wanted},
-        **_credits(conn, deal_ids, found["owner_id"].to_numpy(), user_ids),
+        **_credits(conn, deal_ids, found["owner_id"].to_numpy(), user_ids, credits_in),
     )
     return deals, deal_ids
 
 
-def _credits(conn: sa.Connection, deal_ids: Ints, owner_ids: Ints, user_ids: Ints) -> dict[str, "array[int]"]:
-    """Who is credited with which share: the rows of ``deal_credits``, else all of it to the owner."""
+def _credits(
+    conn: sa.Connection, deal_ids: Ints, owner_ids: Ints, user_ids: Ints, credits_in: str
+) -> dict[str, "array[int]"]:
+    """Who is credited with which share: the rows of `credits_in`, else all of it to the owner."""
     types = {"deal_id": pa.int64(), "user_id": pa.int64(), "share": pa.int64()}
-    rows = bulk.read_columns(conn, _CREDITS, {}, types)
+    rows = bulk.read_columns(conn, _CREDITS.format(credits=credits_in), {}, types)
     by_user = np.argsort(user_ids)
 
     def person(ids: Ints) -> Ints:

@@ -102,6 +102,17 @@ def closed_periods(conn: sa.Connection, kind: str) -> list[str]:
     return list(conn.scalars(query, {"kind": kind}))
 
 
+def statuses(conn: sa.Connection) -> dict[str, str]:
+    """Every pay period by its name: open, approved or paid."""
+    return {row.period: row.status for row in conn.execute(sa.text("SELECT period, status FROM pay_periods"))}
+
+
+def last_day(conn: sa.Connection) -> date | None:
+    """The last day of the latest pay period; None before the first run."""
+    found: date | None = conn.scalar(sa.text("SELECT max(end_date) - 1 FROM pay_periods"))
+    return found
+
+
 def show_run(conn: sa.Connection, name: str, run_id: int) -> None:
     """Let an open period show this run."""
     conn.execute(sa.text("UPDATE pay_periods SET run_id = :run WHERE period = :name"), {"run": run_id, "name": name})

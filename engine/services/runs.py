@@ -288,7 +288,7 @@ def _people(
 ) -> Iterator[tuple[int, str, int, int, int, int]]:
     """Per person: earned, drawn, draw balance and what is not payable yet, in cents."""
     posting, past = {*before.adjusted, wanted.name}, {*before.closed, wanted.name}
-    currencies = _currencies(loaded)
+    currencies = inputs.pay_currencies(loaded.book)
     on_plan = _on_plan(wanted, loaded)
     due: dict[str, int] = defaultdict(int)
     deferred: dict[str, int] = defaultdict(int)
@@ -325,19 +325,6 @@ def _on_plan(wanted: Period, loaded: Inputs) -> set[str]:
         if _covers(row, wanted)
         and any(plan.pay_period == wanted.kind for plan in loaded.book.plans.get(row.plan or "", ()))
     }
-
-
-def _currencies(loaded: Inputs) -> dict[str, str]:
-    """The currency that each person is paid in: that of their plans, which must agree."""
-    found: dict[str, str] = {}
-    for row in loaded.book.assignments:
-        for plan in loaded.book.plans.get(row.plan or "", ()):
-            if found.setdefault(row.person, plan.currency) != plan.currency:
-                raise QuotaPathError(
-                    f"{row.person} is on plans in {found[row.person]} and {plan.currency}. "
-                    "Write both plans in one currency; deals in others are converted."
-                )
-    return found
 
 
 def _attainment(wanted: Period, result: Result, users: Mapping[str, int]) -> Iterator[tuple[int, str, str, str, str]]:

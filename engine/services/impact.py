@@ -1,0 +1,68 @@
+"""What a change would do to earnings, found by calculating both ways; nothing is kept."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import pandas as pd
+import sqlalchemy as sa
+
+from engine.analytics import inputs
+from engine.calc.result import Totals
+from engine.db import pay
+from engine.errors import Problem
+from engine.periods import parse_period, period_of
+from engine.workers.pool import Pool
+
+
+@dataclass(frozen=True)
+class Impact:
+    """Whose earnings change, in which pay periods.
+
+    ``changes``, by period and person: user_id (int64), person (code), period, status (open, approved, paid; "" for a
+    period that was never run), before, after, difference (int64, minor units), currency.  With ``problems`` earnings
+    cannot be calculated after the change (or could not before it), and ``changes`` is empty.
+    """
+
+    changes: pd.DataFrame
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def closed(self) -> pd.DataFrame:
+        """The changes in approved and paid periods: they stay as they are, the next open one posts the difference."""
+        return self.changes[self.changes["status"].isin(("approved", "paid"))]
+
+
+_COLUMNS = ("user_id", "person", "period", "status", "before", "after", "difference", "currency")
+
+
+def impact(
+    conn: sa.Connection, pool: Pool, today: date, deals_in: str = "deals", credits_in: str = "deal_credits"
+) -> Impact:
+    """What everyone would earn if these relations took the place of ``deals`` and ``deal_credits``.
+
+    They have the columns of the tables, such as temporary views of how a bulk edit or an import would leave them.
+    Counted are the pay periods up to the latest that was run, and the month of `today`.  Draws are left out.
+    """
+    last = pay.last_day(conn)
+    until = period_of("month", max(today, last or today).toordinal())
+    loaded = inputs.load(conn, until)
+    before = pool.totals(loaded.book)
+    after = pool.totals(inputs.load(conn, until, deals_in, credits_in).book)
+    problems = before.problems or after.problems
+    if problems:
+        return Impact(pd.DataFrame(columns=_COLUMNS), problems)
+    users = dict(zip(loaded.book.people, loaded.user_ids.tolist(), strict=True))
+    currencies = inputs.pay_currencies(loaded.book)
+    status = pay.statuses(conn)
+    rows: Sequence[tuple[object, ...]] = [
+        (users[person], person, period, status.get(period, ""), was, now, now - was, currencies.get(person, ""))
+        for person, period, was, now in _changed(before, after)
+    ]
+    return Impact(pd.DataFrame(rows, columns=_COLUMNS))
+
+
+def _changed(before: Totals, after: Totals) -> list[tuple[str, str, int, int]]:
+    keys = sorted(before.by_period.keys() | after.by_period.keys(), key=lambda key: (parse_period(key[1]), key[0]))
+    pairs = ((*key, before.by_period.get(key, 0), after.by_period.get(key, 0)) for key in keys)
+    return [pair for pair in pairs if pair[2] != pair[3]]
