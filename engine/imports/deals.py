@@ -72,7 +72,6 @@ class DealRow(NamedTuple):
     quantity_micro: int | None
     term_months: int | None
     extra: dict[str, str]  # column name -> text, filled cells only
-    row_hash: str  # of the raw cells
     notes: tuple[Note, ...]
 
 
@@ -427,7 +426,6 @@ class _Rows:
             quantity_micro=quantity,
             term_months=term,
             extra=extra,
-            row_hash=row.digest(),
             notes=tuple(notes),
         )
 
