@@ -19,7 +19,7 @@ from engine.errors import Problem, QuotaPathError
 from engine.imports.known import Context, Stage, owner_finder, owner_key, stage_finder, stage_key
 from engine.imports.mapping import check_mapping
 from engine.imports.reading import Row, Table
-from engine.imports.survey import Decision, Question, Verdict, id_reader, short_hash, survey_file
+from engine.imports.survey import Decision, Question, Tell, Verdict, id_reader, short_hash, survey_file
 from engine.imports.values import (
     CACHED,
     ISO_4217,
@@ -203,12 +203,15 @@ class Checked:
         return deals, refusals, tally
 
 
-def check_rows(table: Table, mapping: Mapping[str, str], context: Context) -> Checked:
-    """Decides what holds for the whole file; the rows are then read from the answer."""
+def check_rows(table: Table, mapping: Mapping[str, str], context: Context, tell: Tell = lambda _rows: None) -> Checked:
+    """Decides what holds for the whole file; the rows are then read from the answer.
+
+    `tell` hears of the rows read for that, now and then.
+    """
     problems = check_mapping(mapping, table.headers)
     if problems:
         return Checked(tuple(problems), (), (), None)
-    survey = survey_file(table, mapping, context)
+    survey = survey_file(table, mapping, context, tell)
     verdict = Verdict(context.answers)
     verdict.settle(survey, mapping, context.currency)
     questions = tuple(verdict.questions)

@@ -27,7 +27,7 @@ from openpyxl import load_workbook
 from engine.errors import QuotaPathError
 from engine.imports.mapping import is_known_header
 
-MAX_BYTES = 256 * 1024 * 1024
+MAX_BYTES = 400 * 1024 * 1024
 _BLOCK = 1 << 20  # bytes looked at at a time
 _MAX_COLUMNS = 500
 _LONGEST_NAME = 200  # characters of a column's name
@@ -187,8 +187,9 @@ def read_table(data: Content, filename: str, *, max_bytes: int = MAX_BYTES) -> T
         and not text.numbered_by_record
         and _last_byte(data) not in (b"\n", b"\r", b"\0")
     )
-    with _opened(data) as file:
-        file_hash = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for block in _blocks(data):
+        digest.update(block)
     return Table(
         filename=filename,
         headers=headers,
@@ -197,7 +198,7 @@ def read_table(data: Content, filename: str, *, max_bytes: int = MAX_BYTES) -> T
         set_aside_count=aside_count,
         notes=tuple(notes),
         cut_line=last.line if cut else 0,
-        file_hash=file_hash,
+        file_hash=digest.hexdigest(),
         _text=text,
     )
 

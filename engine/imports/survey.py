@@ -38,6 +38,9 @@ from engine.money import PPM, parse_number
 _DATES = ("close_date", "created_date")
 _NUMBERS = ("amount", "margin", "quantity", "probability", "term_months")
 _EXAMPLES = 3
+TOLD = 5000  # rows after which it is told how far the reading is
+
+Tell = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,8 @@ class Survey:
     repeated: frozenset[int] = frozenset()  # `short_hash` of ids that come more than once
 
 
-def survey_file(table: Table, mapping: Mapping[str, str], context: Context) -> Survey:
-    """One pass over the file, for evidence and for ids that come twice."""
+def survey_file(table: Table, mapping: Mapping[str, str], context: Context, tell: Tell = lambda _rows: None) -> Survey:
+    """One pass over the file, for evidence and for ids that come twice; `tell` hears of the rows read."""
     survey = Survey()
     ids = array("q")  # 8 bytes a row, however long the ids
     at = {name: table.headers.index(header) for name, header in mapping.items()}
@@ -93,7 +96,9 @@ def survey_file(table: Table, mapping: Mapping[str, str], context: Context) -> S
     numbers = [(name, at[name]) for name in _NUMBERS if name in at]
     key_of = id_reader(at, context)
     orders = lru_cache(CACHED)(lambda text: date_order(one_line(text)))
-    for row in table.rows():
+    for count, row in enumerate(table.rows()):
+        if count % TOLD == 0:
+            tell(count)
         cells = row.cells if len(row.cells) >= width else row.cells + ("",) * (width - len(row.cells))
         ids.append(short_hash(key_of(cells)))
         for index in dates:
