@@ -139,6 +139,12 @@ def refusals(conn: sa.Connection, file_id: str) -> Iterator[Any]:
     yield from conn.execution_options(yield_per=1000).execute(query, {"id": file_id})
 
 
+def delete_content(conn: sa.Connection, file_id: str) -> None:
+    """Forget what the file holds; that it was there stays until the person has seen what became of it."""
+    for table in ("import_pieces", "import_file_refusals"):
+        conn.execute(sa.text(f"DELETE FROM {table} WHERE file_id = CAST(:id AS uuid)"), {"id": file_id})  # noqa: S608
+
+
 def delete(conn: sa.Connection, file_id: str) -> None:
     """Forget the file."""
     conn.execute(sa.text("DELETE FROM import_files WHERE id = CAST(:id AS uuid)"), {"id": file_id})

@@ -75,8 +75,8 @@ def kept_file(db: Database, actor: Actor, file_id: str) -> KeptUpload | None:
         if file is None or file.created_by != actor.user_id:
             return None
         job = jobs.get(conn, file.job_id) if file.job_id else None
-        upload = _upload(file)
-        preview = None if file.preview is None else _preview(file.preview, upload)
+        upload = _upload(file.said, file.filename)
+        preview = None if file.preview is None else _preview(file.preview, file.filename)
         if preview:
             people, stages = imports.people_and_stages(conn)
             preview = replace(preview, people=people, stages=stages)
@@ -96,7 +96,7 @@ def start_check(db: Database, runner: JobRunner, actor: Actor, file_id: str, sai
     with db.write() as conn:
         _find(conn, actor, file_id)
         import_files.say(conn, file_id, _said(said))
-    job_id = runner.submit(actor, CHECK, {"file": file_id, "today": said.today.isoformat()})
+    job_id = runner.submit(actor, CHECK, {"file": file_id})
     with db.write() as conn:
         import_files.set_job(conn, file_id, job_id)
 
@@ -162,6 +162,8 @@ def _import_job(work: Work) -> Mapping[str, Any]:
             tell=work.progress,
             job_id=work.job_id,
         )
+    with work.db.write() as conn:
+        import_files.delete_content(conn, file_id)
     return asdict(result)
 
 
@@ -177,7 +179,7 @@ def _on_disk(db: Database, actor: Actor, file_id: str) -> Iterator[Upload]:
             for piece in import_files.pieces(conn, file_id):
                 file.write(piece)
         file.flush()
-        yield replace(_upload(found), data=Path(file.name))
+        yield replace(_upload(found.said, found.filename), data=Path(file.name))
 
 
 def _find(conn: Any, actor: Actor, file_id: str) -> KeptFile:
@@ -211,10 +213,11 @@ def _said(upload: Upload) -> dict[str, Any]:
     }
 
 
-def _upload(file: KeptFile) -> Upload:
-    said = dict(file.said)
-    today = date.fromisoformat(said.pop("today")) if "today" in said else date.max
-    return Upload(b"", file.filename, **said, today=today)
+def _upload(said: Mapping[str, Any], filename: str) -> Upload:
+    """What is said of a file whose content lies elsewhere."""
+    if not said:
+        return Upload(b"", filename)
+    return Upload(b"", filename, **{**said, "today": date.fromisoformat(said["today"])})
 
 
 def _as_json(preview: ImportPreview) -> dict[str, Any]:
@@ -245,27 +248,35 @@ _PLAIN = (
     "headers", "samples", "decisions", "notes", "warnings", "set_aside_count", "rows", "refused_count",
     "repeated_count", "closed_periods",
 )  # fmt: skip
-_LISTS = ("headers", "decisions", "notes", "warnings", "closed_periods")
 _FRAMES = ("added", "changed", "refused")
 
 
-def _preview(found: Mapping[str, Any], upload: Upload) -> ImportPreview:
-    said = dict(found["said"])
-    today = date.fromisoformat(said.pop("today"))
-    plain = {name: tuple(found[name]) if name in _LISTS else found[name] for name in _PLAIN}
+def _preview(found: Mapping[str, Any], filename: str) -> ImportPreview:
+    frames = {name: _frame(frame) for name, frame in found["frames"].items()}
     earnings = found["earnings"]
     return ImportPreview(
-        **plain,
-        **{name: _frame(found["frames"][name]) for name in _FRAMES},
-        upload=Upload(b"", upload.filename, **said, today=today),
+        upload=_upload(found["said"], filename),
+        headers=tuple(found["headers"]),
+        samples=found["samples"],
         problems=tuple(Problem(**each) for each in found["problems"]),
         questions=tuple(_question(each) for each in found["questions"]),
+        decisions=tuple(found["decisions"]),
+        notes=tuple(found["notes"]),
+        warnings=tuple(found["warnings"]),
         set_aside=tuple(SetAside(**each) for each in found["set_aside"]),
+        set_aside_count=found["set_aside_count"],
+        rows=found["rows"],
         unknown=tuple(Unknown(**each) for each in found["unknown"]),
         remembered={(kind, text): known for kind, text, known in found["remembered"]},
         people={},
         stages={},
         counts=Counts(**found["counts"]),
+        refused_count=found["refused_count"],
+        repeated_count=found["repeated_count"],
+        added=frames["added"],
+        changed=frames["changed"],
+        refused=frames["refused"],
+        closed_periods=tuple(found["closed_periods"]),
         first_close=date.fromisoformat(found["first_close"]) if found["first_close"] else None,
         earnings=None
         if earnings is None

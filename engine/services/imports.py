@@ -204,14 +204,15 @@ def import_deals(
     access.require(actor, "deals.import")
     upload = preview.upload
     tell(0, 0, "Reading the file")
-    table = _read(upload)
-    with db.write() as conn:
-        deal_imports.lock_source(conn, upload.source)
+    with db.read() as conn:
         if job_id is not None and (done := deal_imports.import_of_job(conn, job_id)) is not None:
             return ImportResult(
                 done.id, done.added, done.changed, done.unchanged, done.refused, tuple(done.months),
                 tuple(done.closed_periods),
             )  # fmt: skip
+    table = _read(upload)
+    with db.write() as conn:
+        deal_imports.lock_source(conn, upload.source)
         reading = _Reading(conn, table, upload, tell, 4)
         if reading.checked.problems or reading.checked.questions:
             raise QuotaPathError("The columns or questions of this file are not settled. Settle them, then import.")
