@@ -150,12 +150,16 @@ def delete(conn: sa.Connection, file_id: str) -> None:
     conn.execute(sa.text("DELETE FROM import_files WHERE id = CAST(:id AS uuid)"), {"id": file_id})
 
 
-def delete_abandoned(conn: sa.Connection) -> None:
-    """Forget the files to which nobody came back for a day, unless a job still works on them."""
+def delete_abandoned(conn: sa.Connection, user_id: int) -> None:
+    """Forget what the person had in hand so far, and files to which nobody came back for a day.
+
+    Not those on which a job still works.
+    """
     conn.execute(
         sa.text("""
-            DELETE FROM import_files f WHERE touched_at < now() - make_interval(days => :days)
+            DELETE FROM import_files f
+             WHERE (created_by = :user OR touched_at < now() - make_interval(days => :days))
                AND NOT EXISTS (SELECT FROM jobs j WHERE j.id = f.job_id AND j.status IN ('queued', 'running'))
         """),
-        {"days": _DAYS_KEPT},
+        {"user": user_id, "days": _DAYS_KEPT},
     )

@@ -8,9 +8,10 @@ import pandas as pd
 import sqlalchemy as sa
 
 from engine.analytics import deals as analytics
-from engine.db import audit, deal_imports, import_batches
+from engine.db import audit, deal_imports, import_batches, jobs
 from engine.db.database import Database
 from engine.db.import_batches import Batch, Obstacle
+from engine.db.jobs import Job
 from engine.errors import Problem, ProblemsError, QuotaPathError
 from engine.imports.mapping import FIELDS
 from engine.services import access
@@ -140,6 +141,13 @@ def start_undo(runner: JobRunner, actor: Actor, import_id: int) -> str:
     """Undo a large import by a job; gives its id."""
     access.require(actor, "deals.import")
     return runner.submit(actor, UNDO, {"import": import_id})
+
+
+def undo_job_of(db: Database, actor: Actor, import_id: int) -> Job | None:
+    """The newest job that undoes, or tried to undo, the import."""
+    access.require(actor, "deals.import")
+    with db.read() as conn:
+        return next((job for job in jobs.recent(conn, 50, UNDO) if job.arguments.get("import") == import_id), None)
 
 
 def _undo_job(work: Work) -> Mapping[str, Any]:

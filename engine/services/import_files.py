@@ -55,6 +55,11 @@ class KeptUpload:
 _TUPLES = ("months", "closed_periods")
 
 
+def is_large(size: int, filename: str) -> bool:
+    """Whether a file of so many bytes is a job's work; a workbook is packed, and slow to read."""
+    return size * (8 if filename.lower().endswith(".xlsx") else 1) > AT_ONCE
+
+
 def keep_file(db: Database, actor: Actor, filename: str, file: BinaryIO) -> str:
     """Keep a file, in place of what the person had in hand before; gives its id.
 
@@ -62,7 +67,7 @@ def keep_file(db: Database, actor: Actor, filename: str, file: BinaryIO) -> str:
     """
     access.require(actor, "deals.import")
     with db.write() as conn:
-        import_files.delete_abandoned(conn)
+        import_files.delete_abandoned(conn, _user(actor))
         pieces = iter(lambda: file.read(import_files.PIECE), b"")
         return import_files.add(conn, filename, pieces, _user(actor))
 

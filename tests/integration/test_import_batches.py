@@ -57,7 +57,7 @@ def all_deals(db):
     """Everything that a deal says, without what counts its changes."""
     query = """
         SELECT to_jsonb(d) - '{id,version,updated_at,created_at}'::text[] AS deal,
-               (SELECT jsonb_agg(stage_id ORDER BY entered_at) FROM deal_stage_entries e WHERE e.deal_id = d.id) AS passage
+               (SELECT jsonb_agg(stage_id ORDER BY entered_at) FROM deal_stage_entries e WHERE e.deal_id = d.id)
           FROM deals d ORDER BY external_id
     """
     with db.read() as conn:
@@ -82,8 +82,10 @@ def calculated(db, external_id, status="open"):
         INSERT INTO plans (name, title) VALUES ('ae', 'AE');
         INSERT INTO plan_versions (plan_id, effective_from, document, hash, status, published_at)
             VALUES (1, '2026-01-01', '', '', 'published', now());
-        INSERT INTO pay_periods (period, kind, start_date, end_date) VALUES ('2026-10', 'month', '2026-10-01', '2026-11-01');
-        INSERT INTO runs (period, ledger_seen, inputs_hash, lines_hash, engine_version, interpreter, deals, lines, created_by)
+        INSERT INTO pay_periods (period, kind, start_date, end_date)
+            VALUES ('2026-10', 'month', '2026-10-01', '2026-11-01');
+        INSERT INTO runs (period, ledger_seen, inputs_hash, lines_hash, engine_version, interpreter, deals, lines,
+                          created_by)
             VALUES ('2026-10', 0, '', '', '0', 'x', 1, 1, 1);
         INSERT INTO lines (run_id, user_id, plan_version_id, component, deal_id, kind, period, origin_period, amount,
                            currency, working)
