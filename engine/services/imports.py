@@ -1,8 +1,10 @@
 """A CRM's export of deals: looked at, questioned, previewed, and taken in as a whole or not at all."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import lru_cache
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from engine.imports.mapping import FIELDS, HUBSPOT, OTHER, SALESFORCE, guess_map
 from engine.imports.reading import SetAside, Table, read_table
 from engine.imports.refusals import refusals_csv
 from engine.imports.survey import TOLD, Question
-from engine.imports.values import one_line
+from engine.imports.values import CACHED, one_line
 from engine.money import currency_digits, format_rate
 from engine.services import access
 from engine.services.access import Actor
@@ -472,7 +474,15 @@ class _Reading:
 
     def _incoming(self) -> Iterator[tuple[Any, ...]]:
         """The good rows as `deal_imports.load` takes them; the others are counted."""
-        probability = self.mapping.get("probability")
+        probability = self.mapping.get("probability", "")
+
+        @lru_cache(CACHED)
+        def as_json(extra: tuple[tuple[str, Any], ...]) -> str:
+            """The extra fields; the last of the pairs is the probability, which comes along as a percentage."""
+            *fields, (column, ppm) = extra
+            kept = {name: text for name, text in fields if name not in self._ours}
+            return json.dumps(kept if ppm is None else {**kept, column: format_rate(ppm)})
+
         for count, item in enumerate(self.checked.rows()):
             if count % TOLD == 0:
                 self.step("Checking the rows", count)
@@ -481,15 +491,11 @@ class _Reading:
                 if len(self.refused_rows) < _SHOWN:
                     self.refused_rows.append(item)
             elif isinstance(item, DealRow):
-                extra = item.extra
-                if self._ours:
-                    extra = {name: text for name, text in extra.items() if name not in self._ours}
-                if probability and item.probability_ppm is not None:
-                    extra = {**extra, probability: format_rate(item.probability_ppm)}
                 yield (
                     item.line, item.external_id, item.name, item.account, item.owner_id, item.stage_id,
                     item.amount_minor, item.margin_minor, item.currency, item.quantity_micro, item.close_date,
-                    item.created_date, item.type, item.product, item.segment, item.term_months, extra,
+                    item.created_date, item.type, item.product, item.segment, item.term_months,
+                    as_json((*item.extra.items(), (probability, item.probability_ppm))),
                 )  # fmt: skip
 
 
