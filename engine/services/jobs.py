@@ -91,7 +91,11 @@ class JobRunner:
         for _ in range(_TRIES):
             try:
                 return self._attempt(job_id)
-            except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.PendingRollbackError, _Lost) as fault:
+            except (sa.exc.DBAPIError, sa.exc.PendingRollbackError, _Lost) as fault:
+                # The server names a reason with a code; 57P.. is that it was shut down.
+                code = getattr(getattr(fault, "orig", None), "pgcode", None)
+                if code and not code.startswith("57P"):
+                    raise
                 log.warning("job %s lost the database and waits for it: %s", job_id, fault)
             if self._closed.wait(_SECONDS_BETWEEN_TRIES):
                 return None  # the next start resumes it
