@@ -108,10 +108,13 @@ def _undo(actor: Actor, batch: Batch) -> None:
         _undoing(batch.id)
         return
     with st.popover("Undo this import", icon=":material/undo:", disabled=not moving):
+        what = [
+            f"{_deals(batch.added)} that it added will be deleted" if batch.added else "",
+            f"{_deals(batch.changed)} that it changed will be as before" if batch.changed else "",
+        ]
         st.markdown(
-            f"{_deals(batch.added)} that it added will be deleted, {_deals(batch.changed)} that it changed will be as "
-            "before. All of it, or nothing: if one was changed since, or has earnings in a closed period, you are told "
-            "which."
+            f"{' and '.join(filter(None, what))}. All of it, or nothing: if one was changed since, or has earnings in "
+            "a closed period, you are told which."
         )
         if job is not None and job.status == "failed":
             widgets.show_problems(QuotaPathError(job.message))

@@ -509,7 +509,7 @@ def _tabs(actor: Actor, draft: Draft, preview: ImportPreview) -> None:
         Card("Left alone", f"{counts.unchanged:,}", help="These deals are here already, with the same values."),
         Card("Refused", f"{preview.refused_count:,}"),
     )
-    moved = "" if preview.earnings is None else f" ({len(preview.earnings.changes):,})"
+    moved = "" if preview.earnings is None else f" ({preview.earnings_count:,})"
     added, changed, refused, earnings = st.tabs(
         [
             f"Added ({counts.added:,})",
@@ -574,8 +574,9 @@ def _earnings(draft: Draft, preview: ImportPreview) -> None:
         st.caption("Nobody's earnings change, up to the current month and what was calculated so far.")
     else:
         if not found.closed.empty:
+            closed = ", ".join(widgets.period_title(parse_period(name)) for name in found.closed["period"].unique())
             st.info(
-                "Approved and paid periods stay as they are. The differences in them are posted in the next open one.",
+                f"{closed}: closed, and stay as they are. The differences in them are posted in the next open period.",
                 icon=":material/lock:",
             )
         widgets.table(
@@ -594,8 +595,9 @@ def _earnings(draft: Draft, preview: ImportPreview) -> None:
             key="upload_earnings",
             export=f"{preview.upload.filename.rsplit('.', 1)[0]}-earnings",
         )
+        _first_rows(len(found.changes), preview.earnings_count)
         with st.container(horizontal=True):
-            for period in dict.fromkeys(found.changes["period"].tolist()[:6]):
+            for period in found.changes["period"].unique()[:4]:
                 navigation.link("runs", widgets.period_title(parse_period(period)), {"period": period})
 
 

@@ -170,7 +170,7 @@ def remembered(db: Database, actor: Actor) -> list[Remembered]:
     return [
         Remembered(
             source,
-            tuple((name, labels.get(name, name), column) for name, column in found.mapping.items()),
+            tuple((name, label, found.mapping[name]) for name, label in labels.items() if name in found.mapping),
             tuple((text, people.get(user, "gone")) for text, user in sorted(found.owners.items())),
             tuple((text, stages.get(stage, "gone")) for text, stage in sorted(found.stages.items())),
         )

@@ -251,7 +251,7 @@ def _as_json(preview: ImportPreview) -> dict[str, Any]:
 
 _PLAIN = (
     "headers", "samples", "decisions", "notes", "warnings", "set_aside_count", "rows", "refused_count",
-    "repeated_count", "closed_periods",
+    "repeated_count", "closed_periods", "earnings_count",
 )  # fmt: skip
 _FRAMES = ("added", "changed", "refused")
 
@@ -286,6 +286,7 @@ def _preview(found: Mapping[str, Any], filename: str) -> ImportPreview:
         earnings=None
         if earnings is None
         else Impact(_frame(earnings["changes"]), tuple(Problem(**each) for each in earnings["problems"])),
+        earnings_count=found["earnings_count"],
     )
 
 

@@ -37,6 +37,7 @@ MAX_BYTES = 400 * 1024 * 1024  # the browser's upload stays in the app's memory 
 _CALCULATED = 20_000  # deals in all up to which a preview calculates earnings without being asked
 SOURCES = (SALESFORCE, HUBSPOT, OTHER)
 _EXPLAINED = ("Line", "Reason", "What to do")  # first columns of a file of refused rows
+_EARNINGS = 5_000  # changed earnings that a preview lists; all are counted
 _SHOWN = 500  # rows of each kind that a preview lists; all are counted
 
 # A field of a file -> the column of a deal that it fills.
@@ -86,7 +87,7 @@ class ImportPreview:
     close_date; ``changed`` line, external_id, name, field, before, after; ``refused`` line, column, value,
     reason, remedy.  ``closed_periods`` are approved or paid ones in which a deal would be added or changed.
     ``first_close``: the earliest close date of the file, refused rows included.  ``earnings``: what the import would
-    do to them; None: not calculated.
+    do to them, the latest period first, at most 5,000 of the ``earnings_count`` rows; None: not calculated.
     """
 
     upload: Upload
@@ -113,6 +114,7 @@ class ImportPreview:
     closed_periods: tuple[str, ...] = ()
     first_close: date | None = None
     earnings: Impact | None = None
+    earnings_count: int = 0
 
     @property
     def ready(self) -> bool:
@@ -180,7 +182,11 @@ def preview_import(
             )
             if pool and (earnings or deal_imports.deal_count(conn) + counts.added <= _CALCULATED):
                 reading.step("Calculating what it would do to earnings", 0)
-                preview = replace(preview, earnings=_earnings(conn, pool, upload.today))
+                found = _earnings(conn, pool, upload.today)
+                latest = found.changes.sort_values("period", ascending=False, kind="stable", ignore_index=True)
+                preview = replace(
+                    preview, earnings=replace(found, changes=latest[:_EARNINGS]), earnings_count=len(latest)
+                )
         if keep:
             rows = reading.refusals(late) if preview.refused_count else iter(())
             keep(preview, _kept_refusals(table, rows))
@@ -549,9 +555,9 @@ def _earnings(conn: sa.Connection, pool: Pool, today: date) -> Impact:
     try:
         return impact(conn, pool, today, deal_imports.deals_after(conn))
     except ProblemsError as error:
-        return Impact(pd.DataFrame(), error.problems)
+        return Impact(pd.DataFrame(columns=["period"]), error.problems)
     except QuotaPathError as error:
-        return Impact(pd.DataFrame(), (Problem("earnings", str(error)),))
+        return Impact(pd.DataFrame(columns=["period"]), (Problem("earnings", str(error)),))
 
 
 def _added(conn: sa.Connection) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import date, timedelta
@@ -57,7 +57,7 @@ PEOPLE = tuple(f"{first} {last}" for first in _FIRST for last in _LAST)
 _START = date(2023, 1, 1)
 
 
-def export_lines(rows: int) -> Iterator[str]:
+def export_lines(rows: int, owners: Sequence[str] = PEOPLE) -> Iterator[str]:
     """A Salesforce report of so many rows, the same on every machine: all quoted, ids of 18 characters, US dates."""
     dice = random.Random(SEED)  # noqa: S311 - made-up deals
     yield ",".join(f'"{name}"' for name in _HEADERS) + "\n"
@@ -70,7 +70,7 @@ def export_lines(rows: int) -> Iterator[str]:
         created = closes - timedelta(days=dice.randrange(20, 200))
         cents = dice.randrange(50_000, 25_000_000)
         yield (
-            f'"{_opportunity_id(row)}","{account} - {product} {kind} {row}","{account}","{dice.choice(PEOPLE)}",'
+            f'"{_opportunity_id(row)}","{account} - {product} {kind} {row}","{account}","{dice.choice(owners)}",'
             f'"{stage}","USD","{cents // 100:,}.{cents % 100:02d}","{closes.month}/{closes.day}/{closes.year}",'
             f'"{created.month}/{created.day}/{created.year}","{kind}","{product}","{probability}%",'
             f'"Q{(closes.month + 2) // 3}-{closes.year}","{dice.choice(("Web", "Partner", "Referral", "Event"))}"\n'

@@ -58,7 +58,7 @@ def test_a_file_on_disk_reads_as_its_bytes(tmp_path):
     for path in (Path(__file__).parent / "files").iterdir():
         if path.suffix == ".toml":
             continue
-        found = []
+        found: list[object] = []
         for content in (path, path.read_bytes()):
             try:
                 table = read_table(content, path.name)

@@ -310,7 +310,7 @@ def test_an_import_is_looked_at_and_undone(open_page, company, large, monkeypatc
     screen = imported(open_page)
     choose(screen, "past_imports", 0)
     assert list(table(screen, "external_id")["external_id"]) == ["D1", "D2"]
-    assert "2 deals that it added will be deleted, 0 deals that it changed" in text(screen)
+    assert "2 deals that it added will be deleted. All of it" in text(screen)
     click(screen, "Undo it")
     for _ in range(100):
         if total(company) == 0:
