@@ -120,6 +120,7 @@ def _undo(actor: Actor, batch: Batch) -> None:
             widgets.show_problems(QuotaPathError(job.message))
         if st.button("Undo it", type="primary", key=f"undo_{batch.id}"):
             who = auth.require("deals.import")
+            st.session_state.pop("upload_result", None)
             if moving > batches.AT_ONCE:
                 batches.start_undo(state.jobs(), who, batch.id)
                 st.rerun()

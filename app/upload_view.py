@@ -213,17 +213,17 @@ def large_file(actor: Actor, kept: KeptUpload) -> None:
         give_up()
         st.rerun()
     _name(kept.upload.filename, kept.size, None if importing and job and not job.is_over else give_up)
-    if job is None or not job.is_over:
+    if job is not None and not job.is_over:
         _progress(kept.id)
         return
     draft = LargeFile(kept.id, kept.preview.upload if kept.preview else kept.upload)
-    if job.status == "failed":
+    if job is not None and job.status == "failed":
         widgets.show_problems(QuotaPathError(job.message))
-        if st.button("Check the file again", icon=":material/refresh:", key="check_again"):
-            draft.say()
-            st.rerun()
-    elif kept.preview:
+    if kept.preview and job is not None and job.status == "done":
         _steps(actor, draft, kept.preview)
+    elif st.button("Check the file again", icon=":material/refresh:", key="check_again"):
+        draft.say()
+        st.rerun()
 
 
 @st.fragment(run_every="0.5s")
@@ -231,10 +231,10 @@ def _progress(file_id: str) -> None:
     actor = auth.require("deals.import")
     kept = import_files.kept_file(state.database(), actor, file_id)
     job = kept.job if kept else None
-    if kept is None or (job and job.is_over):
+    if job is None or job.is_over:
         st.rerun()
-    share = job.done / job.total if job and job.total else 0.0
-    st.progress(min(share, 1.0), (job.message if job else "") or "Waiting for a free place")
+    share = job.done / job.total if job.total else 0.0
+    st.progress(min(share, 1.0), job.message or "Waiting for a free place")
     st.caption("You can leave this page: the work goes on, and the file is here when you come back.")
 
 
@@ -477,10 +477,9 @@ def _findings(preview: ImportPreview) -> None:
     if preview.warnings or preview.closed_periods:
         lines = [f"- {widgets.plain(each)}" for each in preview.warnings]
         if preview.closed_periods:
-            names = ", ".join(widgets.period_title(parse_period(name)) for name in preview.closed_periods)
             lines.append(
-                f"- Deals of closed periods are added or changed ({names}). What was paid there stays; "
-                "the difference is posted in the open period."
+                f"- Deals of closed periods are added or changed ({_periods(preview.closed_periods)}). "
+                "What was paid there stays; the difference is posted in the open period."
             )
         st.warning("\n".join(lines), icon=":material/visibility:")
     notes = [*preview.decisions, *preview.notes]
@@ -574,9 +573,9 @@ def _earnings(draft: Draft, preview: ImportPreview) -> None:
         st.caption("Nobody's earnings change, up to the current month and what was calculated so far.")
     else:
         if not found.closed.empty:
-            closed = ", ".join(widgets.period_title(parse_period(name)) for name in found.closed["period"].unique())
             st.info(
-                f"{closed}: closed, and stay as they are. The differences in them are posted in the next open period.",
+                f"{_periods(found.closed['period'].unique().tolist()[::-1])}: closed, and not moved. "
+                "The differences in them are posted in the next open period.",
                 icon=":material/lock:",
             )
         widgets.table(
@@ -625,6 +624,12 @@ def _refused(actor: Actor, draft: Draft, preview: ImportPreview) -> None:
     )
 
 
+def _periods(names: Sequence[str]) -> str:
+    """Some periods by name, many by the first and the last; ``names`` from early to late."""
+    titles = [widgets.period_title(parse_period(name)) for name in names]
+    return ", ".join(titles) if len(titles) <= 4 else f"{len(titles)} periods from {titles[0]} to {titles[-1]}"
+
+
 def _first_rows(shown: int, total: int) -> None:
     if shown < total:
         st.caption(f"The first {shown:,} of {total:,}.")
@@ -668,10 +673,12 @@ def result_panel(result: ImportResult) -> None:
             Card("Left out", f"{result.refused:,}"),
         )
         if result.closed_periods:
-            names = ", ".join(widgets.period_title(parse_period(name)) for name in result.closed_periods)
-            st.info(f"{names}: closed already. The differences are posted in the open period when you run it.")
+            st.info(
+                f"{_periods(result.closed_periods)}: closed already. "
+                "The differences are posted in the open period when you run it."
+            )
         with st.container(horizontal=True):
-            closed = [name for name in result.months if name <= f"{state.today():%Y-%m}"]
-            for month in closed[:2]:
+            begun = [name for name in result.months if name <= f"{state.today():%Y-%m}"]
+            for month in [name for name in begun if name not in result.closed_periods][:2]:
                 navigation.link("runs", f"Run {widgets.period_title(parse_period(month))}", {"period": month})
             navigation.link("deals", "See the deals")

@@ -81,7 +81,9 @@ def kept_file(db: Database, actor: Actor, file_id: str) -> KeptUpload | None:
             return None
         job = jobs.get(conn, file.job_id) if file.job_id else None
         upload = _upload(file.said, file.filename)
-        preview = None if file.preview is None else _preview(file.preview, file.filename)
+        preview = None
+        if file.preview is not None and file.preview.get("form") == _FORM:
+            preview = _preview(file.preview, file.filename)
         if preview:
             people, stages = imports.people_and_stages(conn)
             preview = replace(preview, people=people, stages=stages)
@@ -231,6 +233,7 @@ def _as_json(preview: ImportPreview) -> dict[str, Any]:
     plain = {name: getattr(preview, name) for name in _PLAIN}
     return {
         **plain,
+        "form": _FORM,
         "said": _said(upload),
         "problems": [asdict(each) for each in preview.problems],
         "questions": [asdict(each) for each in preview.questions],
@@ -249,6 +252,7 @@ def _as_json(preview: ImportPreview) -> dict[str, Any]:
     }
 
 
+_FORM = 1  # of this JSON; one that an older version kept is not read, and the file checked again
 _PLAIN = (
     "headers", "samples", "decisions", "notes", "warnings", "set_aside_count", "rows", "refused_count",
     "repeated_count", "closed_periods", "earnings_count",

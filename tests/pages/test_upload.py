@@ -297,6 +297,22 @@ def test_what_changed_since_the_check_is_said_and_the_file_is_checked_again(open
     assert figures(screen)["Refused"] == "3"
 
 
+@pytest.mark.usefixtures("every_file_is_large")
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE import_files SET preview = jsonb_set(preview, '{form}', '0')", "UPDATE import_files SET job_id = NULL"],
+    ids=["kept by an older version", "nobody began the check"],
+)
+def test_a_file_without_a_check_is_checked_on_demand(open_page, company, statement):
+    settled(upload(open_page("upload"), GOOD))
+    with company.db.write() as conn:
+        conn.exec_driver_sql(statement)
+    screen = open_page("upload")
+    assert not screen.metric
+    click(screen, "Check the file again")
+    assert figures(settled(screen))["Added"] == "2"
+
+
 # ---------------------------------------------------------------- looking back
 def imported(open_page, content=GOOD):
     screen = upload(open_page("upload"), content)
