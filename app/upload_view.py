@@ -126,7 +126,7 @@ def choose_file(actor: Actor) -> None:
         max_upload_size=imports.MAX_BYTES // (1024 * 1024),
         key=f"upload_{st.session_state.get('uploads', 0)}",
         help="A report or list export from Salesforce or HubSpot, or any CSV or XLSX with one row for each deal. "
-        f"Up to {imports.MAX_BYTES // (1024 * 1024)} MB: some two million deals. Split what is larger by close date "
+        f"Up to {imports.MAX_BYTES // (1024 * 1024)} MB: more than a million deals. Split what is larger by close date "
         "and upload the parts one after the other. Nothing is imported before you say so.",
     )
     if file is None:

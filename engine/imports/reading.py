@@ -27,7 +27,7 @@ from openpyxl import load_workbook
 from engine.errors import QuotaPathError
 from engine.imports.mapping import is_known_header
 
-MAX_BYTES = 400 * 1024 * 1024
+MAX_BYTES = 300 * 1024 * 1024
 _BLOCK = 1 << 20  # bytes looked at at a time
 _MAX_COLUMNS = 500
 _LONGEST_NAME = 200  # characters of a column's name

@@ -33,7 +33,7 @@ from engine.workers.pool import Pool
 
 __all__ = ["FIELDS", "Question", "Unknown", "owner_key"]
 
-MAX_BYTES = 400 * 1024 * 1024  # the browser's upload stays in the app's memory until it is kept
+MAX_BYTES = 300 * 1024 * 1024  # while it comes in, the upload stands in memory twice: the process stays under 1 GiB
 _CALCULATED = 20_000  # deals in all up to which a preview calculates earnings without being asked
 SOURCES = (SALESFORCE, HUBSPOT, OTHER)
 _EXPLAINED = ("Line", "Reason", "What to do")  # first columns of a file of refused rows
