@@ -114,7 +114,7 @@ def _undo(actor: Actor, batch: Batch) -> None:
         ]
         st.markdown(
             f"{' and '.join(filter(None, what))}. All of it, or nothing: if one was changed since, or has earnings in "
-            "a closed period, you are told which."
+            "a closed period, you are told which. An open period that was run with these deals must be run again."
         )
         if job is not None and job.status == "failed":
             widgets.show_problems(QuotaPathError(job.message))

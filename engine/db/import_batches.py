@@ -81,21 +81,20 @@ _CLOSED = """
       JOIN pay_periods p ON p.run_id = l.run_id AND p.status <> 'open'
      GROUP BY d.id
 """
-_CALCULATED = """
-    SELECT d.external_id || ' ' || d.name AS deal, string_agg(DISTINCT r.period, ', ' ORDER BY r.period) AS what
-      FROM undoing u JOIN deals d ON d.id = u.deal_id JOIN lines l ON l.deal_id = u.deal_id
-      JOIN runs r ON r.id = l.run_id
-     WHERE u.added
-       AND NOT EXISTS (SELECT FROM lines c JOIN pay_periods p ON p.run_id = c.run_id AND p.status <> 'open'
-                        WHERE c.deal_id = u.deal_id)
-     GROUP BY d.id
-"""
 _ACTIVE = """
     SELECT d.external_id || ' ' || d.name AS deal, count(*) || ' logged' AS what
       FROM undoing u JOIN deals d ON d.id = u.deal_id JOIN activities a ON a.deal_id = u.deal_id
      WHERE u.added GROUP BY d.id
 """
-OBSTACLES: Mapping[str, str] = {"later": _LATER, "closed": _CLOSED, "calculated": _CALCULATED, "active": _ACTIVE}
+OBSTACLES: Mapping[str, str] = {"later": _LATER, "closed": _CLOSED, "active": _ACTIVE}
+
+# Open periods whose run stands on a deal that will go: their figures are wrong from now on, so they show none.
+_UNSHOWN = sa.text("""
+    UPDATE pay_periods p SET run_id = NULL
+     WHERE p.status = 'open'
+       AND EXISTS (SELECT FROM undoing u JOIN lines l ON l.deal_id = u.deal_id WHERE u.added AND l.run_id = p.run_id)
+    RETURNING p.period
+""")
 
 _PART = "u.place > :after AND u.place <= :upto"
 _DELETE = f"""
@@ -150,6 +149,8 @@ def rows(conn: sa.Connection, import_id: int, added: bool, limit: int, offset: i
 
 def begin_undo(conn: sa.Connection, import_id: int) -> int:
     """Gather the deals of the import in the temporary table ``undoing``; gives how many there are."""
+    # Runs and approvals wait until this is over.
+    conn.execute(sa.text("LOCK TABLE pay_periods IN EXCLUSIVE MODE"))
     conn.execute(_UNDOING, {"id": import_id})
     conn.execute(sa.text("CREATE INDEX ON undoing (deal_id)"))
     conn.execute(sa.text("ANALYZE undoing"))
@@ -157,7 +158,7 @@ def begin_undo(conn: sa.Connection, import_id: int) -> int:
 
 
 def obstacles(conn: sa.Connection) -> dict[str, Obstacle]:
-    """What keeps the gathered deals from going back, by kind: later, closed, calculated, active."""
+    """What keeps the gathered deals from going back, by kind: later, closed, active."""
     found = {}
     for kind, query in OBSTACLES.items():
         named = conn.execute(
@@ -167,6 +168,11 @@ def obstacles(conn: sa.Connection) -> dict[str, Obstacle]:
         if named:
             found[kind] = Obstacle(named[0].of, tuple((row.deal, row.what) for row in named))
     return found
+
+
+def withdraw_runs(conn: sa.Connection) -> list[str]:
+    """Let open periods show no run that stands on a deal which will be deleted; gives these periods."""
+    return sorted(conn.scalars(_UNSHOWN))
 
 
 def undo(

@@ -38,14 +38,6 @@ _WHY: Mapping[str, tuple[str, str, str]] = {  # kind -> one, many, remedy
             '"Cancelled on": the difference is then posted in the open period.'
         ),
     ),
-    "calculated": (
-        "that the import added stands in a calculated run",
-        "that the import added stand in a calculated run",
-        (
-            "The lines of a run are kept for good, so their deals cannot vanish. Correct the deals in the CRM and "
-            "import again, or move them to a lost stage, and run the period again."
-        ),
-    ),
     "active": (
         "that the import added has activities",
         "that the import added have activities",
@@ -56,10 +48,11 @@ _WHY: Mapping[str, tuple[str, str, str]] = {  # kind -> one, many, remedy
 
 @dataclass(frozen=True)
 class Undone:
-    """What an undoing did: deals deleted, deals as they were before."""
+    """What an undoing did: deals deleted, deals as they were before, open periods that must be run again."""
 
     deleted: int
     restored: int
+    periods: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,9 +98,9 @@ def undo_import(
 ) -> Undone:
     """Take an import back: deals that it added are deleted, those that it changed are as they were before.
 
-    All of it in one transaction, or nothing; a second undoing changes nothing.  Raises ProblemsError, naming the
-    deals, when one was changed since, has earnings in an approved or paid period, or was added and stands in a
-    calculated run (whose lines are kept for good) or has activities.
+    All of it in one transaction, or nothing; a second undoing changes nothing.  An open period whose run stands on a
+    deleted deal shows that run no more, so it cannot be approved: it must be run again.  Raises ProblemsError, naming
+    the deals, when one was changed since, has earnings in an approved or paid period, or was added and has activities.
     """
     access.require(actor, "deals.import")
     try:
@@ -122,19 +115,20 @@ def undo_import(
                 problems.append(_missing(batch.added + batch.changed - count))
             if problems:
                 raise ProblemsError(problems)
+            periods = tuple(import_batches.withdraw_runs(conn))
             deleted, restored = import_batches.undo(
                 conn, import_id, count, actor.user_id, lambda done, total: tell(done, total, "Taking the deals back")
             )
             if deleted + restored < count:
                 raise QuotaPathError("Somebody changed one of these deals at the same moment. Nothing was undone.")
-            detail = {"undone": batch.filename, "deleted": deleted, "restored": restored}
+            detail = {"undone": batch.filename, "deleted": deleted, "restored": restored, "run_again": list(periods)}
             audit.record(conn, actor.user_id, "deals.import", f"import {import_id}", detail)
     except sa.exc.IntegrityError as error:
         raise QuotaPathError(
             "Something that was entered meanwhile stands on a deal of this import, so it cannot be undone "
             f"({str(error.orig).splitlines()[0]}). Nothing was undone."
         ) from error
-    return Undone(deleted, restored)
+    return Undone(deleted, restored, periods)
 
 
 def start_undo(runner: JobRunner, actor: Actor, import_id: int) -> str:
@@ -152,7 +146,7 @@ def undo_job_of(db: Database, actor: Actor, import_id: int) -> Job | None:
 
 def _undo_job(work: Work) -> Mapping[str, Any]:
     undone = undo_import(work.db, work.actor, work.arguments["import"], work.progress)
-    return {"deleted": undone.deleted, "restored": undone.restored}
+    return {"deleted": undone.deleted, "restored": undone.restored, "periods": list(undone.periods)}
 
 
 JOBS: Mapping[str, Body] = {UNDO: _undo_job}

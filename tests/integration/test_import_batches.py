@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from engine.db.database import Database
 from engine.errors import ProblemsError, QuotaPathError
-from engine.services import batches, deals, imports
+from engine.services import batches, deals, imports, payouts
 from engine.services.access import Actor, Forbidden
 from engine.services.imports import Upload, import_deals, preview_import
 
@@ -115,7 +115,7 @@ def test_an_import_is_undone_to_the_letter(db):
     ]
     with db.read() as conn:
         detail = conn.scalar(sa.text("SELECT detail FROM audit ORDER BY id DESC LIMIT 1"))
-    assert detail == {"undone": "deals.csv", "deleted": 1, "restored": 2}
+    assert detail == {"undone": "deals.csv", "deleted": 1, "restored": 2, "run_again": []}
     listed = imports.list_imports(db, ADMIN)
     assert list(listed["undone_at"].notna()) == [True, False]
 
@@ -169,13 +169,44 @@ def test_what_is_approved_or_paid_is_not_undone(db, status, deal):
     assert len(all_deals(db)) == 3
 
 
-def test_a_new_deal_in_a_run_stays_but_a_changed_one_goes_back(db):
-    first = take(db, FIRST)
+def test_an_open_period_that_was_run_with_the_deals_must_be_run_again(db):
+    take(db, FIRST)
+    second = take(db, SECOND)
+    calculated(db, "D3")
+    assert batches.undo_import(db, ADMIN, second) == batches.Undone(deleted=1, restored=2, periods=("2026-10",))
+    assert [row[0]["external_id"] for row in all_deals(db)] == ["D1", "D2"]
+    with db.read() as conn:
+        assert conn.execute(sa.text("SELECT period, status, run_id FROM pay_periods")).all() == [
+            ("2026-10", "open", None)
+        ]
+    assert counted(db, "lines") == 1  # what the run said stays, though no period shows it
+    with pytest.raises(QuotaPathError, match="2026-10"):
+        payouts.approve_period(db, ADMIN, "2026-10")
+
+
+def test_a_run_of_deals_that_are_only_put_back_stays_shown(db):
+    take(db, FIRST)
     second = take(db, SECOND)
     calculated(db, "D1")
-    batches.undo_import(db, ADMIN, second)
-    with pytest.raises(ProblemsError, match="that the import added stands in a calculated run: D1"):
-        batches.undo_import(db, ADMIN, first)
+    assert batches.undo_import(db, ADMIN, second).periods == ()
+
+
+def test_the_database_keeps_a_deal_under_a_shown_line(db):
+    take(db, FIRST)
+    calculated(db, "D1")
+    with pytest.raises(sa.exc.IntegrityError, match="earnings stand on deal"):
+        run(db, "DELETE FROM deals WHERE external_id = 'D1'")
+    run(db, "DELETE FROM deals WHERE external_id = 'D2'")
+    # Nor is a line written on a deal that is gone.
+    with pytest.raises(sa.exc.IntegrityError, match="deal 99 was deleted while"):
+        run(
+            db,
+            """
+            INSERT INTO lines (run_id, user_id, plan_version_id, component, deal_id, kind, period, origin_period,
+                               amount, currency, working)
+                VALUES (1, 1, 1, 'nb', 99, 'earned', '2026-10', '2026-10', 1, 'USD', '{}')
+            """,
+        )
 
 
 def test_activities_on_a_new_deal_are_not_deleted_with_it(db):

@@ -328,7 +328,7 @@ def test_a_large_import_is_undone_by_a_job(db: Database) -> None:
     finish(db, here)
     job = batches.undo_job_of(db, ADMIN, result.import_id)
     assert job is not None
-    assert job.result == {"deleted": 100, "restored": 0}
+    assert job.result == {"deleted": 100, "restored": 0, "periods": []}
     assert counted(db) == whole(0)
 
 

@@ -44,6 +44,45 @@ ALTER TABLE imports
     ADD CHECK ((undone_at IS NULL) = (undone_by IS NULL));
 COMMENT ON COLUMN imports.job_id IS 'the job that made it: started again after a crash, it finds its work done';
 COMMENT ON COLUMN imports.months IS 'the months (2026-10) in which it added or changed a deal, the latest first';
+
+-- Lines are kept for good, those of runs that were never approved, too.  So that an import can be undone while nothing
+-- of it is paid, a deal may go when no line stands on it that the ledger holds or that a period shows; what an earlier
+-- run said of it stays.  A line is only written on a deal that is there.
+ALTER TABLE lines DROP CONSTRAINT lines_deal_id_fkey;
+COMMENT ON COLUMN lines.deal_id IS 'a deal; in a run that no period shows any more it may be gone';
+
+CREATE FUNCTION refuse_lines_without_deal() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    missing bigint;
+BEGIN
+    SELECT a.deal_id INTO missing FROM added a LEFT JOIN deals d ON d.id = a.deal_id
+     WHERE a.deal_id IS NOT NULL AND d.id IS NULL LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'deal % was deleted while its earnings were calculated', missing
+            USING ERRCODE = 'foreign_key_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER lines_have_deals AFTER INSERT ON lines REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_lines_without_deal();
+
+CREATE FUNCTION wait_for_runs() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    LOCK TABLE pay_periods IN EXCLUSIVE MODE;  -- runs and approvals lock a period first
+    RETURN NULL;
+END $$;
+CREATE TRIGGER deals_wait_for_runs BEFORE DELETE ON deals FOR EACH STATEMENT EXECUTE FUNCTION wait_for_runs();
+
+CREATE FUNCTION refuse_delete_under_lines() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM lines l WHERE l.deal_id = OLD.id
+                  AND (EXISTS (SELECT FROM pay_periods p WHERE p.run_id = l.run_id)
+                       OR EXISTS (SELECT FROM ledger g WHERE g.line_id = l.id))) THEN
+        RAISE EXCEPTION 'earnings stand on deal %', OLD.id USING ERRCODE = 'foreign_key_violation';
+    END IF;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER deals_under_lines BEFORE DELETE ON deals FOR EACH ROW EXECUTE FUNCTION refuse_delete_under_lines();
 """
 
 
