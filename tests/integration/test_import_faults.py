@@ -302,8 +302,6 @@ def test_files_are_their_owners_and_go_when_nobody_comes_back(db: Database) -> N
     assert large.kept_file(db, ADMIN, "no id") is None
     with pytest.raises(QuotaPathError, match="not here any more"):
         large.refused_rows(db, other, first)
-    with pytest.raises(Forbidden):
-        large.keep_file(db, Actor(2, "rep", "Ben"), "x.csv", io.BytesIO(b"x"))
     large.forget_file(db, other, first)
     assert large.file_in_hand(db, ADMIN) == first
     # Another file takes its place, and a day later anybody's next file sweeps it away.
@@ -315,6 +313,28 @@ def test_files_are_their_owners_and_go_when_nobody_comes_back(db: Database) -> N
     assert large.kept_file(db, ADMIN, second) is None
     with db.read() as conn:
         assert conn.scalar(sa.text("SELECT count(*) FROM import_pieces")) == 1
+
+
+@pytest.mark.parametrize("role", ["finance", "manager", "rep"])
+def test_only_an_admin_has_files(db: Database, role: str) -> None:
+    file_id = checked(db, content(10))
+    actor = Actor(1, role, "Ada")
+    here = JobRunner(db, NO_POOL, {**large.JOBS, **batches.JOBS})
+    for attempt in (
+        lambda: large.keep_file(db, actor, "x.csv", io.BytesIO(b"x")),
+        lambda: large.kept_file(db, actor, file_id),
+        lambda: large.file_in_hand(db, actor),
+        lambda: large.start_check(db, here, actor, file_id, SAID),
+        lambda: large.start_import(db, here, actor, file_id, accept_refused=False),
+        lambda: large.refused_rows(db, actor, file_id),
+        lambda: large.forget_file(db, actor, file_id),
+        lambda: batches.start_undo(here, actor, 1),
+        lambda: batches.undo_job_of(db, actor, 1),
+    ):
+        with pytest.raises(Forbidden):
+            attempt()
+    here.close()
+    assert kept(db, file_id).preview is not None
 
 
 def test_a_large_import_is_undone_by_a_job(db: Database) -> None:

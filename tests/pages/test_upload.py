@@ -275,6 +275,24 @@ def test_a_large_file_is_checked_and_imported_by_jobs(open_page, company):
 
 
 @pytest.mark.usefixtures("every_file_is_large")
+def test_columns_and_questions_of_a_large_file_are_settled(open_page, company):
+    text_of = GOOD.replace("2026-10-20", "03/04/2026").replace("2026-12-01", "05/06/2026").replace("Amount", "ACV")
+    screen = settled(upload(open_page("upload"), text_of))
+    assert "no column is chosen for Amount" in text(screen)
+    next(each for each in screen.selectbox if each.label == "Amount *").set_value("ACV")
+    click(screen, "Use these columns")
+    settled(screen)
+    assert not screen.metric
+    screen.radio[0].set_value("day_first")
+    click(screen, "Answer")
+    settled(screen)
+    assert figures(screen)["Added"] == "2"
+    assert "as you said" in text(screen)
+    click(screen, "Import 2 deals")
+    assert "The file is imported" in text(settled(screen))
+
+
+@pytest.mark.usefixtures("every_file_is_large")
 def test_a_large_file_can_be_given_up(open_page, company):
     screen = settled(upload(open_page("upload"), GOOD))
     click(screen, "Choose another file")
