@@ -101,9 +101,9 @@ def start_check(db: Database, runner: JobRunner, actor: Actor, file_id: str, sai
     """Check the file by a job, with what is said about it."""
     access.require(actor, "deals.import")
     with db.write() as conn:
-        _find(conn, actor, file_id)
+        file = _find(conn, actor, file_id)
         import_files.say(conn, file_id, _said(said))
-    job_id = runner.submit(actor, CHECK, {"file": file_id})
+    job_id = runner.submit(actor, CHECK, {"name": file.filename, "file": file_id})
     with db.write() as conn:
         import_files.set_job(conn, file_id, job_id)
 
@@ -116,7 +116,8 @@ def start_import(db: Database, runner: JobRunner, actor: Actor, file_id: str, *,
         running = jobs.get(conn, file.job_id) if file.job_id else None
     if running and running.kind == IMPORT and running.status != "failed":
         return
-    job_id = runner.submit(actor, IMPORT, {"file": file_id, "accept_refused": accept_refused})
+    arguments = {"name": file.filename, "file": file_id, "accept_refused": accept_refused}
+    job_id = runner.submit(actor, IMPORT, arguments)
     with db.write() as conn:
         import_files.set_job(conn, file_id, job_id)
 

@@ -38,9 +38,9 @@ def company(database_url: str) -> Iterator[Company]:
     found.db.close()
 
 
-def preview(company: Company, pool: Pool, text: str, **options: bool) -> ImportPreview:
+def preview(company: Company, pool: Pool, text: str, *, earnings: bool = False) -> ImportPreview:
     upload = Upload(text.encode(), "deals.csv", source="crm", today=TODAY)
-    return preview_import(company.db, company.actors["ada"], upload, pool, **options)
+    return preview_import(company.db, company.actors["ada"], upload, pool, earnings=earnings)
 
 
 def take(company: Company, pool: Pool, text: str) -> int:
