@@ -286,8 +286,12 @@ def _source_and_columns(actor: Actor, draft: Draft, preview: ImportPreview) -> N
             width="content",
         )
     if source and source != chosen:
-        draft.say(source=source, mapping=None)
-        st.rerun()
+        try:
+            draft.say(source=imports.source_name(source), mapping=None)
+        except QuotaPathError as error:
+            widgets.show_problems(error)
+        else:
+            st.rerun()
     if preview.problems:
         widgets.show_problems(ProblemsError(preview.problems))
     with st.expander("Columns", expanded=bool(preview.problems), icon=":material/view_column:"):

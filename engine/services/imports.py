@@ -320,6 +320,17 @@ def known_sources(db: Database, actor: Actor) -> list[str]:
         return list(dict.fromkeys((*SOURCES, *deal_imports.sources(conn))))
 
 
+def source_name(text: str) -> str:
+    """A source's name as it is kept.  Raises QuotaPathError for a name that no source can have."""
+    name = " ".join(text.split()).lower()
+    if name == "manual" or len(name) > 50:
+        raise QuotaPathError(
+            f"{name[:60]!r} cannot be the name of a source. Choose a CRM, or a name of at most 50 letters "
+            'other than "manual", which stands for deals entered by hand.'
+        )
+    return name
+
+
 def people_and_stages(conn: sa.Connection) -> tuple[dict[int, str], dict[int, str]]:
     """Everyone, and every stage of the pipeline, by id: what the names of a file may stand for."""
     return (
@@ -341,12 +352,7 @@ class _Reading:
         self.tell = tell
         self.passes = passes
         self.passed = 0
-        self.source = " ".join(upload.source.split()).lower() or guess_source(table.headers)
-        if self.source == "manual" or len(self.source) > 50:
-            raise QuotaPathError(
-                f"{self.source[:60]!r} cannot be the name of a source. Choose a CRM, or a name of at most 50 letters "
-                'other than "manual", which stands for deals entered by hand.'
-            )
+        self.source = source_name(upload.source) or guess_source(table.headers)
         saved = deal_imports.saved(conn, self.source)
         self.mapping = dict(guess_mapping(table.headers, saved.mapping) if upload.mapping is None else upload.mapping)
         self.upload = replace(upload, source=self.source, mapping=self.mapping)

@@ -192,6 +192,18 @@ def test_an_ambiguous_date_is_asked(open_page, company):
     assert "as you said" in text(screen)
 
 
+@pytest.mark.parametrize("large", [False, True], ids=["at once", "by a job"])
+def test_a_source_that_cannot_be_is_refused_and_the_file_stays(open_page, large, monkeypatch):
+    monkeypatch.setattr(import_files, "AT_ONCE", 0 if large else 10_000_000)
+    screen = settled(upload(open_page("upload"), GOOD))
+    source = next(each for each in screen.selectbox if each.label == "Where the file comes from")
+    source.set_value("Manual").run()
+    assert "'manual' cannot be the name of a source" in text(screen)
+    assert figures(screen)["Added"] == "2"
+    click(screen, "Import 2 deals")
+    assert "The file is imported" in text(settled(screen))
+
+
 def test_another_source_is_another_set_of_deals(open_page, company):
     screen = upload(open_page("upload"), GOOD)
     click(screen, "Import 2 deals")
