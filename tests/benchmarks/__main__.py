@@ -40,6 +40,7 @@ from engine.services.runs import run_period
 from engine.workers.pool import Pool
 from tests.benchmarks import database
 from tests.benchmarks.by_hand import RATES, STARTS, ByHand
+from tests.benchmarks.imports import import_file
 from tests.benchmarks.measure import Row, book_of, cpu, machine, numbers, race, race_unlike
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -299,7 +300,7 @@ def growth(sizes: Sizes, pools: dict[str, Pool]) -> Iterator[Row]:
               best["4 million"] <= 4.4 * best["1 million"])  # fmt: skip
 
 
-SECTIONS = (one_core, rich, two_workers, what_if, simulation, growth)
+SECTIONS = (one_core, rich, two_workers, what_if, simulation, growth, import_file)
 
 
 def table(rows: list[Row], about: list[str]) -> str:

@@ -16,7 +16,16 @@ def test_every_section_runs_and_agrees() -> None:
         [sys.executable, "-m", "tests.benchmarks", "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=300
     )
     assert found.returncode == 0, found.stderr
-    for section in ("against CPython", "C loop", "splits", "two workers", "Postgres", "simulated", "4 million"):
+    for section in (
+        "against CPython",
+        "C loop",
+        "splits",
+        "two workers",
+        "Postgres",
+        "simulated",
+        "4 million",
+        "Salesforce",
+    ):
         assert section in found.stdout
 
 
