@@ -19,6 +19,8 @@ class Entry(NamedTuple):
 CATALOG = (
     Entry("Overview", "dashboard", "Dashboard", ":material/space_dashboard:", "dashboard.view"),
     Entry("Sales", "deals", "Deals", ":material/handshake:", "deals.view"),
+    Entry("Sales", "activities", "Activities", ":material/event_note:", "activities.view"),
+    Entry("Sales", "stages", "Pipeline stages", ":material/view_kanban:", "stages.view"),
     Entry("Sales", "upload", "Upload deals", ":material/upload_file:", "deals.import"),
     Entry("Compensation", "plans", "Plans", ":material/account_tree:", "plans.view"),
     Entry("Compensation", "people", "People", ":material/groups:", "people.view"),
@@ -27,6 +29,7 @@ CATALOG = (
     Entry("Pay", "runs", "Runs", ":material/calculate:", "runs.view"),
     Entry("Pay", "payouts", "Payouts", ":material/account_balance:", "payouts.view"),
     Entry("System", "status", "Status", ":material/monitor_heart:", "status.view"),
+    Entry("System", "settings", "Settings", ":material/settings:", "settings.view"),
 )
 HOME = CATALOG[0].name
 

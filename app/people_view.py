@@ -1,25 +1,24 @@
-"""The pieces of the people page: the list, one person's drawer, teams, and their dialogs."""
+"""The pieces of the people page: the list, one person's drawer, and the dialog of a new person."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
-from hashlib import sha256
 
 import pandas as pd
 import streamlit as st
 
-from app import auth, people_rows, state, widgets
+from app import auth, effect_view, state, widgets
 from app.actions import attempt
 from app.people_rows import people_count
-from app.widgets import date_column, number_column, text_column
+from app.widgets import date_column, text_column
 from engine.db.people import Person
-from engine.db.structure import Membership, TeamRow, TeamState
-from engine.errors import QuotaPathError
-from engine.services import access, people
+from engine.db.plans import Assigned
+from engine.db.structure import Membership
+from engine.services import access, pay_periods, people, plans
 from engine.services.access import ROLES, Actor
+from engine.services.naming import slug
 from engine.services.people import NewPerson
 
 _NO_TEAM = "No team"
-_TOP, _NOBODY = "The whole company", "Nobody"
 _ADDED = "person_added"
 _PASSWORD = "password_shown"  # noqa: S105 - a key of the session
 
@@ -93,13 +92,19 @@ def people_list(found: Sequence[Person]) -> None:
             "code": text_column("Code", help="The person in statements and payroll files; never changes"),
         },
         key=chosen_once("people_list"),
-        export="people",
+        export=_file_name(roles or (), typed, left_too),
         select=True,
     )
     st.caption(f"{people_count(len(shown))}. Choose a row to open a person.")
     if chosen is not None:
         opened("people_list")
         person_drawer(shown[chosen])
+
+
+def _file_name(roles: Sequence[str], typed: str, left_too: bool) -> str:
+    """What the export is called: with the filters and the day."""
+    parts = [*roles, slug(typed, "-"), "with-those-who-left" if left_too else ""]
+    return "-".join(["people", *filter(None, parts), str(state.today())])
 
 
 def _matches(person: Person, typed: str) -> bool:
@@ -109,7 +114,9 @@ def _matches(person: Person, typed: str) -> bool:
 
 def _status(person: Person) -> str:
     if not person.is_active:
-        return f"Left {person.left_on - timedelta(days=1)}" if person.left_on else "Deactivated"
+        return f"Left {last_day(person.left_on)}" if person.left_on else "Deactivated"
+    if person.left_on:
+        return f"Leaves {last_day(person.left_on)}"
     return "Active" if person.has_password else "No password"
 
 
@@ -133,7 +140,8 @@ def person_panel(actor: Actor, person: Person) -> None:
     st.markdown("**Team**")
     st.dataframe(
         pd.DataFrame(
-            [(row.team, row.start, _last(row.end)) for row in history.teams], columns=["Team", "First day", "Last day"]
+            [(row.team, row.start, last_day(row.end)) for row in history.teams],
+            columns=["Team", "First day", "Last day"],
         ),
         hide_index=True,
         placeholder="open",
@@ -143,16 +151,61 @@ def person_panel(actor: Actor, person: Person) -> None:
     st.markdown("**Plan**")
     st.dataframe(
         pd.DataFrame(
-            [(row.plan, row.start, _last(row.end)) for row in history.plans], columns=["Plan", "First day", "Last day"]
+            [(row.plan, row.start, last_day(row.end)) for row in history.plans],
+            columns=["Plan", "First day", "Last day"],
         ),
         hide_index=True,
         placeholder="open",
-    ) if history.plans else st.caption("On no plan so far. Plans are assigned on the Plans page.")
+    ) if history.plans else st.caption("On no plan so far.")
+    if access.may(actor, "plans.edit") and person.is_active:
+        _assign(actor, person, history.plans)
     if may_edit:
         _sign_in(actor, person)
 
 
-def _last(end: date | None) -> date | None:
+def _assign(actor: Actor, person: Person, assigned: Sequence[Assigned]) -> None:
+    """Put the person on a plan from a day on; the plan before it ends there."""
+    db, today = state.database(), state.today()
+    offered = {plan.plan_id: plan.title for plan in plans.list_plans(db, actor, today) if plan.versions}
+    if not offered:
+        st.caption("No plan is published yet. Make one on the Plans page.")
+        return
+    with st.container(border=True):
+        plan_place, day_place = st.columns(2)
+        plan = plan_place.selectbox(
+            "Put on", list(offered), format_func=lambda key: offered[key], index=None, placeholder="A plan"
+        )
+        day = day_place.date_input(
+            "from",
+            today.replace(day=1),
+            format="YYYY-MM-DD",
+            min_value=date(1960, 1, 1),
+            help="The plan that the person is on until then ends with the day before.",
+        )
+        if plan is not None:
+            effect_view.from_day(pay_periods.touched_from(db, actor, day))
+        sent = st.button("Assign", disabled=plan is None)
+        last = next((row for row in assigned if row.end is None or row.end > today), None)
+        gone = last is not None and st.button(f"End {widgets.plain(last.plan)} there", type="tertiary")
+    if (
+        sent
+        and plan is not None
+        and attempt(
+            lambda: plans.assign_plan(db, actor, plan, [person.user_id], day, end_other_plans=True),
+            f"{person.name} is on {offered[plan]} from {day}.",
+        )
+    ):
+        st.rerun()
+    if (
+        gone
+        and last is not None
+        and attempt(lambda: plans.end_assignment(db, actor, last.assignment_id, day), f"{last.plan} ends before {day}.")
+    ):
+        st.rerun()
+
+
+def last_day(end: date | None) -> date | None:
+    """The day before the end of a span; None: it goes on."""
     return end - timedelta(days=1) if end else None
 
 
@@ -200,7 +253,14 @@ def _move(actor: Actor, person: Person, memberships: Sequence[Membership]) -> No
             min_value=date(1960, 1, 1),
             help="Deals closed from that day on count for the team and its manager; those before stay as they were.",
         )
-        replace_later = _later([(row.team, row.start) for row in memberships if row.start > day])
+        replace_later = later_changes([(row.team, row.start) for row in memberships if row.start > day])
+        if team != person.team_id or day < today:
+            db = state.database()
+            effect_view.from_day(pay_periods.touched_from(db, actor, day))
+            effect_view.offer(
+                "move_effect",
+                lambda: people.move_impact(db, state.pool(), actor, person.user_id, team, day, replace_later, today),
+            )
         sent = st.button("Move")
     if sent and attempt(
         lambda: people.move_person(state.database(), actor, person.user_id, team, day, replace_later),
@@ -209,7 +269,7 @@ def _move(actor: Actor, person: Person, memberships: Sequence[Membership]) -> No
         st.rerun()
 
 
-def _later(changes: Sequence[tuple[str, date]]) -> bool:
+def later_changes(changes: Sequence[tuple[str, date]]) -> bool:
     """Ask what becomes of the changes after the chosen day; whether they are to go."""
     if not changes:
         return False
@@ -244,18 +304,27 @@ def _sign_in(actor: Actor, person: Person) -> None:
         )
     if password := st.session_state.pop(_PASSWORD, None):
         show_password(person.email, password)
-    with st.form(f"leave_{person.user_id}", border=True):
+    with st.container(border=True, key=f"leave_{person.user_id}"):
+        today = state.today()
         last = st.date_input(
             "Last day",
-            state.today(),
+            last_day(person.left_on) or today,
             format="YYYY-MM-DD",
             min_value=date(1960, 1, 1),
-            help="Sign-in ends at once. Team and plan end with this day; teams the person leads have no manager then.",
+            help="Team and plan end with this day; teams that the person leads have no manager then.",
         )
-        sent = st.form_submit_button("Deactivate", icon=":material/person_off:")
+        until_then = last >= today and st.checkbox("May sign in until then", True)
+        effect_view.from_day(pay_periods.touched_from(db, actor, last + timedelta(days=1)))
+        with st.container(horizontal=True):
+            sent = st.button("Leaves" if until_then else "Deactivate", icon=":material/person_off:")
+            stays = person.left_on is not None and st.button("Stays after all", icon=":material/undo:")
     if sent and attempt(
-        lambda: people.deactivate_person(db, actor, person.user_id, last + timedelta(days=1)),
-        f"{person.name} is deactivated.",
+        lambda: people.deactivate_person(db, actor, person.user_id, last + timedelta(days=1), until_then),
+        f"{person.name} leaves after {last}." if until_then else f"{person.name} is deactivated.",
+    ):
+        st.rerun()
+    if stays and attempt(
+        lambda: people.reactivate_person(db, actor, person.user_id), f"{person.name} stays. Give team and plan anew."
     ):
         st.rerun()
 
@@ -321,170 +390,3 @@ def add_form(actor: Actor) -> None:
 
     if attempt(add, f"{name} is added."):
         st.rerun(scope="fragment")
-
-
-@st.dialog("Add a list of people", width="large", icon=":material/playlist_add:")
-def add_list() -> None:
-    """Many people at once, from a spreadsheet."""
-    list_form(auth.require("people.edit"))
-
-
-def list_form(actor: Actor) -> None:
-    """The list as pasted or uploaded, then as a table to be corrected, then added."""
-    st.caption(
-        "One line for each person: name, e-mail, role, team, hired on. Only the name has to be there; a first line may "
-        "hold the names of the columns."
-    )
-    pasted = st.text_area(
-        "Paste from a spreadsheet",
-        height=130,
-        placeholder="Ana Torres, ana@example.com, rep, West, 2026-01-01",
-    )
-    file = st.file_uploader("or choose a CSV file", type=["csv", "tsv", "txt"], max_upload_size=5)
-    text = _decoded(file.getvalue()) if file is not None else pasted
-    if not text.strip():
-        return
-    try:
-        found = people.read_people(text)
-    except QuotaPathError as error:
-        widgets.show_problems(error)
-        return
-    domain, db = actor.email.rpartition("@")[2], state.database()
-    teams = [team.name for team in people.list_team_rows(db, actor, state.today())]
-    chosen = people_rows.people_rows(
-        f"list_{sha256(text.encode()).hexdigest()[:12]}",
-        people_rows.with_defaults(found, domain, state.today().replace(month=1, day=1)),
-        teams,
-        domain,
-    )
-    made = people_rows.new_teams(chosen, teams)
-    if made:
-        st.caption(f"New {'team' if len(made) == 1 else 'teams'}: {widgets.plain(', '.join(made))}")
-    st.caption(people_rows.CANNOT_SIGN_IN)
-    if st.button(f"Add {people_count(len(chosen))}", type="primary", disabled=not chosen) and attempt(
-        lambda: people.add_people(db, actor, [each.row for each in chosen]), f"{people_count(len(chosen))} added."
-    ):
-        st.rerun()
-
-
-def _decoded(data: bytes) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", "replace")
-
-
-# --- teams -----------------------------------------------------------------------------------------
-
-
-def team_list(actor: Actor, found: Sequence[TeamRow], listed: Sequence[Person]) -> None:
-    """The teams as of today; choosing one opens its drawer for those who may change it."""
-    frame = pd.DataFrame(
-        {
-            "name": [team.name for team in found],
-            "parent": [team.parent or "" for team in found],
-            "manager": [team.manager or "" for team in found],
-            "members": [team.members for team in found],
-            "since": [team.since for team in found],
-        }
-    )
-    may_edit = access.may(actor, "people.edit")
-    chosen = widgets.table(
-        frame,
-        {
-            "name": text_column("Team"),
-            "parent": text_column("Part of"),
-            "manager": text_column("Manager"),
-            "members": number_column("People"),
-            "since": date_column("So since"),
-        },
-        key=chosen_once("team_list"),
-        export="teams",
-        select=may_edit,
-    )
-    if may_edit:
-        st.caption("Choose a row to change a team.")
-    if chosen is not None:
-        opened("team_list")
-        team_drawer(found[chosen], found, listed)
-
-
-@st.dialog("Team", width="medium", position="right", icon=":material/groups:")
-def team_drawer(team: TeamRow, found: Sequence[TeamRow], listed: Sequence[Person]) -> None:
-    """Change one team from a day on."""
-    team_form(auth.require("people.edit"), team, found, listed)
-
-
-@st.dialog("New team", width="medium", icon=":material/group_add:")
-def new_team(found: Sequence[TeamRow], listed: Sequence[Person]) -> None:
-    """Make a team."""
-    team_form(auth.require("people.edit"), None, found, listed)
-
-
-def team_form(actor: Actor, team: TeamRow | None, found: Sequence[TeamRow], listed: Sequence[Person]) -> None:
-    """The fields of a team that exists, with its history, or (None) of a new one."""
-    db, today = state.database(), state.today()
-    parents = {each.team_id: each.name for each in found if team is None or each.team_id != team.team_id}
-    managers = {person.user_id: person.name for person in listed if person.is_active and person.role != "rep"}
-    if team is not None and team.manager_id is not None:
-        managers.setdefault(team.manager_id, team.manager or "")
-    past = people.team_history(db, actor, team.team_id) if team else []
-    if past:
-        _team_history(past)
-    # Who is entered as the first manager has mostly led the team from its beginning.
-    begun = past[0].start if len(past) == 1 and past[0].manager is None else today
-    name = st.text_input("Name", team.name if team else "", max_chars=200)
-    parent = _one_of("Part of", parents, team.parent_id if team else None, _TOP)
-    manager = _one_of(
-        "Manager", managers, team.manager_id if team else None, _NOBODY, "Anyone but a rep; change the role first."
-    )
-    start = st.date_input(
-        "From",
-        begun if team else today.replace(month=1, day=1),
-        format="YYYY-MM-DD",
-        min_value=date(1960, 1, 1),
-        help="The manager sees, and may be paid on, deals closed from that day on. Before it the team stays as it "
-        "was. A new name holds at once.",
-    )
-    later = [(_described(row), row.start) for row in past if row.start > start]
-    replace_later = _later(later)
-    if not st.button("Save" if team else "Create the team", type="primary"):
-        return
-    held = f"{parents.get(parent or 0, _TOP)}, manager: {managers.get(manager or 0, _NOBODY)}, from {start}"
-    if later and not replace_later:
-        held += f" until {later[0][1]}"
-    if team is None:
-        done = attempt(lambda: people.create_team(db, actor, name, parent, manager, start), f"{name} is made: {held}.")
-    else:
-        done = attempt(
-            lambda: people.change_team(db, actor, team.team_id, name, parent, manager, start, replace_later),
-            f"{name} is saved: {held}.",
-        )
-    if done:
-        st.rerun()
-
-
-def _described(row: TeamState) -> str:
-    return f"{row.parent or _TOP}, manager: {row.manager or _NOBODY}"
-
-
-def _team_history(past: Sequence[TeamState]) -> None:
-    st.dataframe(
-        pd.DataFrame(
-            [(row.start, _last(row.end), row.parent or _TOP, row.manager or _NOBODY) for row in past],
-            columns=["First day", "Last day", "Part of", "Manager"],
-        ),
-        hide_index=True,
-        placeholder="open",
-    )
-
-
-def _one_of(label: str, names: dict[int, str], now: int | None, nobody: str, note: str | None = None) -> int | None:
-    options: list[int | None] = [None, *names]
-    return st.selectbox(
-        label,
-        options,
-        options.index(now) if now in options else 0,
-        format_func=lambda key: nobody if key is None else names[key],
-        help=note,
-    )

@@ -4,7 +4,7 @@ Money arrives as int cents and becomes text or a number for display only here.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -414,3 +414,25 @@ def download(label: str, name: str, content: Callable[[], bytes] | bytes, mime: 
     st.download_button(
         label, content, name, mime, key=f"download_{name}", icon=":material/download:", on_click="ignore"
     )
+
+
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+
+def downloads(
+    stem: str, sheet: str, headers: Sequence[str], rows: Callable[[], Iterable[Sequence[sheets.Value]]]
+) -> None:
+    """Buttons for CSV and XLSX of a list that is not on the page in full; `rows` is called when one is pressed."""
+    csv_download(stem, headers, rows)
+    download("Excel", f"{stem}.xlsx", lambda: sheets.to_xlsx(headers, rows(), sheet), XLSX)
+
+
+def csv_download(stem: str, headers: Sequence[str], rows: Callable[[], Iterable[Sequence[sheets.Value]]]) -> None:
+    """The button for CSV alone, for a list that no sheet holds."""
+    download("CSV", f"{stem}.csv", lambda: sheets.to_csv(headers, rows()), "text/csv")
+
+
+def team_name(actor: Actor, team_id: int) -> str:
+    """What the team is called today; empty when the viewer has no such team."""
+    found = teams.list_teams(state.database(), actor, state.today())
+    return next((team.name for team in found if team.id == team_id), "")

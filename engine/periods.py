@@ -8,7 +8,7 @@ from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import Dict, Tuple
+from typing import Dict
 
 from engine.errors import QuotaPathError
 
@@ -84,15 +84,19 @@ def _month_start(months: int) -> int:
     return _AFTER_LAST if year > date.max.year else date(year, month + 1, 1).toordinal()
 
 
-# Periods by kind and any day in them.  A plain dict: PyPy's lru_cache is slow, and a calendar is small.
-_known: Dict[Tuple[str, int], Period] = {}
+# Periods by kind and any day in them.  Plain dicts, the inner ones by ints alone: PyPy's lru_cache and its keys of
+# pairs are slow, and a calendar is small.
+_known: Dict[str, Dict[int, Period]] = {kind: {} for kind in KINDS}
 
 
 def period_of(kind: str, day: int) -> Period:
     """The period of ``kind`` that holds ``day`` (an ordinal)."""
-    found = _known.get((kind, day))
+    known = _known.get(kind)
+    if known is None:
+        raise QuotaPathError(f"{kind!r} is not a kind of period. Use one of {', '.join(KINDS)}.")
+    found = known.get(day)
     if found is None:
-        found = _known[kind, day] = _period_of(kind, day)
+        found = known[day] = _period_of(kind, day)
     return found
 
 
@@ -100,8 +104,6 @@ def _period_of(kind: str, day: int) -> Period:
     if kind == "week":
         start = day - (day - 1) % 7  # ordinal 1 was a Monday
         return Period(start, start + 7, kind)
-    if kind not in MONTHS:
-        raise QuotaPathError(f"{kind!r} is not a kind of period. Use one of {', '.join(KINDS)}.")
     span = MONTHS[kind]
     moment = date.fromordinal(day)
     months = moment.year * 12 + (moment.month - 1) // span * span

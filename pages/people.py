@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import auth, people_view, state, widgets
+from app import auth, people_import_view, people_view, state, team_view, widgets
 from app.actions import show_done
 from engine.services import access, people
 
@@ -18,9 +18,9 @@ widgets.header("People", "Who sells, who leads, who is on which plan. Teams are 
 if may_edit:
     with widgets.tools():
         if st.button("New team", icon=":material/group_add:"):
-            people_view.new_team(teams, listed)
-        if st.button("Add a list", icon=":material/playlist_add:"):
-            people_view.add_list()
+            team_view.new_team(teams, listed)
+        if st.button("Import people", icon=":material/playlist_add:"):
+            people_import_view.import_people()
         if st.button("Add a person", icon=":material/person_add:", type="primary"):
             people_view.add_person()
 
@@ -29,7 +29,7 @@ with everyone:
     people_view.people_list(listed)
 with in_teams:
     if teams:
-        people_view.team_list(actor, teams, listed)
+        team_view.team_list(actor, teams, listed)
     else:
         widgets.empty(
             "No team yet",

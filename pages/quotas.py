@@ -7,13 +7,11 @@ from app.actions import show_done
 from engine.services import access, quotas
 
 actor = auth.require("quotas.view")
-db, today = state.database(), state.today()
 show_done()
 
-widgets.header("Quotas", "What each person is to sell in each period.")
-kind, year = quota_view.grid_filter(today.year)
-team = widgets.team_filter(actor)
-grid = quotas.quota_grid(db, actor, kind, year, today, team)
+widgets.header("Quotas", "What each person is to sell.")
+grid = quotas.quota_grid(state.database(), actor, quota_view.scope_filter(actor))
+may_edit = access.may(actor, "quotas.edit")
 
 if not grid.rows:
     widgets.empty(
@@ -24,17 +22,16 @@ if not grid.rows:
         icon=":material/flag:",
     )
     st.stop()
-quota_view.elsewhere(grid, kind, year)
-if not access.may(actor, "quotas.edit") and not any(row.total for row in grid.rows):
+quota_view.notices(grid)
+if not may_edit and not any(row.total for row in grid.rows):
     widgets.empty(
-        "No quota" + (f" for {year}" if kind == "year" else f" for the {kind}s of {year}"),
+        f"No quota for {quota_view.shown_title(grid)}",
         "An admin sets the quotas; they appear here.",
         icon=":material/flag:",
     )
     st.stop()
-if access.may(actor, "quotas.edit"):
-    quota_view.edit_grid(actor, grid, kind, year)
+if may_edit:
+    quota_view.edit_grid(actor, grid)
 else:
-    quota_view.read_grid(grid, kind, year)
-quota_view.totals(grid, kind, year)
-quota_view.history(actor)
+    quota_view.read_grid(actor, grid)
+quota_view.below(actor, grid)

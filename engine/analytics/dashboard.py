@@ -4,7 +4,6 @@ Money is int64 minor units of the company's currency; what is in another currenc
 stored rate on or before its day, and left out, counted, where there is none.
 """
 
-import json
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -12,6 +11,8 @@ from typing import Any
 import pandas as pd
 import sqlalchemy as sa
 
+from engine.analytics import conversion
+from engine.analytics.conversion import converted
 from engine.money import currency_digits
 
 
@@ -73,29 +74,13 @@ def _within(person: str, day: str) -> str:
     """
 
 
-def _money(amount: str, currency: str, day: str) -> str:
-    """`amount` in the company's currency, by the rate of `day`; all are SQL expressions."""
-    return f"""
-        CASE WHEN {currency} = :currency THEN {amount} ELSE (
-            SELECT CAST(round({amount} * r.rate * CAST(CAST(:scales AS jsonb) ->> {currency} AS numeric)) AS bigint)
-              FROM exchange_rates r
-             WHERE r.currency = {currency} AND r.to_currency = :currency AND r.day <= {day}
-             ORDER BY r.day DESC LIMIT 1) END
-    """  # noqa: S608
-
-
 def _read(conn: sa.Connection, query: str, scope: Scope, start: date, end: date, **values: Any) -> pd.DataFrame:
     """The query's rows; its days lie in ``[start, end)``."""
-    foreign = conn.scalars(
-        sa.text("SELECT DISTINCT currency FROM exchange_rates WHERE to_currency = :c"), {"c": scope.currency}
-    )
-    digits = currency_digits(scope.currency)
-    scales = {each: str(10.0 ** (digits - currency_digits(each))) for each in foreign}
-    shared: dict[str, Any] = {"currency": scope.currency, "scales": json.dumps(scales), "start": start, "end": end}
+    shared = conversion.parameters(conn, scope.currency) | {"start": start, "end": end}
     return pd.read_sql(sa.text(query), conn, params={**_people(conn, scope, start, end), **shared, **values})
 
 
-_DEAL_AMOUNT = _money("d.amount", "d.currency", "d.close_date")
+_DEAL_AMOUNT = converted("d.amount", "d.currency", "d.close_date")
 
 # Deals with a row for each person credited; the whole deal at once where everyone's figures are asked for.
 _CREDITED = """
@@ -130,7 +115,7 @@ def won_by_day(conn: sa.Connection, scope: Scope, start: date, end: date) -> pd.
 # Commission of the run that each pay period shows, adjustments included.
 _EARNED = f"""
     SELECT p.period, p.end_date - 1 AS paid_for, p.status,
-           CAST(coalesce(sum({_money("l.amount", "l.currency", "(p.end_date - 1)")}), 0) AS bigint) AS amount
+           CAST(coalesce(sum({converted("l.amount", "l.currency", "(p.end_date - 1)")}), 0) AS bigint) AS amount
       FROM pay_periods p
       LEFT JOIN lines l ON l.run_id = p.run_id AND {_within("l.user_id", "(p.end_date - 1)")}
      WHERE p.run_id IS NOT NULL AND p.end_date > :start AND p.end_date <= :end
@@ -148,7 +133,7 @@ def earned(conn: sa.Connection, scope: Scope, start: date, end: date) -> pd.Data
 
 # The part of the same that comes from deals closed before a day.
 _EARNED_BY = f"""
-    SELECT CAST(coalesce(sum({_money("l.amount", "l.currency", "(p.end_date - 1)")}), 0) AS bigint) AS amount
+    SELECT CAST(coalesce(sum({converted("l.amount", "l.currency", "(p.end_date - 1)")}), 0) AS bigint) AS amount
       FROM pay_periods p JOIN lines l ON l.run_id = p.run_id LEFT JOIN deals d ON d.id = l.deal_id
      WHERE p.end_date > :start AND p.end_date <= :end AND coalesce(d.close_date, p.start_date) < :day
        AND {_within("l.user_id", "(p.end_date - 1)")}

@@ -327,10 +327,12 @@ def distinct_values(conn: sa.Connection, column: str) -> list[str]:
 
 
 def stages(conn: sa.Connection) -> pd.DataFrame:
-    """The pipeline in order: id, name, outcome, probability_ppm."""
-    return pd.read_sql(
-        sa.text("SELECT id, name, outcome, probability_ppm FROM pipeline_stages ORDER BY position"), conn
-    )
+    """The pipeline in order: id, name, outcome, probability_ppm; a retired stage only while deals stand in it."""
+    query = """
+        SELECT id, name, outcome, probability_ppm FROM pipeline_stages s
+         WHERE retired_at IS NULL OR EXISTS (SELECT FROM deals WHERE stage_id = s.id) ORDER BY position
+    """
+    return pd.read_sql(sa.text(query), conn)
 
 
 def people(conn: sa.Connection, among: frozenset[int] | None) -> pd.DataFrame:

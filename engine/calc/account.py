@@ -6,11 +6,10 @@ of two rounded, limited running totals.
 """
 
 from array import array
-from bisect import bisect_left
 from copy import copy
 from fractions import Fraction
 from math import gcd
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from engine.calc.book import INT64
 from engine.calc.credits import NO_RATE, Credited
@@ -55,9 +54,9 @@ class Lines:
         self.terms: Dict[Terms, int] = {}  # each with its place, in order
         self.columns = {name: array(INT64) for name in LINE_COLUMNS + MORE_COLUMNS}
         self.deal, self.cents = self.columns["deal"], self.columns["cents"]
-        self.credit, self.running = self.columns["credit"], self.columns["running"]
-        self.limited, self.money, self.share = (self.columns[name] for name in MORE_COLUMNS[:3])
-        self.full, self.full_money = (self.columns[name] for name in MORE_COLUMNS[3:])
+        self.credit = self.columns["credit"]
+        self.running, self.limited, self.money = (self.columns[name] for name in MORE_COLUMNS[:3])
+        self.share, self.full, self.full_money = (self.columns[name] for name in MORE_COLUMNS[3:])
         # Lines written, and how many of them in the further columns; all columns may have room for more.
         self.size = self.more = 0
 
@@ -88,7 +87,7 @@ class Lines:
         short = self.size + count - len(self.deal)
         if short > 0:
             more = array(INT64, [0]) * max(short, len(self.deal) // 2, 1024)
-            for column in (self.deal, self.cents, self.credit, self.running):
+            for column in (self.deal, self.cents, self.credit):
                 column.extend(more)
 
     def clear(self) -> None:
@@ -103,22 +102,21 @@ class Lines:
             for name, column in self.columns.items()
         }
 
-    def append(self, deal: int, cents: int, credit: int, running: int) -> None:
+    def append(self, deal: int, cents: int, credit: int) -> None:
         """Write one line."""
         self.room(1)
         place, self.size = self.size, self.size + 1
-        self.deal[place], self.cents[place] = deal, cents
-        self.credit[place], self.running[place] = credit, running
+        self.deal[place], self.cents[place], self.credit[place] = deal, cents, credit
 
-    def explain(self, limited: int, money: int, share: int, full: int, full_money: int) -> None:
+    def explain(self, running: int, limited: int, money: int, share: int, full: int, full_money: int) -> None:
         """Write what the last line needs in the further columns."""
         place, self.more = self.more, self.more + 1
-        if place == len(self.limited):
+        if place == len(self.running):
             room = array(INT64, [0]) * max(1024, place // 2)
             for name in MORE_COLUMNS:
                 self.columns[name].extend(room)
-        self.limited[place], self.money[place], self.share[place] = limited, money, share
-        self.full[place], self.full_money[place] = full, full_money
+        self.running[place], self.limited[place], self.money[place] = running, limited, money
+        self.share[place], self.full[place], self.full_money[place] = share, full, full_money
 
     def trim(self) -> None:
         """Cut off the room that was not used: the lines are done."""
@@ -338,7 +336,7 @@ class Account:
         self.person, self.plans, self.components, self.scale = person, plans, components, scale
         self.quota_of, self.factor_of, self.gate = quota_of, factor_of, gate
         self.lines = lines
-        self.missing_quota: Optional[int] = None  # the version that needs a quota and has none
+        self.missing_quota: Set[int] = set()  # the versions that need a quota and have none
         self.period: Optional[Period] = None
         self.stretch: Optional[Stretch] = None
         self.rule: Optional[Rule] = None  # of the last stretch; the next one is often the same
@@ -409,7 +407,7 @@ class Account:
         plan = self.plans[version]
         quota = self.quota_of(version, period)
         if quota is None and needs_quota(component):
-            self.missing_quota = version
+            self.missing_quota.add(version)
             return None
         if self.stretch is not None:
             self.earlier.append(self.stretch)
@@ -458,9 +456,10 @@ class Account:
                 return
             if self.block_version != version or day >= self.block_end:
                 self._begin_block(EARNED, version, component, day)
-            end = bisect_left(days, self.block_end, place)
+            end = first_at(days, self.block_end, place)
             rule = stretch.rule
-            if rule.mode == FUNCTION and rule.open and not (self.earlier or rule.limits or self.keeps):
+            plain = rule.mode == FUNCTION and rule.open and not (self.earlier or rule.limits or self.keeps)
+            if plain and (self.lines.brief or rule.cap == HIGHEST):
                 if self.lines.brief:
                     # The lines of a block are differences of one function: in their sum only its ends stay.
                     self._fold(stretch, rows[end - 1 : end], [sum(credit[place:end])], 0, 1)
@@ -513,8 +512,7 @@ class Account:
         low, high, base, rise = starts[segment], starts[segment + 1], bases[segment], slopes[segment]
         lines = self.lines
         lines.room(end - place)
-        deal_out, cents_out = lines.deal, lines.cents
-        credit_out, running_out = lines.credit, lines.running
+        deal_out, cents_out, credit_out = lines.deal, lines.cents, lines.credit
         to = lines.size - place
         for i in range(place, end):
             x += credit[i]
@@ -539,7 +537,6 @@ class Account:
             deal_out[to + i] = rows[i]
             cents_out[to + i] = capped - paid
             credit_out[to + i] = x
-            running_out[to + i] = running
             paid = capped
         lines.size += end - place
         self.x, self.running, self.paid, self.limited = x, running, paid, running + carried
@@ -637,8 +634,20 @@ class Account:
 
     def _line(self, row: int, cents: int, money: int = 0, share: int = 0, full: int = 0, full_money: int = 0) -> None:
         lines = self.lines
-        lines.append(row, cents, self.x, self.running)
-        lines.explain(self.limited, money, share, full, full_money)
+        lines.append(row, cents, self.x)
+        lines.explain(self.running, self.limited, money, share, full, full_money)
+
+
+def first_at(days: Sequence[int], day: int, place: int) -> int:
+    """The first place from ``place`` on whose day is ``day`` or later; on PyPy faster than its `bisect_left`."""
+    end = len(days)
+    while place < end:
+        middle = (place + end) >> 1
+        if days[middle] < day:
+            place = middle + 1
+        else:
+            end = middle
+    return place
 
 
 def ratio(value: Fraction) -> Tuple[int, int]:

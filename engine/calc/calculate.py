@@ -18,7 +18,7 @@ from engine.calc.credits import Credited, Credits, inside
 from engine.calc.model import PPM, Component, Plan
 from engine.calc.payout import Quota
 from engine.calc.quotas import Figures, Quotas
-from engine.calc.result import LINE_COLUMNS, MORE_COLUMNS, Blocks, Chunk, Column, Finding, Result
+from engine.calc.result import LINE_COLUMNS, MORE_COLUMNS, Blocks, Chunk, Column, Finding, Result, as_array
 from engine.calc.settle import AT_ONCE, by_period, claw_back, due, pay_periods
 from engine.calc.tree import Span, within
 from engine.errors import Problem, QuotaPathError, given
@@ -65,8 +65,8 @@ def combine(book: Book, parts: Iterable[Part]) -> Result:
             chunks[name].append(column)
         first += len(part.columns.get("deal", ()))
         more += len(part.columns.get("limited", ()))
-        pay.extend(part.pay)
-        payments.extend(part.payments)
+        pay.extend(as_array(part.pay))
+        payments.extend(as_array(part.payments))
         for finding in part.findings:
             findings.setdefault((finding.row, finding.path), finding)
     if findings:
@@ -308,8 +308,8 @@ class Desk:
 
     def _finish(self, rules: Rules, account: Account) -> None:
         account.finish(self.book.horizon)
-        if account.missing_quota is not None:
-            self._no_quota(rules, account.missing_quota)
+        for version in sorted(account.missing_quota):
+            self._no_quota(rules, version)
 
     def _no_quota(self, rules: Rules, version: int) -> None:
         plan = rules.plans[version]

@@ -6,15 +6,14 @@ dictionary columns, so that no row is looked at as anything but an int.
 
 import re
 from datetime import date
-from fractions import Fraction
 from typing import List, Optional, Sequence, Tuple
 
 from engine.calc.book import NONE, Field
 from engine.calc.model import MICRO, Day, FieldValue, Number
-from engine.errors import given
+from engine.errors import QuotaPathError, given
+from engine.money import parse_number
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_NUMBER = re.compile(r"[+-]?\d+(\.\d{1,6})?", re.ASCII)
 
 Tests = Tuple[Tuple[str, Tuple[FieldValue, ...]], ...]
 
@@ -23,8 +22,11 @@ def _number(value: FieldValue) -> Optional[int]:
     """The number that a value is or reads as, in millionths."""
     if isinstance(value, Number):
         return value.micro
-    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        return int(Fraction(value.strip()) * MICRO)
+    if isinstance(value, str):
+        try:
+            return parse_number(value)
+        except QuotaPathError:
+            pass
     return None
 
 

@@ -10,17 +10,18 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union, overload
+from typing import Any, Container, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union, overload
 
 from engine.calc.book import INT64, NONE, Book
 from engine.calc.model import ExchangeRate, Plan
 from engine.errors import Problem, given
 from engine.periods import KINDS, Period, parse_period, period_of
 
-# The columns that every line has (``credit`` and ``running`` after the line), and those that only the
-# lines of some blocks need, in arrays of their own from row `Block.more` on.
-LINE_COLUMNS = ("deal", "cents", "credit", "running")
-MORE_COLUMNS = ("limited", "money", "share", "full", "full_money")
+# The columns that every line has (``credit`` after the line), and those that only the lines of some blocks need,
+# in arrays of their own from row `Block.more` on.  Without them nothing limits the block: the running total
+# grows by the cents of each line.
+LINE_COLUMNS = ("deal", "cents", "credit")
+MORE_COLUMNS = ("running", "limited", "money", "share", "full", "full_money")
 
 
 # What a row of lines is.
@@ -212,7 +213,7 @@ class Blocks(Sequence[Block]):
         """Put ``other`` behind, whose lines stand ``first`` (in the further columns ``more``) rows later here."""
         behind = len(self.terms)
         self.terms += other.terms
-        numbers = other.numbers[:]
+        numbers = as_array(other.numbers)
         if first or more or behind:
             at = Row._fields.index
             for place in range(0, len(numbers), WIDTH):
@@ -221,6 +222,11 @@ class Blocks(Sequence[Block]):
                 if numbers[place + at("more")] >= 0:
                     numbers[place + at("more")] += more
         self.numbers.extend(numbers)
+
+
+def as_array(numbers: Chunk) -> "array[int]":
+    """A copy of numbers, which may be a view: all at once, where an array would take a view one by one."""
+    return array(INT64, numbers.tobytes())
 
 
 class Finding(NamedTuple):
@@ -345,34 +351,36 @@ class Result:
         """The plan version that a line was calculated by."""
         return self.book.plans[line.plan][line.version]
 
-    def lines(self) -> Iterator[Line]:
-        """Every line, by person, plan and component, then in the order of the deals."""
+    def lines(self, periods: Optional[Container[str]] = None) -> Iterator[Line]:
+        """Every line, or those of some pay periods, by person, plan and component, then in the order of the deals."""
         ids, deals = self.book.ids, self.book.deals
         for block in self.blocks:
+            if periods is not None and block.period not in periods:
+                continue
             common = self._common_facts(block)
             credit, running, limited, paid = block.credit, block.running, block.limited, block.paid
             for i in range(block.first, block.first + block.size):
                 row, cents = self.columns["deal"][i], self.columns["cents"][i]
+                more = block.more + i - block.first
                 facts = dict(common)
                 day = deals.close_date[row] if row >= 0 else parse_period(block.quota_period).start
                 if block.kind == "clawback":
-                    facts["earned"] = self.columns["running"][i]
+                    facts["earned"] = self.columns["running"][more]
                     facts["closed"], day = day, given(deals.cancelled)[row]
                     term = deals.fields.get("term_months")
                     if term is not None and term.words is None and term.values[row] != NONE:
                         facts["term"] = term.values[row]
                 else:
                     facts["credit"] = [credit, self.columns["credit"][i]]
-                    facts["running"] = [running, self.columns["running"][i]]
-                    after = limited + facts["running"][1] - running
+                    now, after = running + cents, limited + cents
                     if block.more >= 0:
-                        more = block.more + i - block.first
-                        after = self.columns["limited"][more]
+                        now, after = self.columns["running"][more], self.columns["limited"][more]
                         facts["money_scale"] = block.money_scale
-                        facts.update({name: self.columns[name][more] for name in MORE_COLUMNS[1:]})
+                        facts.update({name: self.columns[name][more] for name in MORE_COLUMNS[2:]})
+                    facts["running"] = [running, now]
                     facts["limited"] = [limited, after]
                     facts["paid"] = [paid, paid + cents]
-                    credit, running = facts["credit"][1], facts["running"][1]
+                    credit, running = facts["credit"][1], now
                     limited, paid = after, paid + cents
                     if row >= 0:
                         facts.update(self._exchange(block, row))

@@ -70,8 +70,10 @@ def claw_back(book: Book, lines: Lines, first: int) -> None:
             if back == 0:
                 continue
             period = period_code(period_of(plan.pay_period, cancelled))
-            lines.add_row(row._replace(kind=CLAWBACK, period=period, first=lines.size, size=1, cents=back, more=-1))
-            lines.append(deal, back, 0, cents)
+            block = row._replace(kind=CLAWBACK, period=period, first=lines.size, size=1, cents=back, more=lines.more)
+            lines.add_row(block)
+            lines.append(deal, back, 0)
+            lines.explain(cents, 0, 0, 0, 0, 0)
 
 
 def _plan(book: Book, terms: Terms) -> Plan:

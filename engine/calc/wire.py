@@ -12,7 +12,7 @@ import sys
 from array import array
 from dataclasses import fields, is_dataclass
 from mmap import mmap
-from typing import IO, Any, Dict, Mapping, Optional, Tuple, Type, Union
+from typing import IO, Any, Dict, List, Mapping, Optional, Tuple, Type, Union
 
 from engine.calc import model
 from engine.calc.book import INT64, Book, Deals, Field
@@ -195,14 +195,22 @@ def pack_part(part: Part, lines: Mapping[str, Chunk]) -> Tuple[Dict[str, Any], D
     return {"terms": part.blocks.terms, "findings": part.findings}, columns
 
 
+_PAIRS = [Terms._fields.index(name) for name in ("quota", "quota_whole", "quota_factor", "gate")]
+
+
+def _terms(row: List[Any]) -> Terms:
+    """Terms as JSON has them, with lists for pairs; there may be thousands."""
+    for place in _PAIRS:
+        if row[place] is not None:
+            row[place] = tuple(row[place])
+    return Terms(*row)
+
+
 def unpack_part(header: Mapping[str, Any], columns: Dict[str, Any]) -> Part:
     """The part that `pack_part` was given."""
 
-    def pair(value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value  # JSON has lists for tuples
-
     return Part(
-        Blocks([Terms(*map(pair, row)) for row in header["terms"]], columns.pop("blocks")),
+        Blocks([_terms(row) for row in header["terms"]], columns.pop("blocks")),
         {name: columns[name] for name in columns if name not in ("pay", "payments")},
         columns["pay"],
         columns["payments"],

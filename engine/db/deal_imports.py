@@ -3,7 +3,7 @@
 The rows go into a temporary table that ends with the transaction, so a preview leaves nothing behind.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,9 @@ COLUMNS = (
     "created_date", "type", "product", "segment", "term_months",
 )  # fmt: skip
 
+ALL = (*COLUMNS, "extra")
+_LINES = 100_000  # lines of the file that are written at a time
+
 _INCOMING = sa.text("""
     CREATE TEMP TABLE incoming (
         line integer, external_id text, name text, account text, owner_id bigint, stage_id bigint, amount bigint,
@@ -28,10 +31,11 @@ _INCOMING = sa.text("""
 _COMPARE = """
     CREATE TEMP TABLE compared ON COMMIT DROP AS
     WITH found AS (
-        SELECT i.line, i.external_id, d.id AS deal_id, d.version, d.cancelled_on, <old>, <new>
+        SELECT i.line, CAST(:source AS text) AS source, i.external_id, d.id AS deal_id, d.version, d.cancelled_on,
+               <old>, <new>
           FROM incoming i LEFT JOIN deals d ON d.source = :source AND d.external_id = i.external_id
     )
-    SELECT line, external_id, deal_id, version, old_close_date, old_currency, <columns>,
+    SELECT line, source, external_id, deal_id, version, old_close_date, old_currency, <columns>,
            -- The table of deals refuses it; the file is told why instead.
            CASE WHEN cancelled_on < close_date THEN cancelled_on END AS cancelled_before,
            CASE WHEN deal_id IS NOT NULL AND (<olds>) IS DISTINCT FROM (<columns>)
@@ -79,23 +83,34 @@ _CHANGED = sa.text("""
     SELECT line, external_id, name, old_currency, currency, changes FROM compared
      WHERE changes IS NOT NULL AND cancelled_before IS NULL ORDER BY line LIMIT :limit
 """)
+# How the deals would be after the import; what is new has the line of the file, negative, for its id.
+_AFTER = f"""
+    CREATE TEMP VIEW deals_after AS
+    SELECT d.id, d.source, d.external_id, d.cancelled_on,
+           {", ".join(f"CASE WHEN c.deal_id IS NULL THEN d.{name} ELSE c.{name} END AS {name}" for name in ALL)}
+      FROM deals d LEFT JOIN compared c ON c.deal_id = d.id AND c.changes IS NOT NULL AND c.cancelled_before IS NULL
+     UNION ALL
+    SELECT -line, source, external_id, NULL, {", ".join(ALL)} FROM compared WHERE deal_id IS NULL
+"""  # noqa: S608 - the names are this module's own
+# The rest is written some lines of the file at a time, so that it can be told how far it is.
+_PART = "line > :after AND line <= :upto"
 _INSERT = f"""
     WITH added AS (
-        INSERT INTO deals (source, external_id, import_id, {", ".join(COLUMNS)}, extra)
-        SELECT :source, external_id, :import_id, {", ".join(COLUMNS)}, extra FROM compared WHERE deal_id IS NULL
-        RETURNING id, stage_id
+        INSERT INTO deals (source, external_id, import_id, {", ".join(ALL)})
+        SELECT source, external_id, :import_id, {", ".join(ALL)} FROM compared WHERE deal_id IS NULL AND {_PART}
+        RETURNING id, source, stage_id
     ), told AS (
         INSERT INTO deal_changes (deal_id, user_id, import_id, changes)
-        SELECT id, :user_id, :import_id, jsonb_build_object('created', jsonb_build_array(NULL, CAST(:source AS text)))
-          FROM added
+        SELECT id, :user_id, :import_id, jsonb_build_object('created', jsonb_build_array(NULL, source)) FROM added
     )
     INSERT INTO deal_stage_entries (deal_id, stage_id, entered_at) SELECT id, stage_id, now() FROM added
 """  # noqa: S608 - the names are this module's own
 _UPDATE = f"""
     UPDATE deals d SET version = d.version + 1, updated_at = now(), import_id = :import_id,
-           {", ".join(f"{name} = c.{name}" for name in (*COLUMNS, "extra"))}
+           {", ".join(f"{name} = c.{name}" for name in ALL)}
       FROM compared c
      WHERE d.id = c.deal_id AND d.version = c.version AND c.changes IS NOT NULL AND c.cancelled_before IS NULL
+       AND {_PART}
 """  # noqa: S608 - the names are this module's own
 _HISTORY = sa.text("""
     INSERT INTO deal_changes (deal_id, user_id, import_id, changes)
@@ -117,6 +132,14 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class Touched:
+    """Where an import adds or changes deals: months (2026-10), the latest first, and closed pay periods."""
+
+    months: tuple[str, ...]
+    closed_periods: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Saved:
     """What was once answered about a source: field -> column, owner of the file -> user id, stage -> stage id."""
 
@@ -128,6 +151,7 @@ class Saved:
 # ---------------------------------------------------------------- comparing
 def load(conn: sa.Connection, rows: Iterable[Sequence[Any]]) -> None:
     """COPY rows of (line, external id, `COLUMNS`..., extra) into the temporary table ``incoming``."""
+    conn.execute(sa.text("SET LOCAL work_mem = '128MB'"))  # a million rows are joined and sorted in memory
     conn.execute(_INCOMING)
     bulk.copy_rows(conn, "incoming", ("line", "external_id", *COLUMNS, "extra"), rows)
     conn.execute(sa.text("ANALYZE incoming"))
@@ -176,14 +200,9 @@ def cancelled_rows(conn: sa.Connection) -> list[Any]:
     return list(conn.execute(_REFUSED))
 
 
-def closed_periods(conn: sa.Connection) -> list[str]:
-    """Approved or paid periods in which the file adds or changes a deal, the earliest first."""
-    return list(conn.scalars(_CLOSED))
-
-
-def months(conn: sa.Connection) -> list[str]:
-    """The months in which the file adds or changes a deal, or takes one away from, the latest first."""
-    return list(conn.scalars(_MONTHS))
+def touched(conn: sa.Connection) -> Touched:
+    """The months and closed periods in which the file adds or changes a deal, or from which it takes one away."""
+    return Touched(tuple(conn.scalars(_MONTHS)), tuple(conn.scalars(_CLOSED)))
 
 
 def known_elsewhere(conn: sa.Connection, source: str) -> list[tuple[str, int]]:
@@ -194,6 +213,17 @@ def known_elsewhere(conn: sa.Connection, source: str) -> list[tuple[str, int]]:
 def added_rows(conn: sa.Connection, limit: int) -> list[Any]:
     """The first new deals: line, name, account, owner, stage, amount, currency, close_date."""
     return list(conn.execute(_ADDED, {"limit": limit}))
+
+
+def deals_after(conn: sa.Connection) -> str:
+    """A temporary view with the columns of ``deals`` as they would be after the import; gives its name."""
+    conn.execute(sa.text(_AFTER))
+    return "deals_after"
+
+
+def deal_count(conn: sa.Connection) -> int:
+    """How many deals there are, of all sources."""
+    return conn.scalar(sa.text("SELECT count(*) FROM deals")) or 0
 
 
 def changed_rows(conn: sa.Connection, limit: int) -> list[Any]:
@@ -217,13 +247,17 @@ def add_import(
     mapping: Mapping[str, str],
     counts: Counts,
     refused: int,
+    touched: Touched,
     user_id: int | None,
+    job_id: str | None = None,
 ) -> int:
     """The record of an import; gives its id."""
     found: int = conn.scalar(
         sa.text("""
-            INSERT INTO imports (source, filename, file_hash, mapping, added, changed, unchanged, refused, created_by)
-            VALUES (:source, :filename, :hash, :mapping, :added, :changed, :unchanged, :refused, :user) RETURNING id
+            INSERT INTO imports (source, filename, file_hash, mapping, added, changed, unchanged, refused, months,
+                                 closed_periods, created_by, job_id)
+            VALUES (:source, :filename, :hash, :mapping, :added, :changed, :unchanged, :refused, :months, :closed,
+                    :user, CAST(:job AS uuid)) RETURNING id
         """).bindparams(sa.bindparam("mapping", type_=sa.JSON)),
         {
             "source": source,
@@ -234,20 +268,43 @@ def add_import(
             "changed": counts.changed,
             "unchanged": counts.unchanged,
             "refused": refused,
+            "months": list(touched.months),
+            "closed": list(touched.closed_periods),
             "user": user_id,
+            "job": job_id,
         },
     )
     return found
 
 
-def keep(conn: sa.Connection, source: str, import_id: int, user_id: int | None) -> int:
+def import_of_job(conn: sa.Connection, job_id: str) -> Any | None:
+    """What the job has imported: id, added, changed, unchanged, refused, months, closed_periods; None: nothing yet."""
+    return conn.execute(
+        sa.text("""
+            SELECT id, added, changed, unchanged, refused, months, closed_periods FROM imports
+             WHERE job_id = CAST(:job AS uuid)
+        """),
+        {"job": job_id},
+    ).one_or_none()
+
+
+def keep(
+    conn: sa.Connection, import_id: int, user_id: int | None, tell: Callable[[int, int], None] = lambda _at, _of: None
+) -> int:
     """Write what was compared: new and changed deals, their history and passage; gives how many were changed.
 
-    Fewer than counted: somebody changed a deal between the comparison and now.
+    Fewer than counted: somebody changed a deal between the comparison and now.  `tell` hears of the lines done
+    and in all.
     """
-    params = {"source": source, "import_id": import_id, "user_id": user_id}
-    conn.execute(sa.text(_INSERT), params)
-    changed = conn.execute(sa.text(_UPDATE), params).rowcount
+    params = {"import_id": import_id, "user_id": user_id}
+    last = conn.scalar(sa.text("SELECT max(line) FROM compared")) or 0
+    changed = 0
+    for after in range(0, last, _LINES):
+        tell(after, last)
+        part = {**params, "after": after, "upto": after + _LINES}
+        conn.execute(sa.text(_INSERT), part)
+        changed += conn.execute(sa.text(_UPDATE), part).rowcount
+    tell(last, last)
     conn.execute(_HISTORY, params)
     conn.execute(_STAGES, params)
     return changed
@@ -298,7 +355,7 @@ def earlier_import(conn: sa.Connection, source: str, file_hash: bytes) -> Any | 
     return conn.execute(
         sa.text("""
             SELECT i.filename, i.created_at, u.name AS who FROM imports i JOIN users u ON u.id = i.created_by
-             WHERE i.source = :source AND i.file_hash = :hash ORDER BY i.id DESC LIMIT 1
+             WHERE i.source = :source AND i.file_hash = :hash AND i.undone_at IS NULL ORDER BY i.id DESC LIMIT 1
         """),
         {"source": source, "hash": file_hash},
     ).first()
@@ -320,20 +377,19 @@ def people(conn: sa.Connection) -> list[tuple[int, str, str]]:
 
 
 def stages(conn: sa.Connection) -> list[tuple[int, str, str]]:
-    """(id, name, outcome) of every pipeline stage, in order."""
-    return [
-        tuple(row) for row in conn.execute(sa.text("SELECT id, name, outcome FROM pipeline_stages ORDER BY position"))
-    ]
+    """(id, name, outcome) of every pipeline stage that is not retired, in order."""
+    query = "SELECT id, name, outcome FROM pipeline_stages WHERE retired_at IS NULL ORDER BY position"
+    return [tuple(row) for row in conn.execute(sa.text(query))]
 
 
 # ---------------------------------------------------------------- looking back
 def history(conn: sa.Connection, limit: int) -> list[Any]:
-    """The latest imports: id, created_at, who, source, filename, added, changed, unchanged, refused."""
+    """The latest imports: id, created_at, who, source, filename, added, changed, unchanged, refused, undone_at."""
     return list(
         conn.execute(
             sa.text("""
                 SELECT i.id, i.created_at, u.name AS who, i.source, i.filename,
-                       i.added, i.changed, i.unchanged, i.refused
+                       i.added, i.changed, i.unchanged, i.refused, i.undone_at
                   FROM imports i JOIN users u ON u.id = i.created_by ORDER BY i.id DESC LIMIT :limit
             """),
             {"limit": limit},
@@ -341,11 +397,15 @@ def history(conn: sa.Connection, limit: int) -> list[Any]:
     )
 
 
-def refusals(conn: sa.Connection, import_id: int) -> list[Any]:
-    """The rows that an import left out: line, reason, raw; by line."""
-    return list(
-        conn.execute(
-            sa.text("SELECT line, reason, raw FROM import_refusals WHERE import_id = :id ORDER BY line, reason"),
-            {"id": import_id},
-        )
-    )
+def refusal_columns(conn: sa.Connection, import_id: int) -> list[str]:
+    """The columns of the rows that an import left out; a nameless last one where a row has a cell too many."""
+    query = sa.text("""
+        SELECT raw FROM import_refusals WHERE import_id = :id ORDER BY jsonb_array_length(raw) DESC LIMIT 1
+    """)
+    return list(dict.fromkeys(name for name, _ in conn.scalar(query, {"id": import_id}) or ()))
+
+
+def refusals(conn: sa.Connection, import_id: int) -> Iterator[Any]:
+    """The rows that an import left out: line, reason, raw; by line, and never all in memory."""
+    query = sa.text("SELECT line, reason, raw FROM import_refusals WHERE import_id = :id ORDER BY line, reason")
+    yield from conn.execution_options(yield_per=1000).execute(query, {"id": import_id})

@@ -76,6 +76,12 @@ def try_lock(conn: sa.Connection, job_id: str) -> bool:
     return bool(conn.scalar(sa.text("SELECT pg_try_advisory_lock(hashtextextended(:id, 0))"), {"id": job_id}))
 
 
+def holds_lock(conn: sa.Connection) -> bool:
+    """Whether this connection still is the one that took a job, not a new one in its place."""
+    query = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())"
+    return bool(conn.scalar(sa.text(query)))
+
+
 def unlock(conn: sa.Connection, job_id: str) -> None:
     """Give the job back."""
     conn.execute(sa.text("SELECT pg_advisory_unlock(hashtextextended(:id, 0))"), {"id": job_id})

@@ -6,6 +6,9 @@ from datetime import date
 
 import sqlalchemy as sa
 
+# Whoever may sign in until the last day, may no more after it.
+_ACTIVE = "is_active AND (left_on IS NULL OR left_on > current_date)"
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -21,7 +24,8 @@ class Identity:
 def identity(conn: sa.Connection, user_id: int) -> Identity | None:
     """The user with that id; None when there is none."""
     row = conn.execute(
-        sa.text("SELECT id, name, email, role, is_active FROM users WHERE id = :id"), {"id": user_id}
+        sa.text(f"SELECT id, name, email, role, {_ACTIVE} FROM users WHERE id = :id"),  # noqa: S608 - text of this module
+        {"id": user_id},
     ).one_or_none()
     return None if row is None else Identity(*row)
 
@@ -102,7 +106,8 @@ class Person:
 
 # Users with the team they are in, the teams they lead and the plan they are on, as of a day.
 _LISTING = sa.text("""
-    SELECT u.id, u.code, u.name, u.email, u.role, u.is_active, u.password_hash IS NOT NULL, u.hired_on, u.left_on,
+    SELECT u.id, u.code, u.name, u.email, u.role,
+           u.is_active AND (u.left_on IS NULL OR u.left_on > :day), u.password_hash IS NOT NULL, u.hired_on, u.left_on,
            t.id, t.name,
            (SELECT string_agg(l.name, ', ' ORDER BY l.name) FROM team_structure s JOIN teams l ON l.id = s.team_id
              WHERE s.manager_id = u.id AND s.start_date <= :day AND (s.end_date IS NULL OR s.end_date > :day)),
@@ -115,7 +120,7 @@ _LISTING = sa.text("""
            AND a.start_date <= :day AND (a.end_date IS NULL OR a.end_date > :day)
       LEFT JOIN plans p ON p.id = a.plan_id
      WHERE :everyone OR u.id = ANY(:users)
-     ORDER BY u.is_active DESC, lower(u.name), u.id
+     ORDER BY 6 DESC, lower(u.name), u.id
 """)
 
 
@@ -167,7 +172,7 @@ def update(conn: sa.Connection, user_id: int, name: str, email: str, role: str, 
 
 
 def set_active(conn: sa.Connection, user_id: int, is_active: bool, left_on: date | None) -> None:
-    """Whether the person may sign in, and the first day on which they are gone."""
+    """Whether the person may sign in (never after leaving), and the first day on which they are gone."""
     query = "UPDATE users SET is_active = :active, left_on = :left WHERE id = :id"
     conn.execute(sa.text(query), {"active": is_active, "left": left_on, "id": user_id})
 
@@ -187,7 +192,7 @@ def name_with_email(conn: sa.Connection, email: str) -> tuple[int, str] | None:
 
 def lock_active_admins(conn: sa.Connection) -> frozenset[int]:
     """The admins who may sign in; none of them changes elsewhere until this transaction ends."""
-    query = sa.text("SELECT id FROM users WHERE role = 'admin' AND is_active ORDER BY id FOR UPDATE")
+    query = sa.text(f"SELECT id FROM users WHERE role = 'admin' AND {_ACTIVE} ORDER BY id FOR UPDATE")  # noqa: S608
     return frozenset(conn.scalars(query))
 
 
@@ -207,8 +212,8 @@ class Locked:
 
 def lock(conn: sa.Connection, user_ids: Collection[int]) -> list[Locked]:
     """Take the users that exist, by id."""
-    query = """
-        SELECT id, code, name, email, role, is_active, hired_on, left_on FROM users
+    query = f"""
+        SELECT id, code, name, email, role, {_ACTIVE}, hired_on, left_on FROM users
          WHERE id = ANY(:users) ORDER BY id FOR UPDATE
-    """
+    """  # noqa: S608 - text of this module
     return [Locked(*row) for row in conn.execute(sa.text(query), {"users": list(user_ids)})]

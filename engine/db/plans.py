@@ -171,6 +171,11 @@ def first_days(conn: sa.Connection) -> dict[int, date]:
     return {row[0]: row[1] for row in conn.execute(sa.text(query))}
 
 
+def names(conn: sa.Connection) -> list[tuple[int, str, str]]:
+    """(id, name, title) of every plan."""
+    return [(row[0], row[1], row[2]) for row in conn.execute(sa.text("SELECT id, name, title FROM plans ORDER BY id"))]
+
+
 _ASSIGNED = """
     SELECT a.id, a.user_id, u.name, a.plan_id, p.title, a.start_date, a.end_date, a.prorate
       FROM plan_assignments a JOIN users u ON u.id = a.user_id JOIN plans p ON p.id = a.plan_id

@@ -22,7 +22,8 @@ _LOCKED_FOR = sa.text("""
     SELECT ceil(extract(epoch FROM locked_until - now()))::int FROM sign_in_failures WHERE email = lower(:email)
 """)
 _USER_BY_EMAIL = sa.text("""
-    SELECT id, password_hash FROM users WHERE lower(email) = lower(:email) AND is_active AND password_hash IS NOT NULL
+    SELECT id, password_hash FROM users WHERE lower(email) = lower(:email) AND is_active
+       AND (left_on IS NULL OR left_on > current_date) AND password_hash IS NOT NULL
 """)
 # A session lives while it is used, at most for its whole time, and only as long as its person is active.
 _SESSION_USER = sa.text("""
@@ -31,6 +32,7 @@ _SESSION_USER = sa.text("""
       FROM user_sessions s JOIN users u ON u.id = s.user_id
      WHERE s.token_hash = :token_hash AND s.ended_at IS NULL AND s.expires_at > now()
        AND s.seen_at > now() - :idle_hours * interval '1 hour' AND u.is_active
+       AND (u.left_on IS NULL OR u.left_on > current_date)
 """)
 
 
@@ -95,7 +97,8 @@ def take_ticket(conn: sa.Connection, ticket_hash: bytes) -> int | None:
     user_id: int | None = conn.scalar(
         sa.text(
             "DELETE FROM sign_in_tickets t USING users u WHERE ticket_hash = :ticket AND expires_at > now()"
-            " AND u.id = t.user_id AND u.is_active RETURNING t.user_id"
+            " AND u.id = t.user_id AND u.is_active AND (u.left_on IS NULL OR u.left_on > current_date)"
+            " RETURNING t.user_id"
         ),
         {"ticket": ticket_hash},
     )

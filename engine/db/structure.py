@@ -203,6 +203,15 @@ def memberships(conn: sa.Connection, user_id: int) -> list[Membership]:
     return [Membership(*row) for row in conn.execute(sa.text(query), {"user": user_id})]
 
 
+def all_memberships(conn: sa.Connection) -> list[Membership]:
+    """The teams of everyone over time, by person and start."""
+    query = """
+        SELECT m.user_id, m.team_id, t.name, m.start_date, m.end_date
+          FROM team_members m JOIN teams t ON t.id = m.team_id ORDER BY m.user_id, m.start_date
+    """
+    return [Membership(*row) for row in conn.execute(sa.text(query))]
+
+
 def members(conn: sa.Connection, team_id: int, day: date) -> list[int]:
     """The user ids of those in the team itself on a day."""
     query = """

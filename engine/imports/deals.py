@@ -19,9 +19,11 @@ from engine.errors import Problem, QuotaPathError
 from engine.imports.known import Context, Stage, owner_finder, owner_key, stage_finder, stage_key
 from engine.imports.mapping import check_mapping
 from engine.imports.reading import Row, Table
-from engine.imports.survey import Decision, Question, Verdict, id_reader, short_hash, survey_file
+from engine.imports.survey import Decision, Question, Tell, Verdict, id_reader, survey_file
 from engine.imports.values import (
     CACHED,
+    COMMA,
+    DOT,
     ISO_4217,
     SIGNS,
     Figure,
@@ -33,7 +35,7 @@ from engine.imports.values import (
     parse_date,
     read_figure,
 )
-from engine.money import PPM, parse_money, parse_number
+from engine.money import PPM, currency_digits, parse_money, parse_number
 
 # Longest texts, in characters; the deals table has the same limits.
 _LONGEST = {"external_id": 200, "name": 1000, "account": 1000, "type": 200, "product": 200, "segment": 200}
@@ -72,7 +74,6 @@ class DealRow(NamedTuple):
     quantity_micro: int | None
     term_months: int | None
     extra: dict[str, str]  # column name -> text, filled cells only
-    row_hash: str  # of the raw cells
     notes: tuple[Note, ...]
 
 
@@ -204,12 +205,15 @@ class Checked:
         return deals, refusals, tally
 
 
-def check_rows(table: Table, mapping: Mapping[str, str], context: Context) -> Checked:
-    """Decides what holds for the whole file; the rows are then read from the answer."""
+def check_rows(table: Table, mapping: Mapping[str, str], context: Context, tell: Tell = lambda _rows: None) -> Checked:
+    """Decides what holds for the whole file; the rows are then read from the answer.
+
+    `tell` hears of the rows read for that, now and then.
+    """
     problems = check_mapping(mapping, table.headers)
     if problems:
         return Checked(tuple(problems), (), (), None)
-    survey = survey_file(table, mapping, context)
+    survey = survey_file(table, mapping, context, tell)
     verdict = Verdict(context.answers)
     verdict.settle(survey, mapping, context.currency)
     questions = tuple(verdict.questions)
@@ -228,6 +232,13 @@ _REMEDIES = {
     "unknown_stage": "Choose the stage that it means; the choice is remembered.",
 }
 
+
+_UNUSUAL = -1  # a probability that the careful way has to look at
+# Amounts as most files have them, read with a decimal point or comma; all others go the careful way.
+_PLAIN_MONEY = {
+    DOT: re.compile(r"(\$)?(\d{1,3}(?:,\d{3}){1,4}|\d{1,15})(?:\.(\d{1,2}))?", re.ASCII),
+    COMMA: re.compile(r"(\$)?(\d{1,3}(?:\.\d{3}){1,4}|\d{1,15})(?:,(\d{1,2}))?", re.ASCII),
+}
 
 _MONTHS = re.compile(r"\s*(months?|mos?\.?|monate?|mois|meses)$", re.IGNORECASE)
 
@@ -276,6 +287,9 @@ class _Rows:
 
         self.date_of = date_of
         self.probability_of = lru_cache(CACHED)(self._probability)
+        self.line_of = lru_cache(CACHED)(one_line)
+        self.extra_of = lru_cache(CACHED)(self._plain_extra)
+        self.simple = self._simple_reader()
 
     def items(self) -> Iterator[Item]:
         width = len(self.table.headers)
@@ -298,7 +312,81 @@ class _Rows:
                 if row.line != first:
                     yield Repeat(row.line, first)
                     continue
-            yield self._deal(row, cells, external_id)
+            yield self.simple(row.line, cells, external_id) or self._deal(row, cells, external_id)
+
+    def _simple_reader(self) -> Callable[[int, tuple[str, ...], str], DealRow | None]:
+        """A quick reader of rows in which everything is as it mostly is; None for any other, which `_deal` reads.
+
+        It says the same as `_deal`, in a third of the time: no note, no reason, a plain amount above 0.
+        """
+        at = self.at
+        owner_at, stage_at, amount_at, close_at = (at[name] for name in ("owner", "stage", "amount", "close_date"))
+        others = [at.get(name) for name in ("name", "account", "type", "product", "segment")]
+        name_at, account_at, type_at, product_at, segment_at = others
+        created_at, currency_at, probability_at = (at.get(name) for name in ("created_date", "currency", "probability"))
+        rest = [(name, at[name]) for name in ("margin", "quantity", "term_months") if name in at]
+        extra_at = [index for index, _ in self.extra]
+        derived = "external_id" not in at
+        owner_of, stage_of, date_of, line_of = self.owner_of, self.stage_of, self.date_of, self.line_of
+        plain = _PLAIN_MONEY[self.style].fullmatch
+        group = "," if self.style == DOT else "."
+        dollars = self.signs.get("$") or SIGNS["$"][0]
+
+        def read(line: int, cells: tuple[str, ...], external_id: str) -> DealRow | None:
+            owner, stage, close = owner_of(cells[owner_at]), stage_of(cells[stage_at]), date_of(cells[close_at])
+            amount = plain(cells[amount_at])
+            if isinstance(owner, str) or isinstance(stage, str) or not isinstance(close, date) or amount is None:
+                return None
+            if close > self.today or not external_id or "+" in external_id or any(cells[index] for _, index in rest):
+                return None
+            sign, whole, decimals = amount.groups()
+            stated = line_of(cells[currency_at]) if currency_at is not None else ""
+            if stated:
+                currency = stated
+                if currency not in ISO_4217 or (sign and currency not in SIGNS["$"]):
+                    return None
+            else:
+                currency = dollars if sign else self.currency
+            created = date_of(cells[created_at]) if created_at is not None else None
+            if isinstance(created, str) or currency_digits(currency) != 2:
+                return None
+            probability = None
+            if probability_at is not None:
+                probability = self._simple_probability(cells[probability_at])
+                if probability == _UNUSUAL:
+                    return None
+            name = one_line(cells[name_at]) if name_at is not None else ""
+            account = line_of(cells[account_at]) if account_at is not None else ""
+            kind = line_of(cells[type_at]) if type_at is not None else ""
+            product = line_of(cells[product_at]) if product_at is not None else ""
+            segment = line_of(cells[segment_at]) if segment_at is not None else ""
+            extra = self.extra_of(tuple([cells[index] for index in extra_at]))
+            if len(external_id) > 200 or max(len(name), len(account)) > 1000 or (derived and not name):
+                return None
+            if max(len(kind), len(product), len(segment)) > 200 or extra is None:
+                return None
+            return DealRow(
+                line, external_id, derived, name or account or external_id, account, owner, stage.id,
+                int(whole.replace(group, "")) * 100 + int((decimals or "0").ljust(2, "0")), currency, close, created,
+                kind, product, segment, probability, None, None, None, extra, (),
+            )  # fmt: skip
+
+        return read
+
+    def _simple_probability(self, cell: str) -> int | None:
+        text = clean(cell)
+        if is_blank(text):
+            return None
+        try:
+            return self.probability_of(text)
+        except QuotaPathError:
+            return _UNUSUAL
+
+    def _plain_extra(self, cells: tuple[str, ...]) -> dict[str, str] | None:
+        """`_extra` of these cells; None when one is too long."""
+        wrong: list[Reason] = []
+        found = self._extra_of(cells, wrong)
+        return None if wrong else found
 
     def _doubles(self) -> dict[str, "_Lines"]:
         """The lines of every id that comes more than once, and whether their rows differ."""
@@ -308,7 +396,7 @@ class _Rows:
         for row in self.table.rows():
             cells = row.cells[:width] + ("",) * (width - len(row.cells))
             key = self.id_of(cells)
-            if short_hash(key) not in self.repeated:
+            if hash(key) not in self.repeated:
                 continue
             content = tuple(map(one_line, cells))
             if own is not None:  # the same id in 15 and in 18 characters is no difference
@@ -427,7 +515,6 @@ class _Rows:
             quantity_micro=quantity,
             term_months=term,
             extra=extra,
-            row_hash=row.digest(),
             notes=tuple(notes),
         )
 
@@ -541,9 +628,12 @@ class _Rows:
         return micro // PPM
 
     def _extra(self, cells: tuple[str, ...], wrong: list[Reason]) -> dict[str, str]:
+        return self._extra_of(tuple(cells[index] for index, _ in self.extra), wrong)
+
+    def _extra_of(self, cells: tuple[str, ...], wrong: list[Reason]) -> dict[str, str]:
         extra = {}
-        for index, header in self.extra:
-            text = clean(cells[index])
+        for (_, header), cell in zip(self.extra, cells, strict=True):
+            text = clean(cell)
             if len(text) > _LONGEST_EXTRA:
                 reason = f"The text has {len(text):,} characters; the longest is {_LONGEST_EXTRA:,}."
                 wrong.append(

@@ -1,8 +1,8 @@
-"""Bytes of an uploaded file -> a table of raw text rows.
+"""An uploaded file -> a table of raw text rows.
 
 Nothing is interpreted here: a cell stays the text that the file holds.  A file that cannot be read
 raises `UnreadableFile` with one sentence and a remedy.  Lines that are not data (titles, totals,
-footers) are set aside, counted and shown.  Rows are read again from the bytes whenever they are
+footers) are set aside, counted and shown.  Rows are read again from the file whenever they are
 asked for, so a million of them need no memory.
 """
 
@@ -12,19 +12,23 @@ import hashlib
 import io
 import itertools
 import re
+import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from decimal import Decimal
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, TextIO
 
 from openpyxl import load_workbook
 
 from engine.errors import QuotaPathError
 from engine.imports.mapping import is_known_header
 
-MAX_BYTES = 256 * 1024 * 1024
+MAX_BYTES = 300 * 1024 * 1024
+_BLOCK = 1 << 20  # bytes looked at at a time
 _MAX_COLUMNS = 500
 _LONGEST_NAME = 200  # characters of a column's name
 _MAX_UNPACKED = 1024 * 1024 * 1024  # an XLSX is a zip file; beyond this it is a trap or a database
@@ -61,16 +65,15 @@ class UnreadableFile(QuotaPathError):
         self.remedy = remedy
 
 
-@dataclass(frozen=True)
-class Row:
+Content = bytes | Path
+"""A file: what it holds, or where it lies."""
+
+
+class Row(NamedTuple):
     """One record: the line of the file on which it starts (first line: 1) and its cells as text."""
 
     line: int
     cells: tuple[str, ...]
-
-    def digest(self) -> str:
-        """A hash of the raw cells, as 32 hexadecimal digits: equal rows, equal hash."""
-        return hashlib.blake2b("\x1f".join(self.cells).encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -114,46 +117,48 @@ class Table:
 class _Text:
     """Delimited text and how to read it; ``skip`` records stand before the first row of data."""
 
-    content: bytes
+    content: Content
     encoding: str
     delimiter: str
     skip: int = 0
     numbered_by_record: bool = False  # a sheet's row number, where a CSV has line numbers
+    kept: object = None  # removes the file of a rewritten sheet when nobody needs it any more
 
     def records(self) -> Iterator[tuple[int, list[str]]]:
         """(line, cells) of every record, from the top; blank lines are left out."""
-        lines = io.TextIOWrapper(io.BytesIO(self.content), encoding=self.encoding, newline="")
-        # The end mark is a record of its own, unless a quotation mark is still open: then the csv module
-        # would hand everything after it over as one cell, and deals would be lost without a word.
-        reader = csv.reader(itertools.chain(lines, (_END,)), delimiter=self.delimiter, skipinitialspace=True)
-        line = 1
-        try:
-            for count, cells in enumerate(reader, 1):
-                if cells and cells[-1].endswith(_END):
-                    if cells == [_END]:
-                        return
-                    raise _unclosed_quote(line)
-                if any(cells) and (len(cells) > 1 or not cells[0].isspace()):
-                    yield (count if self.numbered_by_record else line), cells
-                line = reader.line_num + 1
-        except csv.Error:
-            # The only error left in this mode: a cell longer than the csv module's limit.
-            raise _unclosed_quote(line) from None
+        with io.TextIOWrapper(_opened(self.content), encoding=self.encoding, newline="") as lines:
+            # The end mark is a record of its own, unless a quotation mark is still open: then the csv module
+            # would hand everything after it over as one cell, and deals would be lost without a word.
+            reader = csv.reader(itertools.chain(lines, (_END,)), delimiter=self.delimiter, skipinitialspace=True)
+            line = 1
+            try:
+                for count, cells in enumerate(reader, 1):
+                    if cells and cells[-1].endswith(_END):
+                        if cells == [_END]:
+                            return
+                        raise _unclosed_quote(line)
+                    if any(cells) and (len(cells) > 1 or not cells[0].isspace()):
+                        yield (count if self.numbered_by_record else line), cells
+                    line = reader.line_num + 1
+            except csv.Error:
+                # The only error left in this mode: a cell longer than the csv module's limit.
+                raise _unclosed_quote(line) from None
 
 
-def read_table(data: bytes, filename: str, *, max_bytes: int = MAX_BYTES) -> Table:
+def read_table(data: Content, filename: str, *, max_bytes: int = MAX_BYTES) -> Table:
     """Reads a CSV (comma, semicolon, tab or bar) or XLSX upload; the content decides, not the name.
 
     Raises `UnreadableFile` for anything else: empty, too large, PDF, picture, archive, old .xls,
     no header, no row.
     """
-    if not data.strip(b"\x00 \t\r\n\xef\xbb\xbf\xff\xfe"):
-        raise UnreadableFile("The file is empty.", "Export the deals again and upload that file.")
-    if len(data) > max_bytes:
+    size = data.stat().st_size if isinstance(data, Path) else len(data)
+    if size > max_bytes:
         raise UnreadableFile(
-            f"The file is {_megabytes(len(data))}; the limit is {_megabytes(max_bytes)}.",
+            f"The file is {_megabytes(size)}; the limit is {_megabytes(max_bytes)}.",
             "Export a shorter period or fewer columns, and upload the parts one after the other.",
         )
+    if not any(block.strip(b"\x00 \t\r\n\xef\xbb\xbf\xff\xfe") for block in _blocks(data)):
+        raise UnreadableFile("The file is empty.", "Export the deals again and upload that file.")
     notes: list[str] = []
     text = _sheet_as_text(data, notes) if _kind(data) == "xlsx" else _delimited(data, notes)
     headers, text, titles = _find_header(text)
@@ -180,8 +185,11 @@ def read_table(data: bytes, filename: str, *, max_bytes: int = MAX_BYTES) -> Tab
         isinstance(last, Row)
         and len(last.cells) < len(headers)
         and not text.numbered_by_record
-        and data[-1:] not in (b"\n", b"\r", b"\0")
+        and _last_byte(data) not in (b"\n", b"\r", b"\0")
     )
+    digest = hashlib.sha256()
+    for block in _blocks(data):
+        digest.update(block)
     return Table(
         filename=filename,
         headers=headers,
@@ -190,9 +198,41 @@ def read_table(data: bytes, filename: str, *, max_bytes: int = MAX_BYTES) -> Tab
         set_aside_count=aside_count,
         notes=tuple(notes),
         cut_line=last.line if cut else 0,
-        file_hash=hashlib.sha256(data).hexdigest(),
+        file_hash=digest.hexdigest(),
         _text=text,
     )
+
+
+# ---------------------------------------------------------------- bytes
+def _opened(content: Content) -> BinaryIO:
+    return content.open("rb") if isinstance(content, Path) else io.BytesIO(content)
+
+
+def _blocks(content: Content) -> Iterator[bytes]:
+    with _opened(content) as file:
+        while block := file.read(_BLOCK):
+            yield block
+
+
+def _start(content: Content, size: int) -> bytes:
+    with _opened(content) as file:
+        return file.read(size)
+
+
+def _last_byte(content: Content) -> bytes:
+    with _opened(content) as file:
+        file.seek(-1, io.SEEK_END)
+        return file.read()
+
+
+def _holds(content: Content, wanted: bytes) -> bool:
+    """Whether the bytes stand anywhere in the file, on the edge of two blocks, too."""
+    before = b""
+    for block in _blocks(content):
+        if wanted in before + block:
+            return True
+        before = block[-len(wanted) :]
+    return False
 
 
 # ---------------------------------------------------------------- what kind of file
@@ -212,19 +252,20 @@ _SIGNATURES = (
 )
 
 
-def _kind(data: bytes) -> str:
+def _kind(data: Content) -> str:
     """``"xlsx"`` or ``"text"``; raises for every other kind, named."""
-    start = data[:1024].removeprefix(codecs.BOM_UTF8).lstrip()
-    if b"%PDF-" in data[:1024]:
+    first = _start(data, 1024)
+    start = first.removeprefix(codecs.BOM_UTF8).lstrip()
+    if b"%PDF-" in first:
         raise UnreadableFile("This is a PDF, not a table.", _EXPORT_CSV)
-    if data.startswith(b"PK\x03\x04"):
+    if first.startswith(b"PK\x03\x04"):
         return _zip_kind(data)
-    if data.startswith(bytes.fromhex("d0cf11e0a1b11ae1")):
-        if "EncryptedPackage".encode("utf-16-le") in data:
+    if first.startswith(bytes.fromhex("d0cf11e0a1b11ae1")):
+        if _holds(data, "EncryptedPackage".encode("utf-16-le")):
             raise UnreadableFile("The workbook is protected by a password.", "Save it without the password.")
         raise UnreadableFile("This is an old Excel file (.xls), which is not read.", _SAVE_AS_CSV)
     for signature, name in _SIGNATURES:
-        if data.startswith(signature):
+        if first.startswith(signature):
             raise UnreadableFile(f"This is {name}, not a table.", _EXPORT_CSV)
     if re.match(rb"<(!doctype|html|table|meta|head|\?xml)", start, re.IGNORECASE):
         raise UnreadableFile(
@@ -232,14 +273,14 @@ def _kind(data: bytes) -> str:
         )
     if re.match(rb'[{\[]\s*["{\[]', start):
         raise UnreadableFile("This is JSON, not a table.", _EXPORT_CSV)
-    if b"\x00" in data and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    if not first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and _holds(data, b"\x00"):
         raise UnreadableFile("The file holds binary data, not text.", _SAVE_AS_CSV)
     return "text"
 
 
-def _zip_kind(data: bytes) -> str:
+def _zip_kind(data: Content) -> str:
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with _opened(data) as file, zipfile.ZipFile(file) as archive:
             names = set(archive.namelist())
             unpacked = sum(info.file_size for info in archive.infolist())
     except Exception:  # noqa: BLE001 - zipfile raises many kinds on a damaged file; all mean the same
@@ -263,26 +304,22 @@ def _zip_kind(data: bytes) -> str:
 
 
 # ---------------------------------------------------------------- XLSX
-def _sheet_as_text(data: bytes, notes: list[str]) -> _Text:
+def _sheet_as_text(data: Content, notes: list[str]) -> _Text:
     """The first sheet with a table, rewritten once as delimited text that reads the same everywhere."""
+    # The file goes with the last reader of its rows.
+    kept = tempfile.NamedTemporaryFile(prefix="quotapath-sheet-", suffix=".csv")  # noqa: SIM115
     try:
-        book = load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-        names = [sheet.title for sheet in book.worksheets if sheet.sheet_state == "visible"]
-        for name in names:
-            out = io.StringIO(newline="")
-            writer = csv.writer(out)
-            filled = 0
-            sheet = book[name]
-            sheet.reset_dimensions()  # some programs write a wrong size, which would hide rows
-            for cells in sheet.iter_rows(values_only=True):
-                texts = [_cell_text(cell) for cell in cells[: _MAX_COLUMNS + 1]]
-                filled += any(texts)
-                writer.writerow(texts or [""])
-            if filled > 1:
-                break
-        else:
-            raise UnreadableFile("The workbook has no sheet with rows.", "Check that the deals are in it.")
-        book.close()
+        with _opened(data) as file:
+            book = load_workbook(file, read_only=True, data_only=True)
+            names = [sheet.title for sheet in book.worksheets if sheet.sheet_state == "visible"]
+            for name in names:
+                with Path(kept.name).open("w", encoding="utf-8", errors="replace", newline="") as out:
+                    filled = _write_sheet(book[name], out)
+                if filled > 1:
+                    break
+            else:
+                raise UnreadableFile("The workbook has no sheet with rows.", "Check that the deals are in it.")
+            book.close()
     except UnreadableFile:
         raise
     except Exception:  # noqa: BLE001 - openpyxl raises whatever it stumbles over in a damaged workbook
@@ -292,7 +329,19 @@ def _sheet_as_text(data: bytes, notes: list[str]) -> _Text:
         notes.append(f'Read from the sheet "{name}"; not read: {others}.')
     else:
         notes.append(f'Read from the sheet "{name}".')
-    return _Text(out.getvalue().encode("utf-8", "replace"), "utf-8", ",", numbered_by_record=True)
+    return _Text(Path(kept.name), "utf-8", ",", numbered_by_record=True, kept=kept)
+
+
+def _write_sheet(sheet: Any, out: TextIO) -> int:
+    """The sheet as CSV; gives how many of its rows are filled."""
+    writer = csv.writer(out)
+    filled = 0
+    sheet.reset_dimensions()  # some programs write a wrong size, which would hide rows
+    for cells in sheet.iter_rows(values_only=True):
+        texts = [_cell_text(cell) for cell in cells[: _MAX_COLUMNS + 1]]
+        filled += any(texts)
+        writer.writerow(texts or [""])
+    return filled
 
 
 def _cell_text(value: object) -> str:
@@ -319,29 +368,30 @@ def _cell_text(value: object) -> str:
 
 
 # ---------------------------------------------------------------- CSV
-def _delimited(data: bytes, notes: list[str]) -> _Text:
+def _delimited(data: Content, notes: list[str]) -> _Text:
     encoding = _encoding(data)
     if encoding == "cp1252":
         notes.append("Read as Windows text (code page 1252), because it is not valid UTF-8.")
-    sample = data[:_SAMPLE].decode(encoding, "ignore")
+    start = _start(data, _SAMPLE + 1)
+    sample = start[:_SAMPLE].decode(encoding, "ignore")
     first_line = sample.split("\n", 1)[0].strip()
     if re.fullmatch(r'"?sep=[,;\t|]"?', first_line, re.IGNORECASE):
         return _Text(data, encoding, first_line.strip('"')[4:5] or "\t", skip=1)
-    if len(data) > _SAMPLE:
+    if len(start) > _SAMPLE:
         sample = sample[: sample.rfind("\n") + 1] or sample
     return _Text(data, encoding, _sniff(sample))
 
 
-def _encoding(data: bytes) -> str:
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+def _encoding(data: Content) -> str:
+    if _start(data, 2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         candidates = ["utf-16"]
     else:
         candidates = ["utf-8-sig", "cp1252"]
     for encoding in candidates:
         decoder = codecs.getincrementaldecoder(encoding)()
         try:
-            for start in range(0, len(data), 1 << 20):
-                decoder.decode(data[start : start + (1 << 20)])
+            for block in _blocks(data):
+                decoder.decode(block)
             decoder.decode(b"", final=True)
         except UnicodeError:
             continue
@@ -393,7 +443,7 @@ def _find_header(text: _Text) -> tuple[tuple[str, ...], _Text, list[SetAside]]:
             "Add a first line with the names of the columns, or export with them.",
         )
     titles = [SetAside(at, _joined(row), "title") for at, row in first[:index]]
-    after = _Text(text.content, text.encoding, text.delimiter, text.skip + index + 1, text.numbered_by_record)
+    after = replace(text, skip=text.skip + index + 1)
     return _distinct(names), after, titles
 
 

@@ -5,7 +5,6 @@ leaves open is a `Question`, which only the user can answer.  Nothing is guessed
 """
 
 from array import array
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -38,6 +37,9 @@ from engine.money import PPM, parse_number
 _DATES = ("close_date", "created_date")
 _NUMBERS = ("amount", "margin", "quantity", "probability", "term_months")
 _EXAMPLES = 3
+TOLD = 5000  # rows after which it is told how far the reading is
+
+Tell = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,11 @@ class Decision:
 
 @dataclass
 class _Evidence:
-    """What the values of a file say about one matter: how often, and the first examples of each."""
+    """What the values of a file say about one matter: the first examples of each."""
 
-    counts: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, what: str, text: str) -> None:
-        self.counts[what] += 1
         shown = self.examples.setdefault(what, [])
         if len(shown) < _EXAMPLES and text not in shown:
             shown.append(text)
@@ -80,22 +80,24 @@ class Survey:
     signs: _Evidence = field(default_factory=_Evidence)  # signs with several currencies, where no column says
     highest_probability: int = 0  # millionths
     percent_seen: bool = False
-    repeated: frozenset[int] = frozenset()  # `short_hash` of ids that come more than once
+    repeated: frozenset[int] = frozenset()  # the hashes of ids that come more than once
 
 
-def survey_file(table: Table, mapping: Mapping[str, str], context: Context) -> Survey:
-    """One pass over the file, for evidence and for ids that come twice."""
+def survey_file(table: Table, mapping: Mapping[str, str], context: Context, tell: Tell = lambda _rows: None) -> Survey:
+    """One pass over the file, for evidence and for ids that come twice; `tell` hears of the rows read."""
     survey = Survey()
-    ids = array("q")  # 8 bytes a row, however long the ids
+    ids = array("q")  # 8 bytes a row, however long the ids; what has an equal hash is compared in full later
     at = {name: table.headers.index(header) for name, header in mapping.items()}
     width = len(table.headers)
     dates = [at[name] for name in _DATES if name in at]
     numbers = [(name, at[name]) for name in _NUMBERS if name in at]
     key_of = id_reader(at, context)
     orders = lru_cache(CACHED)(lambda text: date_order(one_line(text)))
-    for row in table.rows():
+    for count, row in enumerate(table.rows()):
+        if count % TOLD == 0:
+            tell(count)
         cells = row.cells if len(row.cells) >= width else row.cells + ("",) * (width - len(row.cells))
-        ids.append(short_hash(key_of(cells)))
+        ids.append(hash(key_of(cells)))
         for index in dates:
             order = orders(cells[index])
             if order != PLAIN:
@@ -144,11 +146,6 @@ def _millionths(text: str, style: str) -> int:
         return parse_number(read_figure(text).plain(COMMA if style == COMMA else DOT))
     except QuotaPathError:
         return 0  # refused with its row later
-
-
-def short_hash(text: str) -> int:
-    """64 bits of a text, so that a million ids fit in 8 MB; equal ones are compared in full later."""
-    return int.from_bytes(blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big", signed=True)
 
 
 def id_reader(at: Mapping[str, int], context: Context) -> Callable[[tuple[str, ...]], str]:
@@ -221,7 +218,7 @@ class Verdict:
     ) -> None:
         (one, one_label), (other, other_label) = labels
         answer = self.answers.get(key, "")
-        seen = [value for value in (one, other) if evidence.counts[value]]
+        seen = [value for value in (one, other) if value in evidence.examples]
         if answer in (one, other):
             label = one_label if answer == one else other_label
             self._decide(key, answer, f"{label}, as you said.")
@@ -229,7 +226,7 @@ class Verdict:
             label = one_label if seen[0] == one else other_label
             example = evidence.examples[seen[0]][0]
             self._decide(key, seen[0], f"{label}; {what} of this file can only be read so ({example}).")
-        elif not seen and not evidence.counts[AMBIGUOUS]:
+        elif not seen and AMBIGUOUS not in evidence.examples:
             self.values[key] = one  # it makes no difference in this file
         else:
             examples = [evidence.examples[value][0] for value in seen] or evidence.examples[AMBIGUOUS]

@@ -4,7 +4,7 @@ The same reading serves files that give plan, people, quotas and deals apart (`e
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -27,7 +27,7 @@ from engine.money import currency_digits, parse_money, parse_number, parse_rate
 from engine.plans.checks import check_one_currency, check_quotas
 from engine.plans.document import PRORATIONS, field_value
 from engine.plans.reader import Reader, as_day, as_text, load_toml, shown
-from engine.plans.versions import read_versions
+from engine.plans.versions import read_drafts
 
 CASE_KEYS = (
     "name", "source", "as_of", "plan", "plans", "plans_doc", "person", "quota", "assignment", "rate", "deal", "expect",
@@ -36,8 +36,6 @@ CASE_KEYS = (
 _DEAL_KEYS = (
     "id", "owner", "credits", "close_date", "amount", "margin", "currency", "cancelled", "invoices",
 )  # fmt: skip
-# Where these have problems, a calculation would find others that are none.
-_FOUNDATIONS = ("plan", "person", "assignment")
 _REFUSED: FieldValue = ""  # stands in for a value that was refused
 
 MONEY_EXPECTED = (
@@ -57,8 +55,8 @@ class Expected:
 
 @dataclass(frozen=True)
 class Case:
-    """One case.  With ``problems`` nothing comes out; ``book`` then serves to find more of them, and is None
-    where plans or people cannot be relied on.
+    """One case.  With ``problems`` nothing comes out; ``book`` then serves to find more of them, with harmless
+    values in place of what was refused, and is None where there is no plan at all.
     """
 
     name: str
@@ -94,15 +92,25 @@ def read_case(document: Mapping[str, Any], noted: Iterable[Problem] = ()) -> Cas
     as_of = reader.day("as_of")
     expected = _expected(reader.inside("expect"), currency)
 
-    if all(plans.values()):
+    if plans and all(plans.values()):
         problems += check_quotas(plans, quotas)
     relocate = _relocation([path for path, _ in assignments], [path for path, _ in quotas], paths)
     rows = [row for _, row in assignments]
     figures = [row for _, row in quotas]
     problems += [relocate(problem) for problem in check_rows(plans, rows, deals, figures)]
-    sound = all(plans.values()) and not any(problem.path.startswith(_FOUNDATIONS) for problem in problems)
-    book = book_from_rows(plans, rows, deals, figures, rates, as_of) if sound else None
+    if problems:
+        rows, figures = _stand_ins(rows, plans, problems), [replace(row, amount=row.amount or MICRO) for row in figures]
+    book = book_from_rows(plans, rows, deals, figures, rates, as_of) if plans and all(plans.values()) else None
     return Case(reader.text("name"), currency, book, _once(problems), expected, relocate)
+
+
+def _stand_ins(rows: Iterable[Assignment], plans: Container[str], problems: Iterable[Problem]) -> list[Assignment]:
+    """The assignments without what a calculation could stumble over, to look for more problems with."""
+    circle = any(problem.path.endswith(".manager") for problem in problems)
+    return [
+        replace(row, plan=row.plan if row.plan in plans else None, manager=None if circle else row.manager)
+        for row in rows
+    ]
 
 
 def _same(problem: Problem) -> Problem:
@@ -120,7 +128,8 @@ def _relocation(
     """Turns paths that count the rows of the book into paths of the case.
 
     A person's own ``manager``, ``start`` and ``end`` are an assignment of the book, the person's quota a
-    quota row; a plan's versions are counted by date in the book, as written in the case.
+    quota row; a plan's versions are counted by date in the book, as written in the case.  Paths of deals are
+    the case's own.
     """
 
     def relocate(problem: Problem) -> Problem:
@@ -129,6 +138,8 @@ def _relocation(
         if row:
             origins = assignments if row[1] == "assignment" else quotas
             return replace(problem, path=origins[int(row[2])] + path[row.end() :])
+        if path.startswith("deal[") or not path:
+            return problem
         start = max((start for start in plans if path.startswith(start)), key=len, default="")
         return replace(problem, path=plans.get(start, start) + path[len(start) :])
 
@@ -139,7 +150,7 @@ def _relocation(
 
 
 def _plans(reader: Reader) -> tuple[dict[str, tuple[Plan, ...]], dict[str, str]]:
-    """The plans by name (no versions where one has problems), and the case's path for each of the book's."""
+    """The plans by name, those with problems as `read_drafts` has them, and the case's path for each of the book's."""
     sources: dict[str, Any] = {}
     if "plan" in reader.table:
         if "plans_doc" in reader.table:
@@ -164,12 +175,11 @@ def _plans(reader: Reader) -> tuple[dict[str, tuple[Plan, ...]], dict[str, str]]
             documents = [("" if path == "plan" else f"{path}.", value)]
         else:
             reader.problem(path, f"{shown(value)} is not a plan.", f"Write it as [{path}].")
-        versions, problems = read_versions(documents, name)
+        versions, problems = read_drafts(documents, name)
         reader.problems += problems
-        plans[name] = () if problems or len(versions) < len(documents) else versions
-        by_date = sorted(documents, key=lambda document: str(document[1].get("effective_from")))
-        for place, (start, _) in enumerate(by_date):
-            several = f"[{place}]" if len(documents) > 1 else ""
+        plans[name] = tuple(plan for _, plan in versions)
+        for place, (start, _) in enumerate(versions):
+            several = f"[{place}]" if len(versions) > 1 else ""
             of_book = f"plans_doc.{name}{several}." if len(sources) > 1 else f"plan{several}." if several else ""
             paths[of_book] = start
     reader.problems += check_one_currency(plans)

@@ -84,12 +84,15 @@ def calculate_case(case: Case, calculate: Calculate) -> Summary:
     """What comes out of a case, or all its problems; a calculation that fails is one."""
     if case.book is None:
         return Summary(problems=case.problems)
+    if not case.problems:
+        try:
+            return _summary(case, calculate(case.book))
+        except QuotaPathError as error:
+            return Summary(problems=(Problem("", str(error)),))
     try:
         summary = _summary(case, calculate(case.book))
-    except QuotaPathError as error:
-        return Summary(problems=(*case.problems, Problem("", str(error))))
-    if not case.problems:
-        return summary
+    except Exception:  # noqa: BLE001 - with what stands in for refused values, a failure says nothing
+        return Summary(problems=case.problems)
     known = {problem.path for problem in case.problems}
     return Summary(problems=(*case.problems, *(each for each in summary.problems if each.path not in known)))
 

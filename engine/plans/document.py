@@ -4,8 +4,9 @@ What needs more than one document (versions, people, deals) is checked in `engin
 `engine.plans.checks`.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.calc.model import (
@@ -80,13 +81,57 @@ def parse_plan(document: Mapping[str, Any] | str, name: str = "") -> Plan:
 
 def read_plan(document: Mapping[str, Any] | str, name: str = "") -> tuple[Plan | None, list[Problem]]:
     """As `parse_plan`, with the problems returned: either the plan or at least one problem."""
+    plan, problems = read_draft(document, name)
+    return (None if problems else plan), problems
+
+
+def read_draft(document: Mapping[str, Any] | str, name: str = "") -> tuple[Plan | None, list[Problem]]:
+    """As `read_plan`, with a plan even where there are problems: only good to look for more of them with.
+
+    In it harmless values stand in for what was refused.  None where the document is no TOML.
+    """
     problems: list[Problem] = []
     try:
         table = load_toml(document) if isinstance(document, str) else document
     except QuotaPathError as error:
         return None, [Problem("", str(error))]
     plan = _plan(Reader(table, "", problems), name)
-    return (None if problems else plan), problems
+    return (_stand_in(plan, problems) if problems else plan), problems
+
+
+def _stand_in(plan: Plan, problems: Iterable[Problem]) -> Plan:
+    """The plan without what a calculation could stumble over."""
+    refused: dict[int, set[str]] = {}
+    for problem in problems:
+        place = re.match(r"component\[(\d+)\]\.(\w+)", problem.path)
+        if place:
+            refused.setdefault(int(place[1]), set()).add(place[2])
+    components = (_harmless(component, refused.get(i, set())) for i, component in enumerate(plan.components))
+    return replace(plan, components=tuple(components))
+
+
+def _harmless(component: Component, refused: set[str]) -> Component:
+    """The component with one tier, point or step that pays nothing where the list, or what it needs, was refused."""
+    kind = component.kind or "flat"
+    no_base = "base_rate" in refused
+    tiers, points, steps = component.tiers, component.points, component.steps
+    if kind in ("tiered", "quota") and (not tiers or "tiers" in refused or no_base):
+        tiers = (Tier(0, Rate(0), None, "slice"),)
+    if kind == "curve" and (not points or "points" in refused or no_base):
+        points = (Point(0, 0),)
+    if kind == "bonus" and (not steps or "steps" in refused):
+        steps = (Step(0, 0),)
+    return replace(
+        component,
+        kind=kind,
+        amount=component.amount or 0,
+        rate=Rate(0) if no_base or component.rate is None else component.rate,
+        tiers=tiers,
+        points=points,
+        pays_in="money" if no_base else component.pays_in,
+        steps=steps,
+        gate=None if "gate" in refused else component.gate,
+    )
 
 
 def _plan(reader: Reader, name: str) -> Plan:

@@ -1,14 +1,14 @@
 """The versions of a plan: each in force from its ``effective_from`` until the next one starts."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from itertools import pairwise
 from typing import Any
 
 from engine.calc.model import MONEY_MEASURES, Plan
 from engine.errors import Problem, ProblemsError, QuotaPathError
-from engine.plans.document import read_plan
+from engine.plans.document import read_draft
 
 
 def load_versions(documents: Iterable[Mapping[str, Any] | str], name: str = "") -> tuple[Plan, ...]:
@@ -28,22 +28,28 @@ def load_versions(documents: Iterable[Mapping[str, Any] | str], name: str = "") 
 def read_versions(
     documents: Sequence[tuple[str, Mapping[str, Any] | str]], name: str = ""
 ) -> tuple[tuple[Plan, ...], list[Problem]]:
-    """The versions (oldest first) of documents that each come with the start of their paths, and the problems.
+    """The versions (oldest first) of documents that each come with the start of their paths, or the problems."""
+    drafts, problems = read_drafts(documents, name)
+    return (() if problems else tuple(plan for _, plan in drafts)), problems
 
-    Documents with problems of their own are left out of the versions.
-    """
+
+def read_drafts(
+    documents: Sequence[tuple[str, Mapping[str, Any] | str]], name: str = ""
+) -> tuple[list[tuple[str, Plan]], list[Problem]]:
+    """As `read_versions`, each version with the start of its paths, and those with problems, too (see `read_draft`)."""
     problems: list[Problem] = []
     read: list[tuple[str, Plan]] = []
     for path, document in documents:
-        plan, found = read_plan(document, name)
+        plan, found = read_draft(document, name)
         problems += [Problem(path + each.path, each.message, each.remedy) for each in found]
         if plan is not None:
             read.append((path, plan))
     read.sort(key=lambda version: version[1].effective_from)
-    for (_, earlier), (path, later) in pairwise(read):
-        problems += _against(earlier, later, path)
-    problems += _accumulation(read)
-    return tuple(plan for _, plan in read), problems
+    refused = {problem.path for problem in problems}
+    between = list(_accumulation(read, refused))
+    for (before, earlier), (path, later) in pairwise(read):
+        between += _against(earlier, later, before, path, refused)
+    return read, problems + between
 
 
 def version_at(versions: Sequence[Plan], day: int) -> Plan:
@@ -58,39 +64,43 @@ def version_at(versions: Sequence[Plan], day: int) -> Plan:
     return versions[index]
 
 
-def _against(earlier: Plan, later: Plan, path: str) -> Iterable[Problem]:
-    """What may not differ from one version to the next."""
-    if later.effective_from == earlier.effective_from:
+def _against(earlier: Plan, later: Plan, before: str, path: str, refused: Collection[str]) -> Iterable[Problem]:
+    """What may not differ from one version to the next; what was ``refused`` in one cannot be compared."""
+
+    def comparable(key: str) -> bool:
+        return before + key not in refused and path + key not in refused
+
+    if later.effective_from == earlier.effective_from and comparable("effective_from"):
         yield Problem(
             f"{path}effective_from",
             f"Two versions start on {date.fromordinal(later.effective_from)}.",
             "Give each version its own first day.",
         )
-    for key, before, now in (
+    for key, was, now in (
         ("plan", earlier.name, later.name),
         ("currency", earlier.currency, later.currency),
         ("pay_period", earlier.pay_period, later.pay_period),
     ):
-        if before != now:
+        if was != now and comparable(key):
             yield Problem(
                 path + key,
-                f'`{key}` changes from "{before}" to "{now}" between versions.',
-                f'Keep "{before}", or make it a plan of its own.',
+                f'`{key}` changes from "{was}" to "{now}" between versions.',
+                f'Keep "{was}", or make it a plan of its own.',
             )
 
 
-def _accumulation(versions: Sequence[tuple[str, Plan]]) -> Iterable[Problem]:
+def _accumulation(versions: Sequence[tuple[str, Plan]], refused: Collection[str]) -> Iterable[Problem]:
     """A component goes on accumulating over versions: over the same period, in the same kind of number."""
-    first_seen: dict[str, tuple[str, str, bool]] = {}
+    first_seen: dict[str, tuple[str, bool]] = {}
     for path, plan in versions:
         for index, component in enumerate(plan.components):
-            in_money = component.measure in MONEY_MEASURES
-            period, pay_period, money_before = first_seen.setdefault(
-                component.id, (component.quota_period, plan.pay_period, in_money)
-            )
             start = f"{path}component[{index}]"
-            follows_pay_period = period == pay_period and component.quota_period == plan.pay_period
-            if period != component.quota_period and not follows_pay_period:  # else told of the pay period
+            keys = (f"{start}.id", f"{start}.measure", f"{start}.quota_period", f"{path}pay_period")
+            if any(key in refused for key in keys):
+                continue  # what stands in for it says nothing
+            in_money = component.measure in MONEY_MEASURES
+            period, money_before = first_seen.setdefault(component.id, (component.quota_period, in_money))
+            if period != component.quota_period:
                 yield Problem(
                     f"{start}.quota_period",
                     f'"{component.id}" accumulated over a {period} before, now over a {component.quota_period}.',

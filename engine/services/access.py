@@ -70,6 +70,12 @@ PERMISSIONS: Mapping[str, Mapping[str, Reach]] = {
     "payouts.pay": _row(_A, _N, _N, _N),
     "payouts.export": _row(_A, _A, _N, _N),
     "status.view": _row(_A, _A, _N, _N),
+    "settings.view": _row(_A, _A, _N, _N),
+    "settings.edit": _row(_A, _N, _N, _N),
+    "stages.view": _row(_A, _A, _T, _S),
+    "stages.edit": _row(_A, _N, _N, _N),
+    "activities.view": _row(_A, _A, _T, _S),
+    "activities.edit": _row(_A, _N, _S, _S),
 }
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 
 import pandas as pd
+import sqlalchemy as sa
 
 from engine.analytics import dashboard as reads
 from engine.analytics.dashboard import Scope
@@ -273,6 +274,12 @@ def _ratio(attained: pd.DataFrame) -> float | None:
 def _sold_by_now(attained: pd.DataFrame) -> float | None:
     rows = _each_once(attained)
     return float(rows["expected"].sum()) / int(rows["quota"].sum()) if len(rows) else None
+
+
+def attainment_by_person(conn: sa.Connection, scope: Scope, period: Period, today: date) -> pd.DataFrame:
+    """Attainment of each person, as the last run within the period knows it: user_id, credit, quota, attainment."""
+    read = reads.attainment(conn, scope, period.first_day, date.fromordinal(period.end))
+    return _with_ratios(_latest(_in_force(_dated(read, "paid_for")), period, today), ["user_id"])
 
 
 # --------------------------------------------------------------------------------------------- frames

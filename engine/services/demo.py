@@ -17,7 +17,7 @@ from engine.plans.canonical import plan_hash
 from engine.plans.document import parse_plan
 from engine.services import deals, payouts, runs, sign_in
 from engine.services.access import Actor
-from engine.services.demo_company import WON, DemoCompany, Span
+from engine.services.demo_company import WON, Activity, DemoCompany, Span
 from engine.workers.pool import Pool
 
 PASSWORD = "northwind-demo"  # noqa: S105  everyone's in the demo company; shown on its sign-in page
@@ -245,13 +245,20 @@ class _Loader:
         )
         self._copy(
             "activities",
-            "kind user_id deal_id account subject happened_at",
+            "kind user_id deal_id account subject happened_at due_on done_at",
             (
-                (act.kind, self.people[deal.owner], number, deal.account, act.subject, act.at)
+                (act.kind, self.people[deal.owner], number, deal.account, act.subject, act.at, *self._task(act))
                 for number, deal in deals
                 for act in deal.activities
             ),
         )
+
+    def _task(self, act: Activity) -> tuple[date | None, datetime | None]:
+        """When a task is due, and when it was done, if it is by now; neither for anything else."""
+        if act.kind != "task":
+            return None, None
+        done = act.at + timedelta(days=4)
+        return (act.at + timedelta(days=5)).date(), done if done.date() < self.company.today else None
 
 
 def _weeks_before(start: date, by: int) -> tuple[datetime, int, datetime]:

@@ -1,6 +1,6 @@
 """What a change would do to earnings, found by calculating both ways; nothing is kept."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -8,10 +8,12 @@ import pandas as pd
 import sqlalchemy as sa
 
 from engine.analytics import inputs
+from engine.analytics.inputs import Inputs
 from engine.calc.result import Totals
 from engine.db import pay
-from engine.errors import Problem
-from engine.periods import parse_period, period_of
+from engine.db.database import Database
+from engine.errors import Problem, QuotaPathError
+from engine.periods import Period, parse_period, period_of
 from engine.workers.pool import Pool
 
 
@@ -33,6 +35,7 @@ class Impact:
         return self.changes[self.changes["status"].isin(("approved", "paid"))]
 
 
+_CHANGED_MEANWHILE = "40001"  # of Postgres: serialization_failure
 _COLUMNS = ("user_id", "person", "period", "status", "before", "after", "difference", "currency")
 
 
@@ -44,17 +47,43 @@ def impact(
     They have the columns of the tables, such as temporary views of how a bulk edit or an import would leave them.
     Counted are the pay periods up to the latest that was run, and the month of `today`.  Draws are left out.
     """
-    last = pay.last_day(conn)
-    until = period_of("month", max(today, last or today).toordinal())
+    until = _until(conn, today)
     loaded = inputs.load(conn, until)
-    before = pool.totals(loaded.book)
-    after = pool.totals(inputs.load(conn, until, deals_in, credits_in).book)
+    return _compared(pool, loaded, inputs.load(conn, until, deals_in, credits_in), pay.statuses(conn))
+
+
+def trial(db: Database, pool: Pool, today: date, change: Callable[[sa.Connection], object]) -> Impact:
+    """What everyone would earn after `change`, which is made in a transaction that is rolled back.
+
+    The periods are those of `impact`.  What `change` raises is passed on; QuotaPathError when somebody else changed
+    the same rows meanwhile.
+    """
+    # Nobody commits: the connection rolls back when it is given back, before the long calculation.
+    with db.engine.connect().execution_options(isolation_level="REPEATABLE READ") as conn:
+        until = _until(conn, today)
+        loaded = inputs.load(conn, until)
+        try:
+            change(conn)
+        except sa.exc.OperationalError as error:
+            if getattr(error.orig, "pgcode", None) != _CHANGED_MEANWHILE:
+                raise
+            raise QuotaPathError("Somebody changed the same meanwhile. Look at it again and calculate anew.") from error
+        changed = inputs.load(conn, until)
+        status = pay.statuses(conn)
+    return _compared(pool, loaded, changed, status)
+
+
+def _until(conn: sa.Connection, today: date) -> Period:
+    return period_of("month", max(today, pay.last_day(conn) or today).toordinal())
+
+
+def _compared(pool: Pool, loaded: Inputs, changed: Inputs, status: Mapping[str, str]) -> Impact:
+    before, after = pool.totals(loaded.book), pool.totals(changed.book)
     problems = before.problems or after.problems
     if problems:
         return Impact(pd.DataFrame(columns=_COLUMNS), problems)
     users = dict(zip(loaded.book.people, loaded.user_ids.tolist(), strict=True))
     currencies = inputs.pay_currencies(loaded.book)
-    status = pay.statuses(conn)
     rows: Sequence[tuple[object, ...]] = [
         (users[person], person, period, status.get(period, ""), was, now, now - was, currencies.get(person, ""))
         for person, period, was, now in _changed(before, after)

@@ -1,9 +1,12 @@
 """A CRM's export of deals: looked at, questioned, previewed, and taken in as a whole or not at all."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import lru_cache
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,24 +16,28 @@ from engine.analytics import deals as analytics
 from engine.db import audit, deal_imports, deals
 from engine.db.database import Database
 from engine.db.deal_imports import Counts, Saved
-from engine.errors import Problem, QuotaPathError
+from engine.errors import Problem, ProblemsError, QuotaPathError
 from engine.imports.deals import Checked, DealRow, Reason, Refusal, Tally, Unknown, check_rows
 from engine.imports.known import Context, Person, Stage, owner_key, stage_key
 from engine.imports.mapping import FIELDS, HUBSPOT, OTHER, SALESFORCE, guess_mapping, guess_source
 from engine.imports.reading import SetAside, Table, read_table
 from engine.imports.refusals import refusals_csv
-from engine.imports.survey import Question
-from engine.imports.values import one_line
+from engine.imports.survey import TOLD, Question
+from engine.imports.values import CACHED, one_line
 from engine.money import currency_digits, format_rate
 from engine.services import access
 from engine.services.access import Actor
+from engine.services.impact import Impact, impact
 from engine.sheets import to_csv
+from engine.workers.pool import Pool
 
 __all__ = ["FIELDS", "Question", "Unknown", "owner_key"]
 
-MAX_BYTES = 25 * 1024 * 1024
+MAX_BYTES = 300 * 1024 * 1024  # while it comes in, the upload stands in memory twice: the process stays under 1 GiB
+_CALCULATED = 20_000  # deals in all up to which a preview calculates earnings without being asked
 SOURCES = (SALESFORCE, HUBSPOT, OTHER)
 _EXPLAINED = ("Line", "Reason", "What to do")  # first columns of a file of refused rows
+_EARNINGS = 5_000  # changed earnings that a preview lists; all are counted
 _SHOWN = 500  # rows of each kind that a preview lists; all are counted
 
 # A field of a file -> the column of a deal that it fills.
@@ -46,7 +53,7 @@ class Upload:
     ``answers``: question -> chosen value.  ``today``: a deal won after it is warned of.
     """
 
-    data: bytes = field(repr=False)
+    data: bytes | Path = field(repr=False)
     filename: str
     source: str = ""
     mapping: Mapping[str, str] | None = None
@@ -57,6 +64,13 @@ class Upload:
 
 
 NOTHING = Counts(0, 0, 0)
+
+Progress = Callable[[int, int, str], None]
+Refused = tuple[int, str, list[tuple[str, str]]]  # line, reason and remedy, the row as pairs of column and cell
+
+
+def _untold(_done: int, _total: int, _message: str) -> None:
+    """Nobody watches."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +86,8 @@ class ImportPreview:
     Frames hold the first 500 rows of their kind: ``added`` line, name, account, owner, stage, amount, currency,
     close_date; ``changed`` line, external_id, name, field, before, after; ``refused`` line, column, value,
     reason, remedy.  ``closed_periods`` are approved or paid ones in which a deal would be added or changed.
-    ``first_close``: the earliest close date of the file, refused rows included.
+    ``first_close``: the earliest close date of the file, refused rows included.  ``earnings``: what the import would
+    do to them, the latest period first, at most 5,000 of the ``earnings_count`` rows; None: not calculated.
     """
 
     upload: Upload
@@ -98,6 +113,8 @@ class ImportPreview:
     refused: pd.DataFrame = field(default_factory=pd.DataFrame)
     closed_periods: tuple[str, ...] = ()
     first_close: date | None = None
+    earnings: Impact | None = None
+    earnings_count: int = 0
 
     @property
     def ready(self) -> bool:
@@ -123,55 +140,95 @@ class ImportResult:
     closed_periods: tuple[str, ...]
 
 
-def preview_import(db: Database, actor: Actor, upload: Upload) -> ImportPreview:
-    """What the file would add, change, leave alone and refuse, with the reasons.  Keeps nothing.
+def preview_import(
+    db: Database,
+    actor: Actor,
+    upload: Upload,
+    pool: Pool | None = None,
+    *,
+    earnings: bool = False,
+    tell: Progress = _untold,
+    keep: Callable[[ImportPreview, Iterator[Refused]], None] | None = None,
+) -> ImportPreview:
+    """What the file would add, change, leave alone and refuse, with the reasons.  Keeps no deal.
 
-    Raises QuotaPathError for a file that is no table.
+    With a `pool`, also what it would do to earnings, if there are few deals or ``earnings`` asks for it.  `keep` is
+    given the preview and every refused row, to be kept elsewhere.  Raises QuotaPathError for a file that is no table.
     """
     access.require(actor, "deals.import")
+    tell(0, 0, "Reading the file")
     table = _read(upload)
     with db.write() as conn:  # for the temporary tables, which end with it
-        reading = _Reading(conn, table, upload)
+        reading = _Reading(conn, table, upload, tell, 3)
         preview = reading.before_comparing()
-        if not preview.ready:
-            return preview
-        counts = reading.compare()
-        late = reading.late_reasons()
-        refused = [*reading.refused_rows, *_late_refusals(table, late)]
-        return replace(
-            preview,
-            unknown=tuple(reading.tally.unknown(reading.context)),
-            counts=counts,
-            refused_count=reading.tally.refused + len(late),
-            repeated_count=reading.tally.repeated,
-            warnings=tuple(reading.warnings()),
-            added=_added(conn),
-            changed=_changed(conn),
-            refused=_refused(refused),
-            closed_periods=tuple(deal_imports.closed_periods(conn)),
-            first_close=reading.tally.first_close,
-        )
+        late: dict[int, Reason] = {}
+        if preview.ready:
+            counts = reading.compare()
+            late = reading.late_reasons()
+            refused = [*reading.refused_rows, *_late_refusals(table, late)]
+            touched = deal_imports.touched(conn)
+            preview = replace(
+                preview,
+                unknown=tuple(reading.tally.unknown(reading.context)),
+                counts=counts,
+                refused_count=reading.tally.refused + len(late),
+                repeated_count=reading.tally.repeated,
+                warnings=tuple(reading.warnings()),
+                added=_added(conn),
+                changed=_changed(conn),
+                refused=_refused(refused),
+                closed_periods=touched.closed_periods,
+                first_close=reading.tally.first_close,
+            )
+            if pool and (earnings or deal_imports.deal_count(conn) + counts.added <= _CALCULATED):
+                reading.step("Calculating what it would do to earnings", 0)
+                found = _earnings(conn, pool, upload.today)
+                latest = found.changes.sort_values("period", ascending=False, kind="stable", ignore_index=True)
+                preview = replace(
+                    preview, earnings=replace(found, changes=latest[:_EARNINGS]), earnings_count=len(latest)
+                )
+        if keep:
+            rows = reading.refusals(late) if preview.refused_count else iter(())
+            keep(preview, _kept_refusals(table, rows))
+    return preview
 
 
-def import_deals(db: Database, actor: Actor, preview: ImportPreview, *, accept_refused: bool = False) -> ImportResult:
+def import_deals(
+    db: Database,
+    actor: Actor,
+    preview: ImportPreview,
+    *,
+    accept_refused: bool = False,
+    tell: Progress = _untold,
+    job_id: str | None = None,
+) -> ImportResult:
     """Take in the file of a preview: all good rows in one transaction, with history, or nothing.
 
     Everything is compared anew, with other imports of the source kept waiting, so an old preview does no harm.
+    Called again with the same `job_id`, it returns what was imported.
     Raises QuotaPathError when rows are refused and ``accept_refused`` is not given, when more rows are refused
     than the preview said, and when somebody edits one of the deals at that very moment.
     """
     access.require(actor, "deals.import")
     upload = preview.upload
+    tell(0, 0, "Reading the file")
+    with db.read() as conn:
+        if job_id is not None and (done := deal_imports.import_of_job(conn, job_id)) is not None:
+            return ImportResult(
+                done.id, done.added, done.changed, done.unchanged, done.refused, tuple(done.months),
+                tuple(done.closed_periods),
+            )  # fmt: skip
     table = _read(upload)
     with db.write() as conn:
         deal_imports.lock_source(conn, upload.source)
-        reading = _Reading(conn, table, upload)
+        reading = _Reading(conn, table, upload, tell, 4)
         if reading.checked.problems or reading.checked.questions:
             raise QuotaPathError("The columns or questions of this file are not settled. Settle them, then import.")
         counts = reading.compare()
         late = reading.late_reasons()
         refused = reading.tally.refused + len(late)
         _check_refused(preview, counts, refused, accept_refused)
+        touched = deal_imports.touched(conn)
         import_id = deal_imports.add_import(
             conn,
             upload.source,
@@ -180,9 +237,11 @@ def import_deals(db: Database, actor: Actor, preview: ImportPreview, *, accept_r
             reading.mapping,
             counts,
             refused,
+            touched,
             actor.user_id,
+            job_id,
         )
-        if deal_imports.keep(conn, upload.source, import_id, actor.user_id) != counts.changed:
+        if deal_imports.keep(conn, import_id, actor.user_id, reading.writing) != counts.changed:
             raise QuotaPathError(
                 "Somebody changed one of these deals at the same moment, so nothing was imported. Import again."
             )
@@ -195,8 +254,8 @@ def import_deals(db: Database, actor: Actor, preview: ImportPreview, *, accept_r
             changed=counts.changed,
             unchanged=counts.unchanged,
             refused=refused,
-            months=tuple(deal_imports.months(conn)),
-            closed_periods=tuple(deal_imports.closed_periods(conn)),
+            months=touched.months,
+            closed_periods=touched.closed_periods,
         )
         audit.record(
             conn,
@@ -226,24 +285,31 @@ def refused_rows(db: Database, actor: Actor, upload: Upload) -> bytes:
 
 
 def list_imports(db: Database, actor: Actor, limit: int = 50) -> pd.DataFrame:
-    """The latest imports: id, created_at, who, source, filename, added, changed, unchanged, refused."""
+    """The latest imports: id, created_at, who, source, filename, added, changed, unchanged, refused, undone_at."""
     access.require(actor, "deals.import")
+    columns = [
+        "id", "created_at", "who", "source", "filename", "added", "changed", "unchanged", "refused", "undone_at",
+    ]  # fmt: skip
     with db.read() as conn:
-        return pd.DataFrame(
-            deal_imports.history(conn, limit),
-            columns=["id", "created_at", "who", "source", "filename", "added", "changed", "unchanged", "refused"],
-        )
+        return pd.DataFrame(deal_imports.history(conn, limit), columns=columns)
 
 
 def past_refusals(db: Database, actor: Actor, import_id: int) -> bytes:
     """A CSV of the rows that an import left out, each with its reason."""
     access.require(actor, "deals.import")
     with db.read() as conn:
-        rows = deal_imports.refusals(conn, import_id)
-    headers = list(dict.fromkeys(name for row in rows for name, _ in row.raw))
+        columns = deal_imports.refusal_columns(conn, import_id)
+        return kept_refusals_csv(columns, deal_imports.refusals(conn, import_id))
+
+
+def kept_refusals_csv(columns: Sequence[str], rows: Iterable[Any]) -> bytes:
+    """Refused rows that were kept (line, reason, raw) with the file's columns, as `refused_rows` gives them."""
     return to_csv(
-        (*_EXPLAINED, *headers),
-        ((row.line, *row.reason.split("\n", 1), *(dict(row.raw).get(name, "") for name in headers)) for row in rows),
+        (*_EXPLAINED, *columns),
+        (
+            (row.line, *row.reason.split("\n", 1), *(cells.get(name, "") for name in columns))
+            for row, cells in ((row, dict(row.raw)) for row in rows)
+        ),
     )
 
 
@@ -254,19 +320,39 @@ def known_sources(db: Database, actor: Actor) -> list[str]:
         return list(dict.fromkeys((*SOURCES, *deal_imports.sources(conn))))
 
 
+def source_name(text: str) -> str:
+    """A source's name as it is kept.  Raises QuotaPathError for a name that no source can have."""
+    name = " ".join(text.split()).lower()
+    if name == "manual" or len(name) > 50:
+        raise QuotaPathError(
+            f"{name[:60]!r} cannot be the name of a source. Choose a CRM, or a name of at most 50 letters "
+            'other than "manual", which stands for deals entered by hand.'
+        )
+    return name
+
+
+def people_and_stages(conn: sa.Connection) -> tuple[dict[int, str], dict[int, str]]:
+    """Everyone, and every stage of the pipeline, by id: what the names of a file may stand for."""
+    return (
+        {user_id: name for user_id, name, _ in deal_imports.people(conn)},
+        {stage_id: name for stage_id, name, _ in deal_imports.stages(conn)},
+    )
+
+
 # ---------------------------------------------------------------- one file against the database
 class _Reading:
     """A file read against the people, stages and answers of one transaction."""
 
-    def __init__(self, conn: sa.Connection, table: Table, upload: Upload) -> None:
+    def __init__(
+        self, conn: sa.Connection, table: Table, upload: Upload, tell: Progress = _untold, passes: int = 1
+    ) -> None:
+        """`tell` hears of the progress; ``passes``: how often the rows are gone through, which makes the whole."""
         self.conn = conn
         self.table = table
-        self.source = " ".join(upload.source.split()).lower() or guess_source(table.headers)
-        if self.source == "manual" or len(self.source) > 50:
-            raise QuotaPathError(
-                f"{self.source[:60]!r} cannot be the name of a source. Choose a CRM, or a name of at most 50 letters "
-                'other than "manual", which stands for deals entered by hand.'
-            )
+        self.tell = tell
+        self.passes = passes
+        self.passed = 0
+        self.source = source_name(upload.source) or guess_source(table.headers)
         saved = deal_imports.saved(conn, self.source)
         self.mapping = dict(guess_mapping(table.headers, saved.mapping) if upload.mapping is None else upload.mapping)
         self.upload = replace(upload, source=self.source, mapping=self.mapping)
@@ -290,8 +376,20 @@ class _Reading:
     def checked(self) -> Checked:
         """The file with its questions settled, or not."""
         if self._checked is None:
-            self._checked = check_rows(self.table, self.mapping, self.context)
+            self._checked = check_rows(
+                self.table, self.mapping, self.context, lambda rows: self.step("Looking at the columns", rows)
+            )
+            self.passed += 1
         return self._checked
+
+    def step(self, message: str, rows: int) -> None:
+        """Tell how far this pass over the rows is."""
+        total = self.table.row_count * self.passes
+        self.tell(min(self.table.row_count * self.passed + rows, total), total, message)
+
+    def writing(self, line: int, last: int) -> None:
+        """Tell how far the writing is, by lines of the file."""
+        self.step("Writing the deals", self.table.row_count * line // max(last, 1))
 
     def before_comparing(self) -> ImportPreview:
         """What can be said of the file before its rows are compared."""
@@ -323,6 +421,8 @@ class _Reading:
     def compare(self) -> Counts:
         """Load the good rows and compare them; the counts leave out what is refused."""
         deal_imports.load(self.conn, self._incoming())
+        self.passed += 1
+        self.step("Comparing with the deals that are here", 0)
         has_currency = "currency" in self.mapping
         kept = [] if has_currency else self._same_digits()
         return deal_imports.compare(
@@ -386,22 +486,28 @@ class _Reading:
 
     def _incoming(self) -> Iterator[tuple[Any, ...]]:
         """The good rows as `deal_imports.load` takes them; the others are counted."""
-        probability = self.mapping.get("probability")
-        for item in self.checked.rows():
+        probability = self.mapping.get("probability", "")
+
+        @lru_cache(CACHED)
+        def as_json(extra: tuple[tuple[str, Any], ...]) -> str:
+            """The extra fields; the last of the pairs is the probability, which comes along as a percentage."""
+            *fields, (column, ppm) = extra
+            kept = {name: text for name, text in fields if name not in self._ours}
+            return json.dumps(kept if ppm is None else {**kept, column: format_rate(ppm)})
+
+        for count, item in enumerate(self.checked.rows()):
+            if count % TOLD == 0:
+                self.step("Checking the rows", count)
             self.tally.add(item)
             if isinstance(item, Refusal):
                 if len(self.refused_rows) < _SHOWN:
                     self.refused_rows.append(item)
             elif isinstance(item, DealRow):
-                extra = item.extra
-                if self._ours:
-                    extra = {name: text for name, text in extra.items() if name not in self._ours}
-                if probability and item.probability_ppm is not None:
-                    extra = {**extra, probability: format_rate(item.probability_ppm)}
                 yield (
                     item.line, item.external_id, item.name, item.account, item.owner_id, item.stage_id,
                     item.amount_minor, item.margin_minor, item.currency, item.quantity_micro, item.close_date,
-                    item.created_date, item.type, item.product, item.segment, item.term_months, extra,
+                    item.created_date, item.type, item.product, item.segment, item.term_months,
+                    as_json((*item.extra.items(), (probability, item.probability_ppm))),
                 )  # fmt: skip
 
 
@@ -437,7 +543,7 @@ def _late_refusals(table: Table, late: Mapping[int, Reason]) -> Iterator[Refusal
         yield from (Refusal(row.line, row.cells, (late[row.line],)) for row in table.rows() if row.line in late)
 
 
-def _kept_refusals(table: Table, refusals: Iterator[Refusal]) -> Iterator[tuple[int, str, list[tuple[str, str]]]]:
+def _kept_refusals(table: Table, refusals: Iterator[Refusal]) -> Iterator[Refused]:
     for refusal in refusals:
         # JSON in PostgreSQL holds no null character.
         raw = [
@@ -448,6 +554,16 @@ def _kept_refusals(table: Table, refusals: Iterator[Refusal]) -> Iterator[tuple[
         )
         remedies = " ".join(dict.fromkeys(reason.remedy for reason in refusal.reasons))
         yield refusal.line, f"{one_line(reasons)}\n{one_line(remedies)}", raw
+
+
+def _earnings(conn: sa.Connection, pool: Pool, today: date) -> Impact:
+    """What the import would do to earnings; when they cannot be calculated, the problems say why."""
+    try:
+        return impact(conn, pool, today, deal_imports.deals_after(conn))
+    except ProblemsError as error:
+        return Impact(pd.DataFrame(columns=["period"]), error.problems)
+    except QuotaPathError as error:
+        return Impact(pd.DataFrame(columns=["period"]), (Problem("earnings", str(error)),))
 
 
 def _added(conn: sa.Connection) -> pd.DataFrame:

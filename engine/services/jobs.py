@@ -1,6 +1,7 @@
 """Background jobs: started by a screen, kept in Postgres, resumed after a crash, watched by their progress."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 _AT_ONCE = 2
 _SECONDS_BETWEEN_REPORTS = 0.3
+_TRIES, _SECONDS_BETWEEN_TRIES = 120, 1
 
 Progress = Callable[[int, int, str], None]
 
@@ -39,6 +41,10 @@ class Work:
 Body = Callable[[Work], Mapping[str, Any]]
 
 
+class _Lost(Exception):
+    """The connection that held the job is gone, and with it the right to say how it ended."""
+
+
 class JobRunner:
     """Runs jobs in threads of this process.  `bodies` maps a job's kind to the function that does it.
 
@@ -49,6 +55,7 @@ class JobRunner:
     def __init__(self, db: Database, pool: Pool, bodies: Mapping[str, Body]) -> None:
         self._db, self._pool, self._bodies = db, pool, bodies
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="job")
+        self._closed = threading.Event()
 
     def submit(self, actor: Actor, kind: str, arguments: Mapping[str, Any]) -> str:
         """Queue a job for `actor` and return its id; the body asks whether the actor may."""
@@ -69,6 +76,7 @@ class JobRunner:
 
     def close(self) -> None:
         """Wait for running jobs and stop."""
+        self._closed.set()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _start(self, job_id: str) -> None:
@@ -79,6 +87,21 @@ class JobRunner:
         self._threads.submit(self._run, job_id).add_done_callback(report)
 
     def _run(self, job_id: str) -> None:
+        """Run the job; from the beginning again, when the database went away meanwhile and comes back."""
+        for _ in range(_TRIES):
+            try:
+                return self._attempt(job_id)
+            except (sa.exc.DBAPIError, sa.exc.PendingRollbackError, _Lost) as fault:
+                # The server names a reason with a code; 57P.. is that it was shut down.
+                code = getattr(getattr(fault, "orig", None), "pgcode", None)
+                if code and not code.startswith("57P"):
+                    raise
+                log.warning("job %s lost the database and waits for it: %s", job_id, fault)
+            if self._closed.wait(_SECONDS_BETWEEN_TRIES):
+                return None  # the next start resumes it
+        raise QuotaPathError(f"the database did not come back in {_TRIES * _SECONDS_BETWEEN_TRIES} seconds")
+
+    def _attempt(self, job_id: str) -> None:
         # Autocommit: the advisory lock belongs to the connection, and no transaction stays open meanwhile.
         with self._db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
             if not jobs.try_lock(conn, job_id):
@@ -89,9 +112,12 @@ class JobRunner:
                     return
                 jobs.start(conn, job_id)
                 status, message, result = self._outcome(conn, job)
+                if not jobs.holds_lock(conn):
+                    raise _Lost("its connection was cut")
                 jobs.finish(conn, job_id, status, message, result)
             finally:
-                jobs.unlock(conn, job_id)
+                if not conn.invalidated:  # a lost connection has given it back
+                    jobs.unlock(conn, job_id)
 
     def _outcome(self, conn: sa.Connection, job: Job) -> tuple[str, str, Mapping[str, Any] | None]:
         last = 0.0

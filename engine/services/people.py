@@ -3,7 +3,7 @@
 import re
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -15,20 +15,22 @@ from engine.db.people import Locked, Person
 from engine.db.plans import Assigned
 from engine.db.structure import Membership, TeamRow, TeamState
 from engine.errors import Problem, ProblemsError, QuotaPathError, given
-from engine.imports.people import PersonRow, read_people
+from engine.imports.people import PersonRow
 from engine.services import access, sign_in
-from engine.services.access import ROLES, Actor
+from engine.services.access import Actor
+from engine.services.circles import refuse_circles
+from engine.services.impact import Impact, trial
 from engine.services.naming import slug
+from engine.services.person_checks import one_line, person_problems
+from engine.workers.pool import Pool
 
-__all__ = ["PersonRow", "read_people"]
+__all__ = ["PersonRow"]
 
 # Without what looks alike (0 O, 1 l I); 16 of 55 signs are 92 bits.
 _SIGNS = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 _EMAIL = re.compile(r"[^\s<>(),;]+@[^\s<>(),;]+")
 _BESIDE_NAME = re.compile(r"\([^()]*\)|<[^<>]*>")  # "Ana Torres (Deactivated User)", "Ana <ana@example.com>"
-
-Span = tuple[int, int, date, date | None]
 
 
 @dataclass(frozen=True)
@@ -103,23 +105,24 @@ def add_person(
     The team begins on the hire date, which a team needs.  Raises ProblemsError with all that is wrong.
     """
     access.require(actor, "people.edit")
-    name, email = _one_line(name), email.strip()
+    name, email = one_line(name), email.strip()
     generated = None if password is not None else _generate_password()
-    problems = _person_problems(name, email, role)
+    problems = person_problems(name, email, role)
     if password is not None:
         problems += sign_in.password_problems(password)
     if team_id is not None and hired_on is None:
         problems.append(Problem("hired on", "A team needs the day on which it begins.", "Give the hire date."))
     hashed = "" if problems else sign_in.hash_password(password or generated or "")
     with db.write() as conn:
+        structure.lock(conn)  # teams before people, everywhere: two changes at once never wait for each other
         people.lock_active_admins(conn)  # one change of people at a time: nobody else takes the e-mail meanwhile
         problems += _email_taken(conn, email)
         if problems:
             raise ProblemsError(problems)
-        user_id, code = _insert(conn, name, email, role, hired_on, hashed)
+        user_id, code = new_user(conn, name, email, role, hired_on, hashed)
         if team_id is not None and hired_on is not None:
             structure.set_team(conn, user_id, team_id, hired_on)
-            _refuse_circles(conn)
+            refuse_circles(conn)
         _record(conn, actor, f"person {code}", did="added", name=name, email=email, role=role, hired_on=hired_on)
     return NewPerson(user_id, code, generated)
 
@@ -131,13 +134,13 @@ def add_people(db: Database, actor: Actor, rows: Sequence[PersonRow]) -> list[in
     order of `rows`.  Raises ProblemsError with all that is wrong in any row.
     """
     access.require(actor, "people.edit")
-    rows = [replace(row, name=_one_line(row.name), email=row.email.strip(), team=_one_line(row.team)) for row in rows]
+    rows = [replace(row, name=one_line(row.name), email=row.email.strip(), team=one_line(row.team)) for row in rows]
     if not rows:
         raise ProblemsError([Problem("people", "Nobody is chosen.", "Choose at least one person.")])
     times = Counter(row.email.lower() for row in rows if row.email)
     with db.write() as conn:
-        people.lock_active_admins(conn)  # as in `add_person`
         teams = {name.casefold(): team_id for team_id, name in structure.lock(conn).items()}
+        people.lock_active_admins(conn)  # as in `add_person`
         problems = [
             replace(problem, path=f"row {number}{f' ({row.name})' if row.name else ''}, {problem.path}")
             for number, row in enumerate(rows, 1)
@@ -148,7 +151,7 @@ def add_people(db: Database, actor: Actor, rows: Sequence[PersonRow]) -> list[in
         made = _make_teams(conn, rows, teams)
         added = []
         for row in rows:
-            user_id, _ = _insert(conn, row.name, row.email, row.role, row.hired_on, None)
+            user_id, _ = new_user(conn, row.name, row.email, row.role, row.hired_on, None)
             if row.team and row.hired_on is not None:
                 structure.set_team(conn, user_id, teams[row.team.casefold()], row.hired_on)
             added.append(user_id)
@@ -179,11 +182,11 @@ def edit_person(
     Raises ProblemsError, also when the last active admin would get another role.
     """
     access.require(actor, "people.edit")
-    name, email = _one_line(name), email.strip()
+    name, email = one_line(name), email.strip()
     with db.write() as conn:
         admins = people.lock_active_admins(conn)
         person = _person(conn, user_id)
-        problems = [*_person_problems(name, email, role), *_email_taken(conn, email, but=user_id)]
+        problems = [*person_problems(name, email, role), *_email_taken(conn, email, but=user_id)]
         if role != "admin":
             problems += _last_admin(admins, person)
         if hired_on is not None and person.left_on is not None and hired_on >= person.left_on:
@@ -220,14 +223,17 @@ def reset_password(db: Database, actor: Actor, user_id: int) -> str:
     return password
 
 
-def deactivate_person(db: Database, actor: Actor, user_id: int, left_on: date) -> None:
-    """The person signs in no more, from now on; from `left_on`, the first day away, is in no team and on no plan.
+def deactivate_person(
+    db: Database, actor: Actor, user_id: int, left_on: date, signs_in_until_then: bool = False
+) -> None:
+    """From `left_on`, the first day away, the person is in no team and on no plan, and signs in no more.
 
-    Teams that the person leads have no leader from that day.  Raises ProblemsError for the last active
-    admin and for a day before the hire date.
+    Sign-in ends at once, unless `signs_in_until_then`.  Teams that the person leads have no leader from that day.
+    Raises ProblemsError for the last active admin and for a day before the hire date.
     """
     access.require(actor, "people.edit")
     with db.write() as conn:
+        structure.lock(conn)
         admins = people.lock_active_admins(conn)
         person = _person(conn, user_id)
         problems = _last_admin(admins, person)
@@ -237,12 +243,21 @@ def deactivate_person(db: Database, actor: Actor, user_id: int, left_on: date) -
             )
         if problems:
             raise ProblemsError(problems)
-        people.set_active(conn, user_id, False, left_on)
-        sign_in.end_sessions(conn, user_id, "deactivated")
-        structure.leave(conn, user_id, left_on)
-        structure.vacate(conn, user_id, left_on)
-        plans.leave(conn, user_id, left_on)
-        _record(conn, actor, f"person {person.code}", did="deactivated", left_on=left_on)
+        take_leave(conn, user_id, left_on, signs_in_until_then)
+        if not signs_in_until_then:
+            sign_in.end_sessions(conn, user_id, "deactivated")
+        _record(
+            conn, actor, f"person {person.code}", did="deactivated", left_on=left_on,
+            signs_in_until_then=signs_in_until_then,
+        )  # fmt: skip
+
+
+def take_leave(conn: sa.Connection, user_id: int, left_on: date, signs_in_until_then: bool) -> None:
+    """Let team, leadership and plan end on a day, in the caller's transaction; nothing is checked."""
+    people.set_active(conn, user_id, signs_in_until_then, left_on)
+    structure.leave(conn, user_id, left_on)
+    structure.vacate(conn, user_id, left_on)
+    plans.leave(conn, user_id, left_on)
 
 
 def reactivate_person(db: Database, actor: Actor, user_id: int) -> None:
@@ -261,11 +276,17 @@ def _person(conn: sa.Connection, user_id: int) -> Locked:
     return found[0]
 
 
-def _insert(
-    conn: sa.Connection, name: str, email: str, role: str, hired_on: date | None, password_hash: str | None
+def new_user(
+    conn: sa.Connection,
+    name: str,
+    email: str,
+    role: str,
+    hired_on: date | None,
+    password_hash: str | None,
+    code: str = "",
 ) -> tuple[int, str]:
-    """Insert with the first free code: ``ana.torres``, then ``ana.torres2`` and so on."""
-    stem = slug(name, ".") or slug(email.partition("@")[0], ".") or "person"
+    """Insert with that code, else with the first free one: ``ana.torres``, then ``ana.torres2`` and so on."""
+    stem = code or slug(name, ".") or slug(email.partition("@")[0], ".") or "person"
     number = 1
     while True:
         code = stem if number == 1 else f"{stem}{number}"
@@ -276,7 +297,7 @@ def _insert(
 
 
 def _row_problems(conn: sa.Connection, row: PersonRow, times: int) -> list[Problem]:
-    problems = [*_person_problems(row.name, row.email, row.role), *_email_taken(conn, row.email)]
+    problems = [*person_problems(row.name, row.email, row.role), *_email_taken(conn, row.email)]
     if times > 1:
         problems.append(Problem("e-mail", f"{row.email} stands in {times} rows.", "Give each person one of their own."))
     if row.team and row.hired_on is None:
@@ -301,28 +322,6 @@ def _make_teams(conn: sa.Connection, rows: Sequence[PersonRow], teams: dict[str,
 
 def _generate_password() -> str:
     return "-".join("".join(secrets.choice(_SIGNS) for _ in range(4)) for _ in range(4))
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.replace("\0", " ").split())
-
-
-def _person_problems(name: str, email: str, role: str) -> list[Problem]:
-    problems = []
-    if not name:
-        problems.append(Problem("name", "is missing.", "Write first and last name."))
-    elif len(name) > 200:
-        problems.append(Problem("name", f"has {len(name)} characters.", "Write at most 200."))
-    local, _, domain = email.rpartition("@")
-    if not email:
-        problems.append(Problem("e-mail", "is missing.", "Write one such as ana@example.com."))
-    elif not local or not domain or len(email) > 254 or any(sign.isspace() or sign == "\0" for sign in email):
-        problems.append(Problem("e-mail", f'"{email}" is not an e-mail address.', "Write one such as ana@example.com."))
-    if role not in ROLES:
-        problems.append(
-            Problem("role", f'"{role}" is not a role.' if role else "is missing.", f"Choose one of {', '.join(ROLES)}.")
-        )
-    return problems
 
 
 def _email_taken(conn: sa.Connection, email: str, but: int | None = None) -> list[Problem]:
@@ -358,7 +357,7 @@ def create_team(
         if team_id is None:
             raise _name_taken(name)
         structure.set_structure(conn, team_id, parent_id, manager_id, start)
-        _refuse_circles(conn)
+        refuse_circles(conn)
         _record(conn, actor, f"team {name}", did="created", parent=parent_id, manager=manager_id, start=start)
     return team_id
 
@@ -384,21 +383,55 @@ def change_team(
         known = structure.lock(conn)
         if team_id not in known:
             raise QuotaPathError("There is no such team. Reload the page and choose one from the list.")
-        _require_active(conn, manager_id)
-        if parent_id == team_id:
-            raise ProblemsError([Problem("part of", f"{name} cannot be part of itself.", "Choose another team.")])
         if not structure.rename(conn, team_id, name):
             raise _name_taken(name)
-        if replace_later:
-            structure.forget_structure_after(conn, team_id, start)
-        now = next(team for team in structure.listing(conn, start) if team.team_id == team_id)
-        if now.since is None or (now.parent_id, now.manager_id) != (parent_id, manager_id):
-            structure.set_structure(conn, team_id, parent_id, manager_id, start)
-        _refuse_circles(conn)
+        _change_team(conn, team_id, name, parent_id, manager_id, start, replace_later)
         _record(
             conn, actor, f"team {name}", did="changed", name=[known[team_id], name], parent=parent_id,
             manager=manager_id, start=start, replaced_later=replace_later,
         )  # fmt: skip
+
+
+def team_impact(
+    db: Database,
+    pool: Pool,
+    actor: Actor,
+    team: TeamRow,
+    parent_id: int | None,
+    manager_id: int | None,
+    start: date,
+    replace_later: bool,
+    today: date,
+) -> Impact:
+    """Whose earnings `change_team` would change; nothing is kept.  Raises ProblemsError as that does."""
+    access.require(actor, "people.edit")
+    return trial(
+        db,
+        pool,
+        today,
+        lambda conn: _change_team(conn, team.team_id, team.name, parent_id, manager_id, start, replace_later),
+    )
+
+
+def _change_team(
+    conn: sa.Connection,
+    team_id: int,
+    name: str,
+    parent_id: int | None,
+    manager_id: int | None,
+    start: date,
+    replace_later: bool,
+) -> None:
+    structure.lock(conn)
+    _require_active(conn, manager_id)
+    if parent_id == team_id:
+        raise ProblemsError([Problem("part of", f"{name} cannot be part of itself.", "Choose another team.")])
+    if replace_later:
+        structure.forget_structure_after(conn, team_id, start)
+    now = next(team for team in structure.listing(conn, start) if team.team_id == team_id)
+    if now.since is None or (now.parent_id, now.manager_id) != (parent_id, manager_id):
+        structure.set_structure(conn, team_id, parent_id, manager_id, start)
+    refuse_circles(conn)
 
 
 def move_person(
@@ -406,29 +439,56 @@ def move_person(
 ) -> None:
     """From `start` the person is in that team (None: in no team); the membership before ends there.
 
-    A later membership stays, unless `replace_later` takes it back.
+    A later membership stays, unless `replace_later` takes it back.  Raises ProblemsError for a day before the hire
+    date, and when somebody would manage themselves.
     """
     access.require(actor, "people.edit")
     with db.write() as conn:
         names = structure.lock(conn)
-        if team_id is not None and team_id not in names:
-            raise QuotaPathError("There is no such team. Reload the page and choose one from the list.")
-        person = _person(conn, user_id)
-        if not person.is_active:
-            raise ProblemsError([Problem(person.name, "is deactivated.", "Reactivate the person first.")])
-        if replace_later:
-            structure.forget_teams_after(conn, user_id, start)
-        elif structure.team_on(conn, user_id, start) == team_id:
-            return
-        if structure.team_on(conn, user_id, start) != team_id:
-            structure.set_team(conn, user_id, team_id, start)
-        _refuse_circles(conn)
-        team = None if team_id is None else names[team_id]
-        _record(conn, actor, f"person {person.code}", did="moved", team=team, start=start, replaced_later=replace_later)
+        if _move(conn, user_id, team_id, start, replace_later):
+            team = None if team_id is None else names[team_id]
+            code = _person(conn, user_id).code
+            _record(conn, actor, f"person {code}", did="moved", team=team, start=start, replaced_later=replace_later)
+
+
+def move_impact(
+    db: Database,
+    pool: Pool,
+    actor: Actor,
+    user_id: int,
+    team_id: int | None,
+    start: date,
+    replace_later: bool,
+    today: date,
+) -> Impact:
+    """Whose earnings `move_person` would change; nothing is kept.  Raises ProblemsError as that does."""
+    access.require(actor, "people.edit")
+    return trial(db, pool, today, lambda conn: _move(conn, user_id, team_id, start, replace_later))
+
+
+def _move(conn: sa.Connection, user_id: int, team_id: int | None, start: date, replace_later: bool) -> bool:
+    """Move in the caller's transaction; whether that changed anything."""
+    if team_id is not None and team_id not in structure.lock(conn):
+        raise QuotaPathError("There is no such team. Reload the page and choose one from the list.")
+    person = _person(conn, user_id)
+    if not person.is_active:
+        raise ProblemsError([Problem(person.name, "is deactivated.", "Reactivate the person first.")])
+    if person.hired_on is not None and start < person.hired_on:
+        raise ProblemsError(
+            [Problem("from", f"{start} is before {person.name} was hired, {person.hired_on}.", "Choose a later day.")]
+        )
+    if replace_later:
+        structure.forget_teams_after(conn, user_id, start)
+    elif structure.team_on(conn, user_id, start) == team_id:
+        return False
+    if structure.team_on(conn, user_id, start) != team_id:
+        structure.set_team(conn, user_id, team_id, start)
+    refuse_circles(conn)
+    return True
 
 
 def _team_name(name: str) -> str:
-    name = _one_line(name)
+    name = one_line(name)
     if not 1 <= len(name) <= 200:
         raise ProblemsError([Problem("name", f"The team's name has {len(name)} characters.", "Write 1 to 200.")])
     return name
@@ -441,58 +501,6 @@ def _name_taken(name: str) -> ProblemsError:
 def _require_active(conn: sa.Connection, user_id: int | None) -> None:
     if user_id is not None and not _person(conn, user_id).is_active:
         raise ProblemsError([Problem("manager", "The person is deactivated.", "Choose someone who is active.")])
-
-
-def _refuse_circles(conn: sa.Connection) -> None:
-    """Raises ProblemsError when, on some day, a team is above itself or a person manages themselves."""
-    for kind, names, spans in (
-        ("teams", structure.lock(conn), structure.parents(conn)),
-        ("managers", people.names(conn), people.manager_spans(conn)),
-    ):
-        found = find_circle(spans)
-        if found is not None:
-            ring, day = found
-            shown = " > ".join(names[each] for each in (*ring, ring[0]))
-            raise ProblemsError(
-                [Problem(kind, f"From {day} there would be a circle: {shown}.", "Choose another team or manager.")]
-            )
-
-
-def find_circle(spans: Iterable[Span]) -> tuple[list[int], date] | None:
-    """The first circle in a dated tree: its members, each below the next, and the first day of it.
-
-    `spans` are (child, the one above, start, end), half-open.  A tree changes only where a span starts, so
-    these days are enough.
-    """
-    listed = list(spans)
-    for day in sorted({start for _, _, start, _ in listed}):
-        above: dict[int, list[int]] = {}
-        for child, parent, start, end in listed:
-            if start <= day and (end is None or day < end):
-                above.setdefault(child, []).append(parent)
-        ring = _circle(above)
-        if ring is not None:
-            return ring, day
-    return None
-
-
-def _circle(above: dict[int, list[int]]) -> list[int] | None:
-    """Depth first, without recursion: the path back to a node that is still open is a circle."""
-    done: set[int] = set()
-    for first in above:
-        path: list[int] = []
-        todo: list[tuple[int, bool]] = [(first, True)]
-        while todo:
-            node, opening = todo.pop()
-            if not opening:
-                done.add(path.pop())
-            elif node in path:
-                return path[path.index(node) :]
-            elif node not in done:
-                path.append(node)
-                todo.append((node, False))
-                todo += [(parent, True) for parent in above.get(node, ())]
-    return None
 
 
 def _record(conn: sa.Connection, actor: Actor, obj: str, **detail: object) -> None:

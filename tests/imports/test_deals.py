@@ -14,6 +14,7 @@ from engine.imports.known import Context, Person, Stage, owner_key, stage_key
 from engine.imports.mapping import check_mapping, guess_mapping, guess_source
 from engine.imports.reading import UnreadableFile, read_table
 from engine.imports.refusals import refusals_csv
+from tests.benchmarks import imports as exports
 
 SAMPLES = Path(__file__).parents[2] / "data" / "samples"
 HEADERS = ("Deal ID", "Deal Name", "Owner", "Stage", "Amount", "Close Date", "Probability", "Quantity", "Currency")
@@ -254,6 +255,83 @@ def test_random_rows_are_deals_refusals_or_repeats(rows, answers, with_ids):
             assert item.of_line < item.line
     tally.unknown(context)
     refusals_csv(table, [item for item in items if isinstance(item, Refusal)])
+
+
+# Rows that are mostly good, so that both ways of reading them are taken; each column also has what is odd.
+MOSTLY = {
+    "Deal ID": st.one_of(
+        st.integers(1, 30).map("D{}".format),
+        st.sampled_from(["0065g00000AbCdEAAV", "0065g00000AbCdE", "1.2E+10", "", " D1 ", "x" * 201]),
+    ),
+    "Deal Name": st.one_of(st.just("Acme"), st.text(max_size=5), st.just("n" * 1001)),
+    "Account": st.sampled_from(["Acme", "Acme  Inc", "", "a" * 1001]),
+    "Owner": st.sampled_from(["Ana Torres", "Torres, Ana", "ana.torres@northwind.example", "Zed", ""]),
+    "Stage": st.sampled_from(["Closed Won", "closedwon", "Proposal", "Vibes", ""]),
+    "Amount": st.one_of(
+        st.integers(0, 10**9).map("{:,}".format),
+        st.integers(-100, 10**18).map(str),
+        st.decimals(0, 10**6, places=2).map("{:,}".format),
+        st.decimals(0, 10**6, places=2).map("${:,}".format),
+        st.sampled_from(["", "-", "$5", "€5", "5 EUR", "1.234,5", "1,23,456", "1.5", "1.005", "250k", "(3)", " 7 "]),
+        st.sampled_from(["0", "$", "12,", "٣", "1,234", "1.234", "$1,234.5", "$1.234,5"]),
+    ),
+    "Currency": st.sampled_from(["USD", "EUR", "JPY", "usd", "USD - U.S. Dollar", "CAD", "XXX", "$", ""]),
+    "Close Date": st.sampled_from(["2026-10-05", "10/5/2026", "31.12.2026", "2027-01-01", "2026-02-30", ""]),
+    "Created Date": st.sampled_from(["2026-10-05", "", "nope"]),
+    "Type": st.sampled_from(["New", " New ", "", "t" * 201]),
+    "Probability": st.sampled_from(["75%", "0.5", "75", "100", "-", "", "101", "x"]),
+    "Quantity": st.sampled_from(["", "", "3", "x", "-"]),
+    "Region": st.sampled_from(["EMEA", "", "a\nb", "\u00a0", "r" * 32_001]),
+}  # fmt: skip
+
+
+@given(st.data())
+def test_the_quick_way_and_the_careful_way_read_the_same(data):
+    left_out = data.draw(
+        st.sets(
+            st.sampled_from(
+                ["Deal ID", "Account", "Currency", "Created Date", "Type", "Probability", "Quantity", "Region"]
+            )
+        )
+    )
+    columns = {name: values for name, values in MOSTLY.items() if name not in left_out}
+    rows = data.draw(st.lists(st.tuples(*columns.values()), min_size=1, max_size=12))
+    context = Context(
+        data.draw(st.sampled_from(["USD", "EUR", "JPY"])),
+        (Person(1, "Ana Torres", "ana.torres@northwind.example"),),
+        (Stage(1, "Proposal", "open"), Stage(2, "Closed Won", "won")),
+        answers={
+            "date_order": data.draw(st.sampled_from(["day_first", "month_first"])),
+            "decimal_style": data.draw(st.sampled_from(["dot", "comma"])),
+            "currency:$": data.draw(st.sampled_from(["USD", "CAD"])),
+        },
+        today=date(2026, 11, 22),
+    )
+    out = io.StringIO(newline="")
+    csv.writer(out, quoting=csv.QUOTE_ALL).writerows([tuple(columns), *rows])
+    try:
+        table = read_table(out.getvalue().encode("utf-8", "replace"), "deals.csv")
+    except UnreadableFile:
+        return
+    checked = check_rows(table, guess_mapping(table.headers), context)
+    if checked.questions:
+        return
+    both = list(checked.rows())
+    assert checked._rows is not None
+    checked._rows.simple = lambda _line, _cells, _id: None
+    assert list(checked.rows()) == both
+
+
+def test_most_rows_of_an_export_are_read_the_quick_way(monkeypatch):
+    lines = "".join(exports.export_lines(500)).encode()
+    people = tuple(Person(at, name, f"p{at}@x.io") for at, name in enumerate(exports.PEOPLE, 1))
+    names = dict.fromkeys(name for name, _ in exports._STAGES)
+    stages = tuple(Stage(at, name, "won" if "Won" in name else "open") for at, name in enumerate(names, 1))
+    table = read_table(lines, "deals.csv")
+    rows = check_rows(table, guess_mapping(table.headers), Context("USD", people, stages))._rows
+    assert rows is not None
+    monkeypatch.setattr(rows, "_deal", None)  # the careful way would break
+    assert sum(isinstance(item, DealRow) for item in rows.items()) == 500
 
 
 def test_the_same_file_says_the_same(demo):

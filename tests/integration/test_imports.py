@@ -378,7 +378,7 @@ UNREADABLE = {
     "only white space": (b"\r\n  \n", "The file is empty"),
     "a PDF named .csv": (b"%PDF-1.7\n1 0 obj <</Type /Catalog>> endobj\n", "This is a PDF, not a table"),
     "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(64), "a picture"),
-    "50 MB": (HEADER.encode() + b"x" * 50_000_000, "The file is 50.0 MB; the limit is 26.2 MB"),
+    "2 MB": (HEADER.encode() + b"x" * 2_000_000, "The file is 2.0 MB; the limit is 1.0 MB"),
     "no header": (GOOD.split("\n", 1)[1].encode(), "holds data .* but it should hold the column names"),
     "a header alone": (HEADER.encode(), "no row below"),
     "one column": (b"Amount\n5\n6\n", "Only one column"),
@@ -388,7 +388,8 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize(("content", "message"), UNREADABLE.values(), ids=UNREADABLE)
-def test_a_file_that_is_no_table_is_told_so(db, content, message):
+def test_a_file_that_is_no_table_is_told_so(db, content, message, monkeypatch):
+    monkeypatch.setattr(imports, "MAX_BYTES", 1_000_000)
     with pytest.raises(QuotaPathError, match=message):
         preview_import(db, ADMIN, upload(content))
     assert set(counted(db).values()) == {0}

@@ -10,9 +10,10 @@ from engine.errors import QuotaPathError
 TABLES = {
     "activities", "audit", "company", "deal_changes", "deal_credits", "deal_edits", "deal_fields",
     "deal_stage_entries", "deals", "exchange_rates",
+    "import_file_refusals", "import_files", "import_pieces",
     "import_mappings", "import_refusals", "imports", "jobs", "ledger", "lines", "pay_periods", "payout_items",
-    "payouts", "pipeline_stages", "plan_assignments", "plan_versions", "plans", "quotas", "run_attainment",
-    "run_people", "run_plan_versions", "runs", "sign_in_failures", "sign_in_tickets", "team_members",
+    "payouts", "pipeline_stages", "plan_assignments", "plan_versions", "plans", "quota_ramps", "quotas",
+    "run_attainment", "run_people", "run_plan_versions", "runs", "sign_in_failures", "sign_in_tickets", "team_members",
     "team_structure", "teams", "user_sessions", "users",
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from engine.db.database import Database
 from engine.errors import ProblemsError, QuotaPathError
-from engine.services import people, sign_in
+from engine.services import circles, people, sign_in
 from engine.services.access import Actor, Forbidden
 from engine.services.people import PersonRow
 
@@ -330,5 +330,5 @@ def test_two_at_once_do_not_share_an_email_or_a_code(db, admin):
 
 def test_find_circle_looks_at_every_day():
     one, two = date(2026, 1, 1), date(2026, 2, 1)
-    assert people.find_circle([(1, 2, one, two), (2, 1, two, None)]) is None
-    assert people.find_circle([(1, 2, one, None), (2, 3, one, None), (3, 1, two, None)]) == ([1, 2, 3], two)
+    assert circles.find_circle([(1, 2, one, two), (2, 1, two, None)]) is None
+    assert circles.find_circle([(1, 2, one, None), (2, 3, one, None), (3, 1, two, None)]) == ([1, 2, 3], two)

@@ -1,10 +1,12 @@
 """The upload page: file, columns, questions, names, preview, import; and files that are none."""
 
+import time
 from datetime import date
 
 import pytest
+import sqlalchemy as sa
 
-from engine.services import deals, imports, people
+from engine.services import batches, deals, import_files, imports, people
 
 TODAY = date(2026, 11, 22)
 HEADER = "Opportunity ID,Opportunity Name,Account Name,Opportunity Owner,Stage,Amount,Close Date,Region\n"
@@ -35,6 +37,28 @@ def text(screen):
     return " ".join(each.value.replace("\\", "") for each in parts)
 
 
+def table(screen, column):
+    """The first table with such a column."""
+    return next(each.value for each in screen.dataframe if column in each.value)
+
+
+def settled(screen, seconds=60):
+    """The page once no job works on the file any more."""
+    deadline = time.monotonic() + seconds
+    while "You can leave this page" in text(screen):
+        assert time.monotonic() < deadline, "the job did not end"
+        time.sleep(0.1)
+        screen.run()
+        assert not screen.exception, screen.exception
+    return screen
+
+
+def choose(screen, key, row):
+    screen.session_state[key] = {"selection": {"rows": [row], "columns": [], "cells": []}}
+    screen.run()
+    assert not screen.exception, screen.exception
+
+
 def figures(screen):
     return {metric.label: metric.value for metric in screen.metric}
 
@@ -58,7 +82,7 @@ def test_a_good_file_is_previewed_and_imported(open_page, company):
     click(screen, "Import 2 deals")
     assert "The file is imported" in text(screen)
     assert figures(screen) == {"Added": "2", "Changed": "0", "Left alone": "0", "Left out": "0"}
-    assert list(screen.dataframe[-1].value["filename"]) == ["deals.csv"]
+    assert list(table(screen, "filename")["filename"]) == ["deals.csv"]
     assert total(company) == 2
 
     upload(screen, GOOD)
@@ -69,7 +93,7 @@ def test_a_good_file_is_previewed_and_imported(open_page, company):
 
     upload(screen, GOOD.replace("60,000.50", "61,000.00"))
     assert figures(screen)["Changed"] == "1"
-    changed = next(table.value for table in screen.dataframe if "before" in table.value)
+    changed = table(screen, "before")
     assert [tuple(row) for row in changed[["field", "before", "after"]].itertuples(index=False)] == [
         ("Amount", "60,000.50 USD", "61,000.00 USD")
     ]
@@ -78,7 +102,7 @@ def test_a_good_file_is_previewed_and_imported(open_page, company):
 def test_refused_rows_are_shown_and_left_out_only_when_said(open_page, company):
     screen = upload(open_page("upload"), BAD)
     assert figures(screen)["Refused"] == "2"
-    refused = next(table.value for table in screen.dataframe if "remedy" in table.value)
+    refused = table(screen, "remedy")
     assert list(refused["line"]) == [4, 5]
     assert screen.button(key="import").disabled
     screen.checkbox[0].check().run()
@@ -168,6 +192,18 @@ def test_an_ambiguous_date_is_asked(open_page, company):
     assert "as you said" in text(screen)
 
 
+@pytest.mark.parametrize("large", [False, True], ids=["at once", "by a job"])
+def test_a_source_that_cannot_be_is_refused_and_the_file_stays(open_page, large, monkeypatch):
+    monkeypatch.setattr(import_files, "AT_ONCE", 0 if large else 10_000_000)
+    # AppTest only chooses among the options; a person types this one.
+    monkeypatch.setattr(imports, "known_sources", lambda _db, _actor: ["salesforce", "manual"])
+    screen = settled(upload(open_page("upload"), GOOD))
+    source = next(each for each in screen.selectbox if each.label == "Where the file comes from")
+    source.set_value("manual").run()
+    assert "'manual' cannot be the name of a source" in text(screen)
+    assert figures(screen)["Added"] == "2"
+
+
 def test_another_source_is_another_set_of_deals(open_page, company):
     screen = upload(open_page("upload"), GOOD)
     click(screen, "Import 2 deals")
@@ -185,13 +221,16 @@ def test_another_source_is_another_set_of_deals(open_page, company):
         (b" \r\n", "deals.csv", "The file is empty"),
         (b"%PDF-1.7\n1 0 obj <<>> endobj\n", "deals.csv", "This is a PDF, not a table"),
         (GOOD.split("\n", 1)[1].encode(), "deals.csv", "it should hold the column names"),
-        (HEADER.encode() + b"x" * 50_000_000, "deals.csv", "The file is 50.0 MB; the limit is 26.2 MB"),
+        (HEADER.encode() + b"x" * 2_000_000, "deals.csv", "The file is 2.0 MB; the limit is 1.0 MB"),
         ("=HYPERLINK(1)\n".encode("utf-16"), "deals.csv", "Only one column was found"),
     ],
-    ids=["empty", "pdf", "no header", "50 MB", "one column"],
+    ids=["empty", "pdf", "no header", "too large", "one column"],
 )
-def test_a_file_that_is_no_export_is_told_so(open_page, company, content, name, message):
-    screen = upload(open_page("upload"), content, name)
+@pytest.mark.parametrize("large", [False, True], ids=["at once", "by a job"])
+def test_a_file_that_is_no_export_is_told_so(open_page, company, content, name, message, large, monkeypatch):
+    monkeypatch.setattr(imports, "MAX_BYTES", 1024 * 1024)
+    monkeypatch.setattr(import_files, "AT_ONCE", 0 if large else 10_000_000)
+    screen = settled(upload(open_page("upload"), content, name))
     assert message in text(screen)
     assert not screen.metric
     assert total(company) == 0
@@ -214,3 +253,142 @@ def test_markup_in_a_file_stays_text(open_page):
     screen = upload(open_page("upload"), BAD.replace("Zed Who", "**Zed** :red[Who]"))
     asked = next(each for each in screen.selectbox if "Zed" in each.label)
     assert asked.label.startswith(r"Owner: \*\*Zed\*\* \:red\[Who\]")
+
+
+# ---------------------------------------------------------------- by a job
+@pytest.fixture
+def every_file_is_large(monkeypatch):
+    monkeypatch.setattr(import_files, "AT_ONCE", 0)
+
+
+@pytest.mark.usefixtures("every_file_is_large")
+def test_a_large_file_is_checked_and_imported_by_jobs(open_page, company):
+    screen = settled(upload(open_page("upload"), BAD))
+    assert figures(screen) == {"Added": "2", "Changed": "0", "Left alone": "0", "Refused": "2"}
+    assert list(table(screen, "remedy")["line"]) == [4, 5]
+    assert "2 deals" in str([each.label for each in screen.button])
+
+    # The answers go into the next check; the file is found again from a new session.
+    screen = open_page("upload")
+    asked = next(each for each in screen.selectbox if each.label.startswith("Owner: Zed Who"))
+    asked.set_value(company.people["oda"])
+    click(screen, "Use these answers")
+    settled(screen)
+    assert figures(screen)["Refused"] == "1"
+    assert "Line 3: has no amount yet." in text(screen)
+    screen.checkbox[0].check().run()
+    click(screen, "Import 3 deals")
+    settled(screen)
+    assert "The file is imported" in text(screen)
+    assert figures(screen) == {"Added": "3", "Changed": "0", "Left alone": "0", "Left out": "1"}
+    assert total(company) == 3
+    with company.db.read() as conn:
+        assert conn.scalar(sa.text("SELECT count(*) FROM import_files")) == 0
+
+
+@pytest.mark.usefixtures("every_file_is_large")
+def test_columns_and_questions_of_a_large_file_are_settled(open_page, company):
+    text_of = GOOD.replace("2026-10-20", "03/04/2026").replace("2026-12-01", "05/06/2026").replace("Amount", "ACV")
+    screen = settled(upload(open_page("upload"), text_of))
+    assert "no column is chosen for Amount" in text(screen)
+    next(each for each in screen.selectbox if each.label == "Amount *").set_value("ACV")
+    click(screen, "Use these columns")
+    settled(screen)
+    assert not screen.metric
+    screen.radio[0].set_value("day_first")
+    click(screen, "Answer")
+    settled(screen)
+    assert figures(screen)["Added"] == "2"
+    assert "as you said" in text(screen)
+    click(screen, "Import 2 deals")
+    assert "The file is imported" in text(settled(screen))
+
+
+@pytest.mark.usefixtures("every_file_is_large")
+def test_a_large_file_can_be_given_up(open_page, company):
+    screen = settled(upload(open_page("upload"), GOOD))
+    click(screen, "Choose another file")
+    assert screen.get("file_uploader")
+    assert import_files.file_in_hand(company.db, company.actor("ada")) is None
+
+
+@pytest.mark.usefixtures("every_file_is_large")
+def test_what_changed_since_the_check_is_said_and_the_file_is_checked_again(open_page, company):
+    screen = settled(upload(open_page("upload"), BAD))
+    screen.checkbox[0].check().run()
+    with company.db.write() as conn:
+        conn.exec_driver_sql("UPDATE users SET name = 'Robin Rep', email = 'robin@example.com' WHERE code = 'rob'")
+    click(screen, "Import 2 deals")
+    settled(screen)
+    assert "3 rows are refused now, not 2" in text(screen)
+    assert total(company) == 0
+    click(screen, "Check the file again")
+    settled(screen)
+    assert figures(screen)["Refused"] == "3"
+
+
+@pytest.mark.usefixtures("every_file_is_large")
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE import_files SET preview = jsonb_set(preview, '{form}', '0')", "UPDATE import_files SET job_id = NULL"],
+    ids=["kept by an older version", "nobody began the check"],
+)
+def test_a_file_without_a_check_is_checked_on_demand(open_page, company, statement):
+    settled(upload(open_page("upload"), GOOD))
+    with company.db.write() as conn:
+        conn.exec_driver_sql(statement)
+    screen = open_page("upload")
+    assert not screen.metric
+    click(screen, "Check the file again")
+    assert figures(settled(screen))["Added"] == "2"
+
+
+# ---------------------------------------------------------------- looking back
+def imported(open_page, content=GOOD):
+    screen = upload(open_page("upload"), content)
+    click(screen, "Import 2 deals")
+    return screen
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["at once", "by a job"])
+def test_an_import_is_looked_at_and_undone(open_page, company, large, monkeypatch):
+    monkeypatch.setattr(batches, "AT_ONCE", 0 if large else 100)
+    screen = imported(open_page)
+    choose(screen, "past_imports", 0)
+    assert list(table(screen, "external_id")["external_id"]) == ["D1", "D2"]
+    assert "2 deals that it added will be deleted. All of it" in text(screen)
+    click(screen, "Undo it")
+    for _ in range(100):
+        if total(company) == 0:
+            break
+        time.sleep(0.1)
+    assert total(company) == 0
+    screen.run()
+    choose(screen, "past_imports", 0)
+    assert "Undone on" in text(screen)
+    assert list(table(screen, "undone")["undone"]) != [""]
+
+
+def test_what_keeps_an_import_from_being_undone_is_said(open_page, company):
+    screen = imported(open_page)
+    with company.db.write() as conn:
+        conn.exec_driver_sql(
+            "INSERT INTO activities (kind, user_id, deal_id, subject, happened_at) "
+            "SELECT 'call', owner_id, id, 'Hi', now() FROM deals WHERE external_id = 'D2'"
+        )
+    choose(screen, "past_imports", 0)
+    click(screen, "Undo it")
+    assert "that the import added has activities: D2 Globex" in text(screen)
+    assert total(company) == 2
+
+
+def test_what_is_remembered_is_forgotten(open_page, company):
+    screen = upload(open_page("upload"), GOOD.replace("Rob Rep", "Bobby"))
+    next(each for each in screen.selectbox if each.label.startswith("Owner: Bobby")).set_value(company.people["rob"])
+    click(screen, "Use these answers")
+    click(screen, "Import 2 deals")
+    choose(screen, "remembered_salesforce_owners", 0)
+    click(screen, "Forget bobby = Rob Rep")
+    (found,) = batches.remembered(company.db, company.actor("ada"))
+    assert found.owners == ()
+    assert len(found.columns) == 7

@@ -211,7 +211,7 @@ def test_problems(text, found):
 
 def test_rows_are_checked_beside_a_plan_with_problems():
     text = 'person = [{ id = "ana", manager = "zed", quota = { b = 1 } }]\n' + DEAL + PLAN.replace("5%", "500%")
-    assert paths(text) == ["component[0].rate", "person[0].manager"]
+    assert paths(text) == ["component[0].rate", "person[0].manager", "person[0].quota.b"]
 
 
 def test_problems_of_rows_and_of_the_calculation_come_at_once():
