@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import auth, navigation, state, widgets
+from app import auth, effect_view, navigation, state, widgets
 from app.actions import attempt
 from app.deal_form import deal_form
 from app.widgets import money_column, text_column
@@ -222,8 +222,14 @@ def _credits(actor: Actor, detail: DealDetail) -> None:
     else:
         _split(split, rows, deal.fields.currency)
     changed = sorted(shares) != sorted(now)
+    edited = replace(deal.fields, credits=tuple(shares))
+    if changed:
+        effect_view.offer(
+            f"{key}_effect",
+            lambda: deals.edit_impact(state.database(), state.pool(), actor, deal.id, version, edited, state.today()),
+        )
     if st.button("Save the credits", type="primary", disabled=not changed, key=f"{key}_save") and attempt(
-        lambda: deals.edit_deal(state.database(), actor, deal.id, version, replace(deal.fields, credits=tuple(shares))),
+        lambda: deals.edit_deal(state.database(), actor, deal.id, version, edited),
         "The credits are saved.",
     ):
         _done(f"deal_{deal.id}_credits")

@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import auth, state, widgets
+from app import auth, effect_view, state, widgets
 from app.actions import attempt
 from app.deal_drawer import redraw
 from app.deals_view import PAGE_SIZE, chosen_fields, pager_key
-from app.widgets import money_column, number_column, text_column
+from app.widgets import number_column, text_column
 from engine.errors import Problem, ProblemsError, QuotaPathError
 from engine.money import format_money, parse_money
 from engine.services import deal_edits, deals
@@ -227,7 +227,10 @@ def review(edit: Edit) -> None:
             if found.changed > deal_edits.LISTED:
                 st.caption(f"The first {deal_edits.LISTED} deals by name.")
         with in_earnings:
-            _earnings(found.earnings)
+            if found.earnings is None:
+                st.caption("Worked out once every deal can be changed.")
+            else:
+                effect_view.show(found.earnings, "deals_review_earnings")
     may = found.changed and (not found.refused or leave_out)
     action = "Undo" if undoing else "Change"
     if st.button(f"{action} {_deals(found.changed)}", type="primary", disabled=not may, key="deals_apply") and attempt(
@@ -269,44 +272,6 @@ def _pay(impact: Impact | None) -> str:
     sums = impact.changes.groupby("currency")["difference"].sum()
     by = " and ".join(widgets.money(int(cents), str(currency)) for currency, cents in sums.items())
     return f", and {people} {'person' if people == 1 else 'people'}'s earnings, by {widgets.plain(by)} together"
-
-
-def _earnings(impact: Impact | None) -> None:
-    """Whose pay changes, in which periods."""
-    if impact is None:
-        st.caption("Worked out once every deal can be changed.")
-        return
-    if impact.problems:
-        st.caption("Afterwards, earnings could not be calculated:")
-        widgets.show_problems(ProblemsError(impact.problems))
-        return
-    if impact.changes.empty:
-        st.caption("Nobody's earnings change, this month included.")
-        return
-    choices = deals.deal_choices(state.database(), auth.require("deals.edit"), state.today())
-    names = choices.people.set_index("id")["name"]
-    changes = impact.changes.assign(
-        name=impact.changes["user_id"].map(names), status=impact.changes["status"].replace("", "not run yet")
-    )
-    closed = list(dict.fromkeys(impact.closed["period"]))
-    if closed:
-        st.info(
-            f"{widgets.plain(', '.join(closed))} {'stays as it is' if len(closed) == 1 else 'stay as they are'}: "
-            "the difference is posted in the next open period.",
-            icon=":material/lock:",
-        )
-    widgets.table(
-        changes,
-        {
-            "name": text_column("Person"),
-            "period": text_column("Pay period"),
-            "status": text_column("Period is"),
-            "before": money_column("Before"),
-            "after": money_column("After"),
-            "difference": money_column("Difference"),
-        },
-        key="deals_review_earnings",
-    )
 
 
 # --- what was done before ---------------------------------------------------------------------------

@@ -21,8 +21,10 @@ from engine.periods import period_of
 from engine.services import access
 from engine.services.access import Actor
 from engine.services.deal_fields import DealField, typed
+from engine.services.impact import Impact, trial
 from engine.services.naming import slug
 from engine.sheets import Value
+from engine.workers.pool import Pool
 
 __all__ = ["Deal", "DealFields", "DealFilters", "DealPage", "FieldFilter", "Page"]
 
@@ -227,13 +229,31 @@ def edit_deal(
     """
     access.require(actor, "deals.edit")
     with db.write() as conn:
-        before = _locked(conn, deal_id, version)
-        kept = _checked(conn, fields, extra)
-        changes = deals.update(conn, before, fields, actor.user_id, kept)
+        changes = _edit(conn, actor, deal_id, version, fields, extra)
         if not changes:
             return version
         audit.record(conn, actor.user_id, "deals.edit", f"deal {deal_id}", {"changes": changes})
     return version + 1
+
+
+def edit_impact(
+    db: Database, pool: Pool, actor: Actor, deal_id: int, version: int, fields: DealFields, today: date
+) -> Impact:
+    """What the same edit would do to earnings.  Keeps nothing; raises what `edit_deal` raises."""
+    access.require(actor, "deals.edit")
+    return trial(db, pool, today, lambda conn: _edit(conn, actor, deal_id, version, fields, None))
+
+
+def _edit(
+    conn: sa.Connection,
+    actor: Actor,
+    deal_id: int,
+    version: int,
+    fields: DealFields,
+    extra: Mapping[str, str] | None,
+) -> dict[str, list[Any]]:
+    before = _locked(conn, deal_id, version)
+    return deals.update(conn, before, fields, actor.user_id, _checked(conn, fields, extra))
 
 
 @dataclass(frozen=True)

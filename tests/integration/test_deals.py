@@ -395,6 +395,24 @@ def test_the_odd_cent_goes_where_the_pay_rules_put_it_and_wrong_shares_are_said(
     assert deals.split_deal(db, ADMIN, nothing, ((3, 500_000),), TODAY).parts == (None,)
 
 
+def test_what_new_shares_would_do_to_earnings_is_found_before_they_are_kept(database_url):
+    company = paying.Company(database_url)
+    db, ada = company.db, company.actors["ada"]
+    sold = deal(owner_id=company.users["ana"], close_date=date(2026, 1, 20), amount=10_000_00, type="New")
+    deal_id = deals.create_deal(db, ada, sold)
+    shared = dataclasses.replace(sold, credits=((company.users["ana"], 500_000), (company.users["bo"], 750_000)))
+    with Pool(1) as pool:
+        found = deals.edit_impact(db, pool, ada, deal_id, 1, shared, date(2026, 1, 31))
+        with pytest.raises(QuotaPathError, match="nothing of yours was saved"):
+            deals.edit_impact(db, pool, ada, deal_id, 7, shared, date(2026, 1, 31))
+        with pytest.raises(Forbidden):
+            deals.edit_impact(db, pool, company.actors["ana"], deal_id, 1, shared, date(2026, 1, 31))
+    told = {row.person: row.difference for row in found.changes.itertuples()}
+    assert told == {"ana": -400_00, "bo": 600_00, "mia": 25_00}
+    assert deals.deal_detail(db, ada, deal_id, TODAY).deal.fields == sold
+    db.close()
+
+
 # ---------------------------------------------------------------- fields of one's own
 @pytest.fixture
 def with_fields(db):
