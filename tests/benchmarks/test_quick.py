@@ -25,6 +25,7 @@ def test_every_section_runs_and_agrees() -> None:
         "simulated",
         "4 million",
         "Salesforce",
+        "the deals page",
     ):
         assert section in found.stdout
 
