@@ -228,7 +228,9 @@ def deal_table(found: DealPage, choices: DealChoices, may_edit: bool) -> None:
     shown = shown.drop(columns=[name for name in ("credited", "cancelled_on") if frame[name].isna().all()])
     chosen = chosen_fields(choices)
     for field in chosen:
-        shown[f"field {field.name}"] = [str(extra.get(field.name) or "") for extra in frame["extra"]]
+        says = {"true": "Yes", "false": "No"} if field.kind == "yes_no" else {}
+        texts = [str(extra.get(field.name) or "") for extra in frame["extra"]]
+        shown[f"field {field.name}"] = [says.get(text, text) for text in texts]
     event = st.dataframe(
         shown,
         hide_index=True,
