@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import auth, effect_view, navigation, state, widgets
 from app.actions import attempt
+from app.activity_view import deal_activities
 from app.deal_form import deal_form
 from app.widgets import money_column, text_column
 from engine.analytics.deals import number_text
@@ -74,18 +75,21 @@ def deal_body(deal_id: int) -> None:
             st.badge(f"Cancelled on {fields.cancelled_on}", color="orange", icon=":material/block:")
         st.markdown(f"**{widgets.plain(amount_text(fields.amount, fields.currency))}**", width="content")
         st.caption(f"closes {fields.close_date} · {widgets.plain(detail.owner)}", width="content")
-    names = ["Details", "Earnings", "History"] + (["Edit", "Credits"] if access.may(actor, "deals.edit") else [])
-    tabs = st.tabs(names, key=f"deal_tab_{deal_id}")
-    with tabs[0]:
+    names = ["Details", "Earnings", "Activities", "History"]
+    names += ["Edit", "Credits"] if access.may(actor, "deals.edit") else []
+    tabs = dict(zip(names, st.tabs(names, key=f"deal_tab_{deal_id}"), strict=True))
+    with tabs["Details"]:
         _details(detail)
-    with tabs[1]:
+    with tabs["Earnings"]:
         _earnings(detail)
-    with tabs[2]:
+    with tabs["Activities"]:
+        deal_activities(actor, deal_id)
+    with tabs["History"]:
         _history(detail)
-    if len(tabs) > 3:
-        with tabs[3]:
+    if "Edit" in tabs:
+        with tabs["Edit"]:
             _edit(actor, detail)
-        with tabs[4]:
+        with tabs["Credits"]:
             _credits(actor, detail)
 
 

@@ -191,6 +191,16 @@ class Checked:
             raise ValueError("Check the mapping and answer the questions before reading rows.")
         return self._rows.items()
 
+    @property
+    def spelling(self) -> tuple[str, str]:
+        """The decimal style and the order of dates of the file, for columns that no field of a deal is read from.
+
+        Raises `ValueError` while there are problems or questions.
+        """
+        if self._rows is None:
+            raise ValueError("Check the mapping and answer the questions before asking how the file is written.")
+        return self._rows.style, self._rows.order
+
     def collect(self) -> tuple[list[DealRow], list[Refusal], Tally]:
         """Everything at once, for files that fit in memory."""
         deals: list[DealRow] = []
@@ -273,7 +283,7 @@ class _Rows:
         self.id_of = id_reader(self.at, context)
         self.owner_of = owner_finder(context)
         self.stage_of = stage_finder(context)
-        order = decided["date_order"]
+        self.order = order = decided["date_order"]
 
         @lru_cache(CACHED)
         def date_of(cell: str) -> date | str | None:

@@ -13,7 +13,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from engine.analytics import deals as analytics
-from engine.db import audit, deal_imports, deals
+from engine.db import audit, deal_fields, deal_imports, deals
 from engine.db.database import Database
 from engine.db.deal_imports import Counts, Saved
 from engine.errors import Problem, ProblemsError, QuotaPathError
@@ -23,10 +23,11 @@ from engine.imports.mapping import FIELDS, HUBSPOT, OTHER, SALESFORCE, guess_map
 from engine.imports.reading import SetAside, Table, read_table
 from engine.imports.refusals import refusals_csv
 from engine.imports.survey import TOLD, Question
-from engine.imports.values import CACHED, one_line
+from engine.imports.values import CACHED, clean, one_line, read_figure
 from engine.money import currency_digits, format_rate
 from engine.services import access
 from engine.services.access import Actor
+from engine.services.deal_fields import KINDS, written
 from engine.services.impact import Impact, impact
 from engine.sheets import to_csv
 from engine.workers.pool import Pool
@@ -368,6 +369,8 @@ class _Reading:
         )
         self.tally = Tally()
         self.refused_rows: list[Refusal] = []  # the first, to be shown
+        self.fields = {found.name: found for found in deal_fields.all_fields(conn)}
+        self.misfits: dict[str, tuple[int, int]] = {}  # field of the company -> first line with no value of it, lines
         self._checked: Checked | None = None
         # Refused rows that were corrected come back with our own columns, which say nothing of the deal.
         self._ours = set(_EXPLAINED) if table.headers[:3] == _EXPLAINED else set()
@@ -459,6 +462,9 @@ class _Reading:
             line, text = self.tally.note_examples[kind][0]
             where = f"Line {line}" if count == 1 else f"{count:,} rows, the first on line {line}"
             yield f"{where}: {text}."
+        for name, (line, count) in self.misfits.items():
+            where = f"Line {line} has" if count == 1 else f"{count:,} rows, the first on line {line}, have"
+            yield f"{where} a text in {name} that is no {KINDS[self.fields[name].kind].lower()}; it is kept as it is."
         for source, count in deal_imports.known_elsewhere(self.conn, self.source):
             yield (
                 f"{count:,} new deals have the ID of a deal from {source}. If this file comes from there, choose "
@@ -489,11 +495,17 @@ class _Reading:
         probability = self.mapping.get("probability", "")
 
         @lru_cache(CACHED)
-        def as_json(extra: tuple[tuple[str, Any], ...]) -> str:
-            """The extra fields; the last of the pairs is the probability, which comes along as a percentage."""
+        def as_json(extra: tuple[tuple[str, Any], ...]) -> tuple[str, tuple[str, ...]]:
+            """The extra fields, and which of them do not fit what the company says they are.
+
+            The last of the pairs is the probability, which comes along as a percentage.
+            """
             *fields, (column, ppm) = extra
-            kept = {name: text for name, text in fields if name not in self._ours}
-            return json.dumps(kept if ppm is None else {**kept, column: format_rate(ppm)})
+            raw = {name: text for name, text in fields if name not in self._ours}
+            typed = {name: self._written(name, text) for name, text in raw.items()}
+            misfits = tuple(name for name, text in typed.items() if text is None)
+            kept = {**typed, **{name: raw[name] for name in misfits}}
+            return json.dumps(kept if ppm is None else {**kept, column: format_rate(ppm)}), misfits
 
         for count, item in enumerate(self.checked.rows()):
             if count % TOLD == 0:
@@ -503,12 +515,31 @@ class _Reading:
                 if len(self.refused_rows) < _SHOWN:
                     self.refused_rows.append(item)
             elif isinstance(item, DealRow):
+                extra, misfits = as_json((*item.extra.items(), (probability, item.probability_ppm)))
+                for name in misfits:
+                    first, count_of = self.misfits.get(name, (item.line, 0))
+                    self.misfits[name] = first, count_of + 1
                 yield (
                     item.line, item.external_id, item.name, item.account, item.owner_id, item.stage_id,
                     item.amount_minor, item.margin_minor, item.currency, item.quantity_micro, item.close_date,
                     item.created_date, item.type, item.product, item.segment, item.term_months,
-                    as_json((*item.extra.items(), (probability, item.probability_ppm))),
+                    extra,
                 )  # fmt: skip
+
+    def _written(self, name: str, text: str) -> str | None:
+        """A further column's text as it is kept; of a field that the company has defined as it is always written.
+
+        None where the text is no value of the field.
+        """
+        if name not in self.fields:
+            return text
+        style, order = self.checked.spelling
+        try:
+            if self.fields[name].kind == "number":
+                text = read_figure(clean(text)).plain(style)
+            return written(self.fields[name], text, order)
+        except QuotaPathError:
+            return None
 
 
 def _read(upload: Upload) -> Table:

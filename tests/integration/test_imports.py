@@ -15,6 +15,7 @@ from engine.db.database import Database
 from engine.errors import QuotaPathError
 from engine.services import deals, imports
 from engine.services.access import Actor, Forbidden
+from engine.services.deal_fields import DealField, define_field
 from engine.services.deals import DealFields, DealFilters, Page
 from engine.services.imports import Upload, import_deals, preview_import
 
@@ -229,6 +230,24 @@ def test_a_corrected_mapping_is_remembered(db):
     assert again.upload.mapping == mapping
     assert figures(again) == (0, 0, 1, 0)
     assert imports.known_sources(db, ADMIN) == ["salesforce", "hubspot", "other", "erp"]
+
+
+def test_a_field_of_the_company_is_kept_as_it_is_always_written(db):
+    define_field(db, ADMIN, DealField("Robots", "number"))
+    define_field(db, ADMIN, DealField("Go live", "date"))
+    define_field(db, ADMIN, DealField("Segment size", "choice", ("Small", "Large")))
+    text = (
+        "Opportunity ID;Name;Owner;Stage;Amount;Close Date;Robots;Go live;Segment size\n"
+        'D1;Acme;Ana Torres;Closed Won;"1.000,50";28.10.2026;"1.200,5";13.11.2026;large\n'
+        'D2;Globex;Bo Li;Proposal;"2.000,00";29.10.2026;a few;;Small\n'
+    )
+    preview = preview_import(db, ADMIN, upload(text))
+    assert (preview.problems, preview.questions) == ((), ())
+    assert preview.warnings == ("Line 3 has a text in Robots that is no number; it is kept as it is.",)
+    take(db, text)
+    assert dict(kept(db, "D1").deal.extra) == {"Robots": "1200.5", "Go live": "2026-11-13", "Segment size": "Large"}
+    assert dict(kept(db, "D2").deal.extra) == {"Robots": "a few", "Segment size": "Small"}
+    assert figures(preview_import(db, ADMIN, upload(text))) == (0, 0, 2, 0)
 
 
 def test_an_ambiguous_date_is_asked(db):
