@@ -143,7 +143,7 @@ def test_the_story_of_a_deal(company, monkeypatch, add):
     deals.edit_deal(company.db, company.actor("ada"), deal_id, 1, replace(fields, stage_id=5, amount=99_00))
     screen = deal_screen(company, monkeypatch, deal_id, "rob")
     assert not screen.exception
-    assert [tab.label for tab in screen.tabs] == ["Details", "Earnings", "History"]
+    assert [tab.label for tab in screen.tabs] == ["Details", "Earnings", "Activities", "History"]
     history = screen.dataframe[-1].value
     assert set(zip(history["field"], history["before"], history["after"], strict=True)) == {
         ("Amount", "–", "99.00 USD"),
