@@ -51,7 +51,7 @@ with widgets.tools():
         widgets.download(
             "Payroll file",
             f"payroll-{period.name}.csv",
-            lambda: payouts.payroll_csv(db, actor, period.name),
+            lambda: payouts.payroll_file(db, actor, period.name),
             "text/csv",
         )
 
