@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.csv as pc
 import sqlalchemy as sa
@@ -70,8 +71,16 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         return value.translate(_ESCAPES)
     if isinstance(value, dict | list):
-        return json.dumps(value).translate(_ESCAPES)
+        return to_json(value).decode().translate(_ESCAPES)
     return str(value)
+
+
+def to_json(value: Any) -> bytes:
+    """`value` as JSON with sorted keys: the same bytes for the same value; many times faster than `json.dumps`."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # a whole number of more than 64 bits
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 class _Reader:

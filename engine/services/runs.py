@@ -1,7 +1,6 @@
 """Runs: calculate a pay period from everything that is known, and keep the lines with what explains them."""
 
 import hashlib
-import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from engine.calc.quotas import Quotas
 from engine.calc.result import Line, Result
 from engine.calc.tree import Tree
 from engine.db import audit, jobs, pay
+from engine.db.bulk import to_json
 from engine.db.database import Database
 from engine.db.jobs import Job
 from engine.errors import Problem, ProblemsError, QuotaPathError
@@ -236,18 +236,18 @@ def _outcome(wanted: Period, loaded: Inputs, result: Result, before: _Before) ->
             entry.lines.append({**_working(line), "cents": line.cents})
         else:
             kind = "clawed_back" if line.kind == "clawback" else "earned"
-            working = _working(line)
+            working = to_json(_working(line))
             row = (user_id, version_id, line.component, deal_id, kind, wanted.name, wanted.name, line.cents)
-            outcome.lines.append((*row, plan.currency, working))
+            outcome.lines.append((*row, plan.currency, working.decode()))
             earned[user_id, plan.currency] += line.cents
             versions.add(version_id)
-            digest.update(json.dumps([line.person, line.deal, *row[2:], working], sort_keys=True).encode())
+            digest.update(to_json([line.person, line.deal, *row[2:]]) + working)
 
     for change in _adjustments(wanted, now, before.posted):
         outcome.lines.append(change)
         earned[change[0], change[8]] += change[7]
         versions.add(change[1])
-        digest.update(json.dumps(change[2:], sort_keys=True).encode())
+        digest.update(to_json(change[2:]))
 
     outcome.people = list(_people(wanted, loaded, result, before, users, earned))
     outcome.attainment = list(_attainment(wanted, result, users))
