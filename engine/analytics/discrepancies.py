@@ -16,8 +16,9 @@ _CHANGES = sa.text("""
                coalesce(l.working -> 'facts', l.working #> '{lines,0,facts}') AS facts
           FROM now
           JOIN pay_periods p ON p.kind = (SELECT kind FROM pay_periods WHERE period = :period) AND p.status <> 'open'
-          JOIN lines l ON l.run_id = p.run_id AND l.user_id = now.user_id AND l.component = now.component
-               AND l.origin_period = now.origin_period AND coalesce(l.deal_id, 0) = now.deal_key
+          JOIN lines l ON l.run_id = p.run_id AND l.run_id < :run AND l.user_id = now.user_id
+               AND l.component = now.component AND l.origin_period = now.origin_period
+               AND coalesce(l.deal_id, 0) = now.deal_key
           JOIN runs r ON r.id = l.run_id
          ORDER BY now.id, l.id DESC
     ),
@@ -119,7 +120,7 @@ def _field(column: str) -> str:
 _APPROVED = sa.text("""
     SELECT l.user_id, l.origin_period, l.currency, CAST(sum(g.amount) AS bigint) AS approved
       FROM ledger g JOIN lines l ON l.id = g.line_id
-     WHERE (l.user_id, l.origin_period) IN (SELECT user_id, origin_period FROM lines
+     WHERE l.run_id < :run AND (l.user_id, l.origin_period) IN (SELECT user_id, origin_period FROM lines
                                              WHERE run_id = :run AND kind = 'adjusted')
      GROUP BY l.user_id, l.origin_period, l.currency
 """)
@@ -129,7 +130,7 @@ def people(conn: sa.Connection, run_id: int, changed: pd.DataFrame) -> pd.DataFr
     """Whom the changes of a run affect: a row for each person and closed period, the largest difference first.
 
     Columns: user_id, code, name, team, origin_period, currency, Int64 cents: approved (all that was posted for the
-    period), earned (what it comes to now), difference; lines (how many changed), cause.
+    period before), earned (what it comes to now), difference; lines (how many changed), cause.
     """
     keys = ["user_id", "origin_period", "currency"]
     found = (

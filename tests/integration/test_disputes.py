@@ -84,7 +84,7 @@ def test_from_the_flag_to_the_edit_that_settles_it(company: Company, pool: Pool,
             late(db, ada, flagged, "And yet")
     with db.read() as conn:
         actions = conn.execute(sa.text("SELECT action, count(*) FROM audit WHERE object LIKE 'dispute %' GROUP BY 1"))
-        assert dict(actions.all()) == {"disputes.write": 3, "disputes.answer": 1}  # type: ignore[arg-type]
+        assert dict(actions.all()) == {"disputes.write": 3, "disputes.answer": 1}
 
 
 def test_a_line_is_disputed_once_whatever_is_run_again(company: Company, pool: Pool, flagged: int) -> None:
