@@ -138,9 +138,8 @@ def add_body(period: Period) -> None:
     def keep() -> None:
         if person is None:
             raise ProblemsError([Problem("person", "is not chosen.", "Choose whose pay it is.")])
-        new = NewAdjustment(
-            _request("adjust"), person, kind or "spif", _cents(amount, currency), reason or "", deal or ""
-        )
+        cents = _cents(amount, currency)
+        new = NewAdjustment(_request("adjust"), person, kind or "spif", cents, reason or "", deal or "")
         adjustments.add_adjustment(db, actor, period.name, new)
 
     if attempt(keep, f"Added to {title}."):

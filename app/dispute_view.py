@@ -1,5 +1,6 @@
 """Disputes: the flag on a line, the list, and the thread with what may be done in it."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import pandas as pd
@@ -10,9 +11,9 @@ from app.actions import attempt
 from app.adjustment_view import override
 from app.widgets import money_column, text_column, time_column
 from engine.errors import QuotaPathError
-from engine.periods import Period, parse_period
-from engine.services import access, disputes, earnings
-from engine.services.access import Actor
+from engine.periods import parse_period, period_of
+from engine.services import access, disputes, earnings, runs
+from engine.services.access import Actor, Reach
 from engine.services.disputes import CLOSED, OPEN, Disputes, Thread
 
 PAGE_SIZE = 50
@@ -239,41 +240,57 @@ def _answer(actor: Actor, found: Thread) -> None:
 # --- a missing deal -----------------------------------------------------------------------------------
 
 
+def new_button(actor: Actor) -> None:
+    """The button that reports a missing deal, for whoever may write; and the way to the lines."""
+    if not access.may(actor, "disputes.write"):
+        return
+    with widgets.tools():
+        if st.button("A deal is missing", icon=":material/flag:"):
+            report_missing()
+        navigation.link("earnings", "Dispute a line of earnings")
+
+
 @st.dialog("A deal is missing", icon=":material/flag:")
-def report_missing(period: Period) -> None:
+def report_missing() -> None:
     """Ask which, then open the dispute."""
-    missing_body(period)
+    missing_body()
 
 
-def missing_body(period: Period) -> None:
-    """The form of a missing deal: whose period, which deal, and why."""
+def missing_body() -> None:
+    """The form of a missing deal: in which period, whose, which deal, and why."""
     actor = auth.require("disputes.write")
     db = state.database()
-    people = earnings.payees(db, actor, period.name)
-    names = dict(zip(people["user_id"].astype(int), people["name"], strict=True))
-    if actor.user_id is not None and access.reach(actor, "disputes.write") is access.Reach.SELF:
-        names = {actor.user_id: actor.name}
-    title = widgets.period_title(period)
-    if not names:
-        st.write(f"{title} has not been calculated yet; look again when it has.")
-        return
-    st.write(f"For a deal that should have counted in {title}, and is not among the lines.")
+    st.write("For a deal that should have counted, and is not among the lines of the pay period.")
+    recent = _recent(runs.pay_kinds(db, actor))
+    last = runs.last_run_period(db, actor)
+    period = st.selectbox(
+        "Pay period",
+        recent,
+        index=recent.index(last) if last in recent else 0,
+        format_func=lambda name: widgets.period_title(parse_period(name)),
+        key="missing_period",
+    )
+    names = {actor.user_id: "You"} if actor.user_id is not None else {}
+    if access.reach(actor, "disputes.write") > Reach.SELF:
+        people = earnings.payees(db, actor, period)
+        names = dict(zip(people["user_id"].astype(int), people["name"], strict=True)) or names
     person = next(iter(names))
     if len(names) > 1:
         person = st.selectbox("Whose pay", list(names), format_func=names.__getitem__, key="missing_person")
     deal = st.text_input("Which deal?", key="missing_deal", placeholder="Its ID, or what it is called", max_chars=200)
     text = st.text_area("What is wrong?", key="missing_text", max_chars=disputes.LONGEST)
     if st.button("Send", type="primary", key="missing_yes") and attempt(
-        lambda: disputes.flag_missing(db, actor, person, period.name, deal or "", text or ""), "Sent."
+        lambda: disputes.flag_missing(db, actor, person, period, deal or "", text or ""), "Sent."
     ):
         st.rerun()
 
 
-def new_button(actor: Actor, period: Period) -> None:
-    """The button that reports a missing deal, for whoever may write; and the way to the lines."""
-    if not access.may(actor, "disputes.write"):
-        return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button(f"A deal is missing in {widgets.period_title(period)}", icon=":material/flag:"):
-            report_missing(period)
-        navigation.link("earnings", "Dispute a line of earnings", {"period": period.name})
+def _recent(kinds: Sequence[str]) -> list[str]:
+    """The pay period that holds today and those of about a year before, of each kind."""
+    found = []
+    for kind in kinds:
+        period = period_of(kind, state.today().toordinal())
+        for _ in range({"week": 53, "month": 13, "quarter": 5}.get(kind, 2)):
+            found.append(period.name)
+            period = period.previous()
+    return found

@@ -24,20 +24,18 @@ def waiting(found: Sequence[Waiting], period: str) -> None:
     others = [one for one in found if one.what == "dispute" or one.period != period]
     if not others:
         return
-    with st.container(border=True, key="waiting"):
-        st.markdown(f"**Waiting for you** · {len(others)}")
-        with st.container(horizontal=True):
-            for one in others[:_LISTED]:
-                title = widgets.period_title(parse_period(one.period))
-                if one.what == "dispute":
-                    label = f"{one.count} dispute{'s' if one.count > 1 else ''} about {title}"
-                    navigation.link("disputes", label)
-                else:
-                    navigation.link(
-                        "payouts", f"{'Approve' if one.what == 'approve' else 'Pay'} {title}", {"period": one.period}
-                    )
-            if len(others) > _LISTED:
-                st.caption(f"and {len(others) - _LISTED} more", width="content")
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key="waiting"):
+        st.markdown(f"**Waiting for you** · {len(others)}", width="content")
+        for one in others[:_LISTED]:
+            title = widgets.period_title(parse_period(one.period))
+            if one.what == "dispute":
+                navigation.link("disputes", f"{one.count} dispute{'s' if one.count > 1 else ''} about {title}")
+            else:
+                does = "Approve" if one.what == "approve" else "Pay"
+                other = " (by another admin)" if one.blocked else ""
+                navigation.link("payouts", f"{does} {title}{other}", {"period": one.period})
+        if len(others) > _LISTED:
+            st.caption(f"and {len(others) - _LISTED} more", width="content")
 
 
 def steps(row: "pd.Series[Any]") -> None:
@@ -117,21 +115,22 @@ def _payroll(actor: Actor, period: str) -> None:
 
 
 def view(actor: Actor, counts: dict[str, int]) -> str:
-    """Which table to show, kept in the URL; `counts` are written beside the names."""
+    """Which table to show, kept in the URL (``?view=changes``); `counts` are written beside the names."""
+    asked = st.query_params.get("view", "")
+    st.session_state["payout_view"] = asked if asked in _VIEWS else "people"
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         chosen = st.segmented_control(
             "Show",
             list(_VIEWS),
             format_func=lambda name: _VIEWS[name] + (f" · {counts[name]:,}" if counts.get(name) else ""),
-            default="people",
             required=True,
             key="payout_view",
-            bind="query-params",
+            on_change=lambda: st.query_params.update(view=st.session_state["payout_view"]),
             label_visibility="collapsed",
         )
         if access.may(actor, "payouts.rules"):
             _rules(actor)
-    return str(chosen or "people")
+    return str(chosen)
 
 
 def _rules(actor: Actor) -> None:

@@ -2,21 +2,18 @@
 
 import streamlit as st
 
-from app import auth, state, widgets
+from app import auth, widgets
 from app.actions import show_done
 from app.dispute_view import badges, dispute_list, drawer, list_filter, new_button, page_of
-from engine.services import runs
 
 actor = auth.require("disputes.view")
 show_done()
 
 widgets.header("Disputes", "What somebody finds wrong with their pay, the answer, and the change that settled it.")
-kinds = runs.pay_kinds(state.database(), actor)
-period = widgets.period_filter(kinds, default=runs.last_run_period(state.database(), actor))
 shown = list_filter()
+new_button(actor)
 found = page_of(actor, shown)
 badges(found.counts)
-new_button(actor, period)
 dispute_list(actor, found, shown)
 
 asked = st.query_params.get("dispute", "")

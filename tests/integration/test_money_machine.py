@@ -270,7 +270,7 @@ def test_random_sequences_agree_with_the_ledger_on_paper(cluster_url: str) -> No
         run_state_machine_as_test(
             Money,
             settings=settings(
-                max_examples=12,
+                max_examples=8,
                 stateful_step_count=30,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),
