@@ -36,8 +36,12 @@ def adjustments_table(actor: Actor, period: Period, status: str) -> None:
     )
     if not may_edit:
         return
-    st.caption("Choose one to withdraw it. It is paid with the period, on top of what the plan pays.")
-    if chosen is not None and pd.isna(found.iloc[chosen]["withdrawn_at"]):
+    if chosen is None:
+        st.caption("Paid with the period, on top of what the plan pays. Choose one to withdraw it.")
+    elif pd.isna(found.iloc[chosen]["withdrawn_at"]) and st.button(
+        f"Withdraw {widgets.plain(_one(found, chosen))} for {widgets.plain(str(found.iloc[chosen]['name']))}",
+        icon=":material/undo:",
+    ):
         withdraw(int(found.iloc[chosen]["id"]), f"{_one(found, chosen)} for {found.iloc[chosen]['name']}")
 
 

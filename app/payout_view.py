@@ -79,7 +79,8 @@ def totals(people: pd.DataFrame, status: str) -> None:
     )
     if people["reversed"].fillna(0).ne(0).any():
         cards.append(Card("Taken back", _sums(people, "reversed"), help="Owed again; the next payout pays it"))
-    widgets.cards(*cards, Card("People", f"{people['user_id'].nunique():,}"))
+    cards.append(Card("People", f"{people['user_id'].nunique():,}"))
+    widgets.cards(*cards[:4])  # a row; the table counts the people, too
 
 
 def actions(actor: Actor, period: Period, people: pd.DataFrame, row: "pd.Series[Any]", before: Standing) -> None:
@@ -162,6 +163,8 @@ def confirm_approval(period: Period, people: pd.DataFrame, before: Standing) -> 
         f"final, for everyone at once. {title} never moves again; later changes to its deals are posted as "
         "adjustments in the next open period."
     )
+    if people["adjusted"].ne(0).any():
+        st.write(f"In it are {widgets.plain(_sums(people, 'adjusted'))} that correct closed periods.")
     if period.last_day >= state.today():
         st.warning(f"{title} has not ended yet: deals that close later in it will be paid as adjustments.")
     if before.disputes:

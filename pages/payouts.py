@@ -24,21 +24,18 @@ found = periods[periods["period"] == period.name]
 status = "open" if found.empty else found["status"].iloc[0]
 people = payouts.period_people(db, actor, period.name)
 before = approvals.standing(db, actor, period.name)
-owing = approvals.overpaid(db, actor)
-posted = None if found.empty else review(int(found["run_id"].iloc[0]), found["calculated_at"].iloc[0])
 
 if not found.empty:
     steps(found.iloc[0])
     totals(people, status)
     actions(actor, period, people, found.iloc[0], before)
 
-counts = {"changes": 0 if posted is None else len(posted.changes), "adjustments": before.manual, "overpaid": len(owing)}
-chosen = view(actor, counts)
+chosen = view(actor, {"changes": before.changes, "adjustments": before.manual})
 if chosen == "adjustments":
     adjustments_table(actor, period, status)
 elif chosen == "overpaid":
-    overpaid(owing, state.today().isoformat())
-elif posted is None:
+    overpaid(approvals.overpaid(db, actor), state.today().isoformat())
+elif found.empty:
     widgets.empty(
         f"{title} has not been calculated",
         "Run the period first; then it can be approved and paid.",
@@ -47,7 +44,7 @@ elif posted is None:
         icon=":material/account_balance:",
     )
 elif chosen == "changes":
-    changes(posted, period.name, title)
+    changes(review(int(found["run_id"].iloc[0]), found["calculated_at"].iloc[0]), period.name, title)
 else:
     widgets.table(
         people,

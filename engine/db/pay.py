@@ -484,6 +484,14 @@ def standing_adjustments(conn: sa.Connection, period: str) -> int:
     return conn.scalar(query, {"period": period}) or 0
 
 
+def corrections(conn: sa.Connection, run_id: int) -> int:
+    """How many lines of a run correct closed periods."""
+    return (
+        conn.scalar(sa.text("SELECT count(*) FROM lines WHERE run_id = :run AND kind = 'adjusted'"), {"run": run_id})
+        or 0
+    )
+
+
 def line_run(conn: sa.Connection, line_id: int) -> int | None:
     """The run that a line belongs to."""
     found: int | None = conn.scalar(sa.text("SELECT run_id FROM lines WHERE id = :id"), {"id": line_id})

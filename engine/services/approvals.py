@@ -38,11 +38,13 @@ class Standing:
     """An open, calculated period before its approval.
 
     `version` says in one word what is approved; give it to `payouts.approve_period`, so that nothing is approved that
-    the approver has not seen.  `manual` counts the adjustments that stand, `disputes` those that nobody has closed,
+    the approver has not seen.  `changes` counts the lines that correct closed periods, `manual` the adjustments that
+    stand, `disputes` those that nobody has closed,
     `blocked` says why this actor may not approve ("" when nothing stands against it).
     """
 
     version: str
+    changes: int
     manual: int
     disputes: int
     blocked: str
@@ -55,8 +57,11 @@ def standing(db: Database, actor: Actor, period: str) -> Standing:
     with db.read() as conn:
         version = pay.version(conn, name)
         found = pay.pay_period(conn, name)
-        blocked = "" if found is None or found.run_id is None else approval_blocked(conn, actor, name, found.run_id)
-        return Standing(version, pay.standing_adjustments(conn, name), disputes.open_in(conn, name), blocked)
+        changes, blocked = 0, ""
+        if found is not None and found.run_id is not None:
+            changes = pay.corrections(conn, found.run_id)
+            blocked = approval_blocked(conn, actor, name, found.run_id)
+        return Standing(version, changes, pay.standing_adjustments(conn, name), disputes.open_in(conn, name), blocked)
 
 
 def approval_blocked(conn: sa.Connection, actor: Actor, period: str, run_id: int) -> str:
