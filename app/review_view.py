@@ -40,7 +40,7 @@ def changes(found: Review, period: str, title: str) -> None:
             "Search",
             key="change_text",
             icon=":material/search:",
-            placeholder="Person, deal or ID",
+            placeholder="Person, team, deal or ID",
             label_visibility="collapsed",
             width=260,
         )
@@ -104,7 +104,7 @@ def _filtered(frame: pd.DataFrame, text: str, cause: str | None) -> pd.DataFrame
     if cause:
         keep &= frame["cause"].str.contains(cause, regex=False)
     if text.strip():
-        told = frame[["name", "deal", "external_id"]].fillna("").agg(" ".join, axis=1)
+        told = frame[["name", "team", "deal", "external_id"]].fillna("").agg(" ".join, axis=1)
         keep &= told.str.contains(text.strip(), case=False, regex=False)
     return frame[keep].reset_index(drop=True)
 

@@ -129,8 +129,12 @@ def test_a_withdrawn_adjustment_is_kept_and_not_paid(company: Company, pool: Poo
 
 
 def test_a_closed_period_takes_no_adjustment(company: Company, pool: Pool) -> None:
-    made = give(company, "ana", "2026-01", 25_000)
+    deal = company.deal("D1", "ana", "2026-01-20", 10_000, stage="Proposal")
+    made = give(company, "ana", "2026-01", 25_000, deal="D1")
     close(company, pool, "2026-01", pay=False)
+    deals.delete_deal(company.db, company.actors["ada"], deal, 1)
+    kept = adjustments.list_adjustments(company.db, company.actors["ada"], "2026-01")
+    assert kept["deal"].tolist() == ["D1 (D1)"]  # what it was called stays
     for refused in (
         lambda: give(company, "ana", "2026-01", 1),
         lambda: adjustments.withdraw_adjustment(company.db, company.actors["ada"], made),

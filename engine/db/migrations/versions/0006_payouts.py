@@ -40,9 +40,11 @@ COMMENT ON COLUMN manual_adjustments.line_id IS 'the line that an override corre
 -- What a person adds to a closed period, or changes after the fact, is refused here, whatever program asks.
 CREATE FUNCTION refuse_adjustment_change() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    is_open boolean := (SELECT status = 'open' FROM pay_periods WHERE period = COALESCE(NEW.period, OLD.period));
+    is_open boolean;
     withdrawal text[] := ARRAY['withdrawn_by', 'withdrawn_at'];
 BEGIN
+    -- Waits for an approval under way, and then sees it.
+    SELECT status = 'open' INTO is_open FROM pay_periods WHERE period = COALESCE(NEW.period, OLD.period) FOR SHARE;
     IF TG_OP = 'INSERT' AND is_open THEN
         RETURN NEW;
     END IF;
