@@ -30,6 +30,7 @@ def close(company: Any, period: str) -> None:
 
 def rob_line(company: Any) -> int:
     shown = earnings.earned(company.db, company.actor("rob"), company.people["rob"], "2026-10")
+    assert shown is not None
     return int(shown.lines["line_id"].iloc[0])
 
 
