@@ -95,7 +95,9 @@ def actions(actor: Actor, period: Period, people: pd.DataFrame, row: "pd.Series[
         ):
             confirm_approval(period, people, before)
         may_pay = status == "approved" and access.may(actor, "payouts.pay")
-        if may_pay and st.button(f"Mark {title} as paid", type="primary", icon=":material/payments:"):
+        if may_pay and st.button(
+            f"Mark {title} as paid", type="primary", icon=":material/payments:", disabled=bool(before.blocked)
+        ):
             confirm_payment(period, people)
         may_reverse = status == "paid" and access.may(actor, "payouts.reverse")
         if may_reverse and st.button("Take payments back", icon=":material/undo:"):

@@ -48,6 +48,8 @@ def changes(found: Review, period: str, title: str) -> None:
         cause = st.pills("Cause", causes, key="change_cause", label_visibility="collapsed")
     lines = _filtered(found.changes, text or "", cause)
     people = _filtered(found.people[found.people["user_id"].isin(lines["user_id"])], "", None)
+    parts = [re.sub(r"\W+", "-", part.lower()).strip("-") for part in (cause, text) if part]
+    stem = "-".join([period, *parts])
     sums = lines.groupby("currency")["difference"].sum()
     widgets.cards(
         *(Card("Difference", widgets.money(int(cents), str(currency))) for currency, cents in sums.items()),
@@ -66,8 +68,8 @@ def changes(found: Review, period: str, title: str) -> None:
             "cause": text_column("Because of"),
             "team": text_column("Team"),
         },
-        key="change_people",
-        export=f"discrepancies-people-{period}",
+        key=f"change_people_{stem}",  # other filters have other rows, and none is chosen yet
+        export=f"discrepancies-people-{stem}",
         select=True,
     )
     if chosen is not None:
@@ -95,8 +97,7 @@ def changes(found: Review, period: str, title: str) -> None:
     shown = {name: column for name, column in columns.items() if name in lines and lines[name].notna().any()}
     lines = lines.assign(deal=lines["deal"].fillna("Carried from earlier periods"))
     widgets.table(lines.iloc[offset : offset + 50], shown, key="change_lines")
-    filters = [re.sub(r"\W+", "-", part.lower()).strip("-") for part in (cause, text) if part]
-    widgets.exports(lines, shown, "-".join(["discrepancies", period, *filters]))
+    widgets.exports(lines, shown, f"discrepancies-{stem}")
 
 
 def _filtered(frame: pd.DataFrame, text: str, cause: str | None) -> pd.DataFrame:

@@ -69,10 +69,12 @@ def withdraw(conn: sa.Connection, adjustment_id: int, actor: int) -> None:
 
 
 def makers(conn: sa.Connection, period: str) -> dict[int, str]:
-    """(user id -> name) of those who made the adjustments that approving the period would post."""
+    """(user id -> name) of those who decided what is given by hand in the period: who made the adjustments that stand,
+    and who withdrew somebody else's."""
     query = sa.text("""
-        SELECT DISTINCT u.id, u.name FROM manual_adjustments a JOIN users u ON u.id = a.created_by
-         WHERE a.period = :period AND a.withdrawn_at IS NULL
+        SELECT DISTINCT u.id, u.name FROM manual_adjustments a
+          JOIN users u ON u.id = coalesce(a.withdrawn_by, a.created_by)
+         WHERE a.period = :period AND a.withdrawn_by IS DISTINCT FROM a.created_by
     """)
     return {row.id: row.name for row in conn.execute(query, {"period": period})}
 

@@ -35,12 +35,12 @@ def review(db: Database, actor: Actor, run_id: int) -> Review:
 
 @dataclass(frozen=True)
 class Standing:
-    """An open, calculated period before its approval.
+    """A period before its next step, approval or payment.
 
     `version` says in one word what is approved; give it to `payouts.approve_period`, so that nothing is approved that
     the approver has not seen.  `changes` counts the lines that correct closed periods, `manual` the adjustments that
     stand, `disputes` those that nobody has closed,
-    `blocked` says why this actor may not approve ("" when nothing stands against it).
+    `blocked` says why this actor may not take the step ("" when nothing stands against it).
     """
 
     version: str
@@ -51,7 +51,7 @@ class Standing:
 
 
 def standing(db: Database, actor: Actor, period: str) -> Standing:
-    """What the approver should know of a period.  Needs "payouts.view"."""
+    """What whoever approves or pays a period should know of it.  Needs "payouts.view"."""
     require(actor, "payouts.view")
     name = parse_period(period).name
     with db.read() as conn:
@@ -60,7 +60,11 @@ def standing(db: Database, actor: Actor, period: str) -> Standing:
         changes, blocked = 0, ""
         if found is not None and found.run_id is not None:
             changes = pay.corrections(conn, found.run_id)
-            blocked = approval_blocked(conn, actor, name, found.run_id)
+            payout = pay.payout(conn, name)
+            if payout is None:
+                blocked = approval_blocked(conn, actor, name, found.run_id)
+            elif payout.status == "approved":
+                blocked = payment_blocked(conn, actor, payout.id, name)
         return Standing(version, changes, pay.standing_adjustments(conn, name), disputes.open_in(conn, name), blocked)
 
 
@@ -77,8 +81,8 @@ def approval_blocked(conn: sa.Connection, actor: Actor, period: str, run_id: int
     made = adjustments.makers(conn, period)
     if actor.user_id in made:
         return (
-            f"You made a manual adjustment in {period}, and the two-person rule is on. An admin who made neither the "
-            f"run ({name}) nor an adjustment ({', '.join(sorted(made.values()))}) approves it."
+            f"You made or withdrew a manual adjustment in {period}, and the two-person rule is on. An admin who made "
+            f"neither the run ({name}) nor an adjustment ({', '.join(sorted(made.values()))}) approves it."
         )
     return ""
 

@@ -336,7 +336,14 @@ def test_two_people(company: Company, pool: Pool) -> None:
         payouts.approve_period(company.db, abe, "2026-01")
     assert [(one.what, bool(one.blocked)) for one in approvals.queue(company.db, abe)] == [("approve", True)]
     assert [(one.what, bool(one.blocked)) for one in approvals.queue(company.db, amy)] == [("approve", False)]
+    extra = NewAdjustment(str(uuid.uuid4()), company.users["ana"], "spif", 100, "x")
+    made = adjustments.add_adjustment(company.db, abe, "2026-01", extra)
+    adjustments.withdraw_adjustment(company.db, amy, made)
+    with pytest.raises(QuotaPathError, match="You made or withdrew a manual adjustment"):
+        payouts.approve_period(company.db, amy, "2026-01")
+    amy = second_admin(company, "ann")
     payouts.approve_period(company.db, amy, "2026-01")
+    assert approvals.standing(company.db, amy, "2026-01").blocked.startswith("You approved 2026-01")
     with pytest.raises(QuotaPathError, match="You approved 2026-01"):
         payouts.mark_paid(company.db, amy, "2026-01")
     assert [(one.what, bool(one.blocked)) for one in approvals.queue(company.db, ada)] == [("pay", False)]
