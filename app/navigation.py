@@ -26,6 +26,7 @@ CATALOG = (
     Entry("Compensation", "people", "People", ":material/groups:", "people.view"),
     Entry("Compensation", "quotas", "Quotas", ":material/flag:", "quotas.view"),
     Entry("Pay", "earnings", "Earnings", ":material/payments:", "earnings.view"),
+    Entry("Pay", "disputes", "Disputes", ":material/forum:", "disputes.view"),
     Entry("Pay", "runs", "Runs", ":material/calculate:", "runs.view"),
     Entry("Pay", "payouts", "Payouts", ":material/account_balance:", "payouts.view"),
     Entry("System", "status", "Status", ":material/monitor_heart:", "status.view"),

@@ -70,8 +70,10 @@ def people_columns(people: pd.DataFrame) -> dict[str, Column]:
         "adjusted": widgets.money_column("Adjustments", help="The part of it that corrects closed periods"),
         "drawn": widgets.money_column("Draw", help="Advanced by the draw; repaid when negative"),
         "draw_balance": widgets.money_column("Draw balance"),
+        "manual": widgets.money_column("Manual adjustments", help="Given by hand, on top of what is earned"),
         "deferred": widgets.money_column("Payable later"),
         "due": widgets.money_column("Due"),
+        "reversed": widgets.money_column("Taken back", help="Paid and taken back; the next payout pays it"),
         "team": widgets.text_column("Team"),
     }
     always = ("name", "team", "earned")

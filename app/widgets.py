@@ -281,18 +281,23 @@ def table(
         placeholder="",
     )
     if export:
-        with st.container(horizontal=True, horizontal_alignment="right"):
-            headers, rows = _exported(frame, columns)
-            download("CSV", f"{export}.csv", lambda: sheets.to_csv(headers, rows), "text/csv")
-            download(
-                "Excel",
-                f"{export}.xlsx",
-                lambda: sheets.to_xlsx(headers, rows, export),
-                "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-            )
+        exports(frame, columns, export)
     chosen: list[int] = cast("Any", event)["selection"]["rows"] if select else []
     # A selection outlives the rows it was made in.
     return chosen[0] if chosen and chosen[0] < len(frame) else None
+
+
+def exports(frame: pd.DataFrame, columns: Mapping[str, Column], stem: str) -> None:
+    """Buttons that download the named columns of a frame as CSV and XLSX; `stem` begins the files' names."""
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        headers, rows = _exported(frame, columns)
+        download("CSV", f"{stem}.csv", lambda: sheets.to_csv(headers, rows), "text/csv")
+        download(
+            "Excel",
+            f"{stem}.xlsx",
+            lambda: sheets.to_xlsx(headers, rows, stem),
+            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        )
 
 
 def _currencies(frame: pd.DataFrame, column: Column) -> list[str]:

@@ -1,10 +1,10 @@
 """Pay periods, runs, lines, ledger and payouts, as the database keeps them.  Nothing here commits.
 
-What someone is owed is a sum of ledger amounts: earned, adjusted, clawed back, drawn and repaid entries are
-owed (signed), a paid entry is what was paid out, negative.
+What someone is owed is a sum of ledger amounts: earned, adjusted, clawed back, drawn, repaid and manual entries are
+owed (signed), a paid entry is what was paid out, negative, and a reversed one takes a paid entry back.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -279,25 +279,26 @@ def posted(conn: sa.Connection, periods: Sequence[str]) -> dict[PostedKey, tuple
 
 # --- ledger -----------------------------------------------------------------------------------------
 
-# What each person is owed by closed periods of one kind, with draws, before payments.
+# What each person is owed by closed periods of one kind, with draws, before payments.  Manual adjustments are paid
+# on top: no draw takes them back, and no run knows of them.
 _OWED = sa.text("""
     SELECT g.user_id, g.currency, CAST(sum(g.amount) AS bigint)
       FROM ledger g JOIN pay_periods p ON p.period = g.period
-     WHERE g.kind <> 'paid' AND p.kind = :kind
+     WHERE g.kind NOT IN ('paid', 'reversed', 'manual') AND p.kind = :kind
      GROUP BY g.user_id, g.currency
 """)
 
 
 def owed(conn: sa.Connection, kind: str) -> dict[tuple[int, str], int]:
-    """(user, currency) -> cents that closed periods of a kind have come to, draws included, payments aside."""
+    """(user, currency) -> cents that closed periods of a kind have come to by plan, draws included."""
     return {(user, currency): cents for user, currency, cents in conn.execute(_OWED, {"kind": kind})}
 
 
 def last_entry(conn: sa.Connection, kind: str) -> int:
-    """The newest ledger entry, payments aside, of the pay periods of a kind; 0 when there is none."""
+    """The newest ledger entry that runs of a kind of pay period depend on; 0 when there is none."""
     query = sa.text("""
         SELECT coalesce(max(g.id), 0) FROM ledger g JOIN pay_periods p ON p.period = g.period
-         WHERE g.kind <> 'paid' AND p.kind = :kind
+         WHERE g.kind NOT IN ('paid', 'reversed', 'manual') AND p.kind = :kind
     """)
     return conn.scalar(query, {"kind": kind}) or 0
 
@@ -329,9 +330,8 @@ _PAYOUTS = """
 
 # Everyone's due: the ledger's balance less what is approved and not yet paid out and what is not payable yet.
 # A balance below zero is carried: it lowers what is due later, nobody is asked for money.
-_ITEMS = sa.text("""
-    INSERT INTO payout_items (payout_id, user_id, currency, amount)
-    SELECT :payout, user_id, currency, CAST(sum(amount) AS bigint) FROM (
+DUE = """
+    SELECT user_id, currency, CAST(sum(amount) AS bigint) AS amount FROM (
         SELECT user_id, currency, amount FROM ledger
         UNION ALL
         SELECT i.user_id, i.currency, -i.amount FROM payout_items i JOIN payouts o ON o.id = i.payout_id
@@ -342,8 +342,12 @@ _ITEMS = sa.text("""
               SELECT DISTINCT ON (kind) run_id FROM pay_periods
                WHERE status <> 'open' ORDER BY kind, start_date DESC) last ON last.run_id = r.run_id
     ) due (user_id, currency, amount)
-    GROUP BY user_id, currency HAVING sum(amount) > 0
-""")
+    GROUP BY user_id, currency
+"""
+_ITEMS = sa.text(f"""
+    INSERT INTO payout_items (payout_id, user_id, currency, amount)
+    SELECT :payout, user_id, currency, amount FROM ({DUE}) found WHERE amount > 0
+""")  # noqa: S608 - the text is this module's own
 
 
 def lock_approvals(conn: sa.Connection) -> None:
@@ -367,13 +371,16 @@ def payout(conn: sa.Connection, period: str) -> Payout | None:
     return None if row is None else Payout(*row)
 
 
-def payroll(conn: sa.Connection, payout_id: int) -> list[tuple[str, str, str, str, int]]:
-    """(employee code, name, e-mail, currency, cents) of everyone in a payout, by code."""
+def payroll(conn: sa.Connection, payout_id: int) -> list[tuple[str, str, str, str, int, bool]]:
+    """(employee code, name, e-mail, currency, cents, whether the payment was reversed) of a payout, by code."""
     query = sa.text("""
-        SELECT u.code, u.name, u.email, i.currency, i.amount FROM payout_items i JOIN users u ON u.id = i.user_id
+        SELECT u.code, u.name, u.email, i.currency, i.amount,
+               EXISTS (SELECT FROM ledger g WHERE g.payout_id = i.payout_id AND g.user_id = i.user_id
+                          AND g.currency = i.currency AND g.kind = 'reversed')
+          FROM payout_items i JOIN users u ON u.id = i.user_id
          WHERE i.payout_id = :payout ORDER BY u.code COLLATE "C", i.currency
     """)
-    return [(row[0], row[1], row[2], row[3], row[4]) for row in conn.execute(query, {"payout": payout_id})]
+    return [(row[0], row[1], row[2], row[3], row[4], row[5]) for row in conn.execute(query, {"payout": payout_id})]
 
 
 def pay(conn: sa.Connection, payout_id: int, period: str, actor: int) -> int:
@@ -391,3 +398,110 @@ def pay(conn: sa.Connection, payout_id: int, period: str, actor: int) -> int:
         {"payout": payout_id, "actor": actor},
     )
     return paid
+
+
+def payees(conn: sa.Connection, payout_id: int) -> list[tuple[int, str]]:
+    """(user id, name) of everyone in a payout, by name."""
+    query = sa.text("""
+        SELECT DISTINCT u.id, u.name FROM payout_items i JOIN users u ON u.id = i.user_id
+         WHERE i.payout_id = :payout ORDER BY u.name, u.id
+    """)
+    return [(row.id, row.name) for row in conn.execute(query, {"payout": payout_id})]
+
+
+_REVERSIBLE = sa.text("""
+    SELECT DISTINCT p.user_id FROM ledger p
+      LEFT JOIN ledger r ON r.corrects_id = p.id AND r.payout_id = p.payout_id AND r.kind = 'reversed'
+     WHERE p.payout_id = :payout AND p.kind = 'paid' AND r.id IS NULL
+""")
+_REVERSE = sa.text("""
+    INSERT INTO ledger (user_id, period, kind, amount, currency, payout_id, corrects_id, reversal_id, posted_by)
+    SELECT user_id, period, 'reversed', -amount, currency, payout_id, id, :reversal, :actor
+      FROM ledger WHERE payout_id = :payout AND kind = 'paid' AND user_id = ANY(:users) ORDER BY user_id
+""")
+
+
+def reversible(conn: sa.Connection, payout_id: int) -> set[int]:
+    """The users who were paid by a payout, less those whose payment was taken back."""
+    return set(conn.scalars(_REVERSIBLE, {"payout": payout_id}))
+
+
+def reverse(conn: sa.Connection, payout_id: int, user_ids: Collection[int], reason: str, actor: int) -> int:
+    """Take these people's payments back: the money is owed again, and the next payout pays it.  Returns the id.
+
+    The payout itself stays paid, and is never paid again.
+    """
+    values = {"payout": payout_id, "reason": reason, "actor": actor}
+    query = (
+        "INSERT INTO payout_reversals (payout_id, reason, created_by) VALUES (:payout, :reason, :actor) RETURNING id"
+    )
+    reversal: int = conn.execute(sa.text(query), values).scalar_one()
+    conn.execute(_REVERSE, {**values, "users": list(user_ids), "reversal": reversal})
+    return reversal
+
+
+# --- what an approver answers for ---------------------------------------------------------------------
+
+
+def version(conn: sa.Connection, period: str) -> str:
+    """What approving the period would post, as one word: the run it shows and the adjustments that stand."""
+    query = sa.text("""
+        SELECT concat_ws('.', p.run_id, count(a.id), coalesce(max(a.id), 0), coalesce(sum(a.amount), 0))
+          FROM pay_periods p
+          LEFT JOIN manual_adjustments a ON a.period = p.period AND a.withdrawn_at IS NULL
+         WHERE p.period = :period GROUP BY p.run_id
+    """)
+    return conn.scalar(query, {"period": period}) or ""
+
+
+def run_maker(conn: sa.Connection, run_id: int) -> tuple[int, str]:
+    """(user id, name) of who made the run."""
+    query = sa.text("SELECT u.id, u.name FROM runs r JOIN users u ON u.id = r.created_by WHERE r.id = :run")
+    row = conn.execute(query, {"run": run_id}).one()
+    return row.id, row.name
+
+
+def approver(conn: sa.Connection, payout_id: int) -> tuple[int, str]:
+    """(user id, name) of who approved the payout."""
+    query = sa.text("SELECT u.id, u.name FROM payouts o JOIN users u ON u.id = o.approved_by WHERE o.id = :payout")
+    row = conn.execute(query, {"payout": payout_id}).one()
+    return row.id, row.name
+
+
+def two_person(conn: sa.Connection) -> bool:
+    """Whether two people are asked for between a run and its payment."""
+    return bool(conn.scalar(sa.text("SELECT two_person FROM company")))
+
+
+def set_two_person(conn: sa.Connection, on: bool) -> None:
+    """Ask for two people, or no longer."""
+    conn.execute(sa.text("UPDATE company SET two_person = :on"), {"on": on})
+
+
+def standing_adjustments(conn: sa.Connection, period: str) -> int:
+    """How many manual adjustments approving the period would post."""
+    query = sa.text("SELECT count(*) FROM manual_adjustments WHERE period = :period AND withdrawn_at IS NULL")
+    return conn.scalar(query, {"period": period}) or 0
+
+
+def corrections(conn: sa.Connection, run_id: int) -> int:
+    """How many lines of a run correct closed periods."""
+    return (
+        conn.scalar(sa.text("SELECT count(*) FROM lines WHERE run_id = :run AND kind = 'adjusted'"), {"run": run_id})
+        or 0
+    )
+
+
+def line_run(conn: sa.Connection, line_id: int) -> int | None:
+    """The run that a line belongs to."""
+    found: int | None = conn.scalar(sa.text("SELECT run_id FROM lines WHERE id = :id"), {"id": line_id})
+    return found
+
+
+def unpaid(conn: sa.Connection) -> list[tuple[str, int, int | None]]:
+    """(period, run, payout or None while it is open) of the calculated periods that are not paid, newest first."""
+    query = sa.text("""
+        SELECT p.period, p.run_id, o.id FROM pay_periods p LEFT JOIN payouts o ON o.period = p.period
+         WHERE p.run_id IS NOT NULL AND p.status <> 'paid' ORDER BY p.start_date DESC, p.period
+    """)
+    return [(row[0], row[1], row[2]) for row in conn.execute(query)]

@@ -69,6 +69,12 @@ PERMISSIONS: Mapping[str, Mapping[str, Reach]] = {
     "payouts.approve": _row(_A, _N, _N, _N),
     "payouts.pay": _row(_A, _N, _N, _N),
     "payouts.export": _row(_A, _A, _N, _N),
+    "payouts.adjust": _row(_A, _N, _N, _N),
+    "payouts.reverse": _row(_A, _N, _N, _N),
+    "payouts.rules": _row(_A, _N, _N, _N),
+    "disputes.view": _row(_A, _A, _T, _S),
+    "disputes.write": _row(_A, _N, _T, _S),
+    "disputes.answer": _row(_A, _N, _N, _N),
     "status.view": _row(_A, _A, _N, _N),
     "settings.view": _row(_A, _A, _N, _N),
     "settings.edit": _row(_A, _N, _N, _N),
@@ -77,6 +83,13 @@ PERMISSIONS: Mapping[str, Mapping[str, Reach]] = {
     "activities.view": _row(_A, _A, _T, _S),
     "activities.edit": _row(_A, _N, _S, _S),
 }
+
+
+def user_of(actor: Actor) -> int:
+    """The user id of one who answers for money: never the program itself."""
+    if actor.user_id is None:
+        raise ValueError("what changes money needs a user to answer for it")
+    return actor.user_id
 
 
 def reach(actor: Actor, action: str) -> Reach:

@@ -112,3 +112,41 @@ def test_main_job(start_server: Callable[..., Server], new_page: Callable[..., P
     assert deals["total"] > 0
     own = [deal for deal in deals["items"] if deal["owner"] == "Ben Okafor"]
     assert len(own) > len(deals["items"]) / 2  # the rest are shared with Ben
+
+    # Reports a missing deal, with a finger that presses twice.
+    phone.goto(f"{server.url}/disputes")
+    settle(phone)
+    phone.get_by_role("button", name="A deal is missing").click()
+    settle(phone)
+    phone.get_by_label("Which deal?").fill("NW-99999 Harbor Freight")
+    phone.get_by_label("What is wrong?").fill("Signed on 30 October")
+    phone.get_by_role("button", name="Send").dblclick()
+    settle(phone)
+    expect(phone.get_by_text("1 open")).to_be_visible()
+    shot(phone, "rep-dispute-390")
+
+    # Sales ops answers it, approves October, pays it, and takes one payment back: each pressed twice, done once.
+    page.goto(f"{server.url}/disputes?dispute=1")
+    settle(page)
+    page.get_by_placeholder("Your message").fill("Which contract is it?")
+    page.get_by_role("button", name="Send").dblclick()
+    settle(page)
+    expect(page.get_by_text("Which contract is it?")).to_have_count(1)
+    shot(page, "dispute")
+    page.goto(f"{server.url}/payouts?period=2026-10&view=changes")
+    settle(page)
+    expect(page.get_by_text("People affected")).to_be_visible()
+    shot(page, "discrepancies")
+    for button, sure in (("Approve October 2026", "Approve"), ("Mark October 2026 as paid", "Mark as paid")):
+        page.get_by_role("button", name=button).click()
+        settle(page)
+        page.get_by_role("button", name=sure, exact=True).dblclick()
+        settle(page)
+    paid = figure(page, "Paid")
+    page.get_by_role("button", name="Take payments back").click()
+    settle(page)
+    page.get_by_role("textbox", name="Why", exact=True).fill("The bank file was refused")
+    page.get_by_role("button", name=re.compile("Take back [0-9]+ payments")).dblclick()
+    settle(page)
+    assert figure(page, "Taken back") == paid
+    shot(page, "taken-back")

@@ -15,6 +15,7 @@ TABLES = {
     "payouts", "pipeline_stages", "plan_assignments", "plan_versions", "plans", "quota_ramps", "quotas",
     "run_attainment", "run_people", "run_plan_versions", "runs", "sign_in_failures", "sign_in_tickets", "team_members",
     "team_structure", "teams", "user_sessions", "users",
+    "dispute_messages", "disputes", "manual_adjustments", "payout_reversals",
 }  # fmt: skip
 
 

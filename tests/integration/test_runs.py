@@ -305,12 +305,12 @@ def test_payroll_file(company: Company, pool: Pool) -> None:
         conn.execute(sa.text("UPDATE users SET name = '=cmd()' WHERE code = 'ana'"))
     runs.run_period(company.db, pool, ada, "2026-01")
     with pytest.raises(QuotaPathError, match="not approved"):
-        payouts.payroll_csv(company.db, ada, "2026-01")
+        payouts.payroll_file(company.db, ada, "2026-01")
     payouts.approve_period(company.db, ada, "2026-01")
-    lines = payouts.payroll_csv(company.db, ada, "2026-01").decode("utf-8-sig").splitlines()
+    lines = payouts.payroll_file(company.db, ada, "2026-01").decode("utf-8-sig").splitlines()
     assert lines[1] == "ana,'=cmd(),ana@test.example,2026-01,4800.00,USD,approved,"
     payouts.mark_paid(company.db, ada, "2026-01")
-    paid = payouts.payroll_csv(company.db, ada, "2026-01").decode("utf-8-sig").splitlines()[1]
+    paid = payouts.payroll_file(company.db, ada, "2026-01").decode("utf-8-sig").splitlines()[1]
     assert paid.startswith("ana,'=cmd(),ana@test.example,2026-01,4800.00,USD,paid,20")
     assert date.fromisoformat(paid.rsplit(",", 1)[1]) >= date(2026, 1, 1)
 
