@@ -11,8 +11,8 @@ TABLES = {
     "activities", "audit", "company", "deal_changes", "deal_credits", "deal_stage_entries", "deals", "exchange_rates",
     "import_mappings", "import_refusals", "imports", "jobs", "ledger", "lines", "pay_periods", "payout_items",
     "payouts", "pipeline_stages", "plan_assignments", "plan_versions", "plans", "quotas", "run_attainment",
-    "run_people", "run_plan_versions", "runs", "sign_in_failures", "sign_in_tickets", "team_members",
-    "team_structure", "teams", "user_sessions", "users",
+    "run_people", "run_plan_versions", "runs", "sign_in_failures", "sign_in_tickets", "statement_files", "statements",
+    "team_members", "team_structure", "teams", "user_sessions", "users",
 }  # fmt: skip
 
 
