@@ -40,6 +40,8 @@ def test_a_statement_is_read_and_taken_home(
     earned = figure(page, "Earned")
     lines = page.get_by_test_id("stDataFrame").nth(1)
     lines.scroll_into_view_if_needed()
+    expect(lines.locator("canvas").first).to_be_visible()
+    settle(page)
     lines.locator(".dvn-scroller").click(position={"x": 18, "y": 35 + 18})
     settle(page)
     expect(page.get_by_text("was worked out:")).to_be_visible()
