@@ -8,7 +8,9 @@ import csv
 import io
 import itertools
 import re
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -51,25 +53,54 @@ def to_csv(headers: Sequence[str], rows: Iterable[Sequence[Value]]) -> bytes:
     return out.getvalue()
 
 
-def to_xlsx(headers: Sequence[str], rows: Iterable[Sequence[Value]], sheet: str = "Sheet1") -> bytes:
-    """The table as a workbook of one sheet: bold, frozen header line, text never run as a formula.
+@dataclass(frozen=True)
+class Sheet:
+    """A table on a sheet of a workbook; characters that Excel forbids in a tab's name become spaces, 31 remain."""
 
-    ``sheet`` is the tab's name; characters that Excel forbids there become spaces, 31 remain.
-    """
+    name: str
+    headers: Sequence[str]
+    rows: Iterable[Sequence[Value]]
+
+
+def to_xlsx(headers: Sequence[str], rows: Iterable[Sequence[Value]], sheet: str = "Sheet1") -> bytes:
+    """The table as a workbook of one sheet: bold, frozen header line, text never run as a formula."""
+    return _saved([Sheet(sheet, headers, rows)])
+
+
+def to_book(pages: Iterable[Sheet], moment: datetime) -> bytes:
+    """A workbook of several sheets that says it was made at `moment`: the same bytes whenever it is made."""
+    made = _saved(pages)
+    stamp = f"{moment:%Y-%m-%dT%H:%M:%SZ}".encode()
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(made)) as before, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as after:
+        for name in before.namelist():
+            content = before.read(name)
+            if name == "docProps/core.xml":
+                content = re.sub(rb"(<dcterms:(?:created|modified)[^>]*>)[^<]*", rb"\g<1>" + stamp, content)
+            after.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
+    return out.getvalue()
+
+
+def _saved(pages: Iterable[Sheet]) -> bytes:
     book = Workbook(write_only=True)
-    page = book.create_sheet(re.sub(r"[\[\]:*?/\\']", " ", sheet).strip()[:31] or "Sheet1")
-    page.freeze_panes = "A2"
-    stream = iter(rows)
-    first = list(itertools.islice(stream, _WIDTH_ROWS))
-    for index, header in enumerate(headers):
-        longest = max([len(header), *(len(str(row[index])) for row in first if index < len(row))])
-        page.column_dimensions[get_column_letter(index + 1)].width = min(longest, 60) + 2
-    page.append(list(_typed(page, headers, bold=True)))
-    for row in itertools.chain(first, stream):
-        page.append(list(_typed(page, row)))
+    for page in pages:
+        _write(book, page)
     out = io.BytesIO()
     book.save(out)
     return out.getvalue()
+
+
+def _write(book: Workbook, sheet: Sheet) -> None:
+    page = book.create_sheet(re.sub(r"[\[\]:*?/\\']", " ", sheet.name).strip()[:31] or "Sheet1")
+    page.freeze_panes = "A2"
+    stream = iter(sheet.rows)
+    first = list(itertools.islice(stream, _WIDTH_ROWS))
+    for index, header in enumerate(sheet.headers):
+        longest = max([len(header), *(len(str(row[index])) for row in first if index < len(row))])
+        page.column_dimensions[get_column_letter(index + 1)].width = min(longest, 60) + 2
+    page.append(list(_typed(page, sheet.headers, bold=True)))
+    for row in itertools.chain(first, stream):
+        page.append(list(_typed(page, row)))
 
 
 def _typed(page: object, row: Sequence[Value], *, bold: bool = False) -> Iterator[object]:

@@ -1,17 +1,27 @@
-"""What one person earned in a pay period, line by line, and why each line is what it is."""
+"""What one person earned in a pay period, line by line and why, and as a statement to keep."""
 
 import streamlit as st
 
-from app import auth, state, widgets
+from app import auth, state, statement_view, widgets
 from app.earnings_view import choose_person, explanation, lines_table, summary
+from engine.periods import KINDS
 from engine.services import earnings, runs
 
 actor = auth.require("earnings.view")
 db = state.database()
 
 widgets.header("Earnings", "Every line of pay, and the working behind it.")
-period = widgets.period_filter(runs.pay_kinds(db, actor), default=runs.last_run_period(db, actor))
+view = statement_view.choose_view()
+pay_kinds = runs.pay_kinds(db, actor)
+longer = [kind for kind in KINDS if kind not in pay_kinds and kind != "week"]
+period = widgets.period_filter(
+    [*pay_kinds, *longer] if view == "statements" else pay_kinds, default=runs.last_run_period(db, actor)
+)
 title = widgets.period_title(period)
+if view == "statements":
+    statement_view.show_list(actor, period, pay_kinds)
+    st.stop()
+
 people = earnings.payees(db, actor, period.name)
 if people.empty:
     widgets.empty(
@@ -24,6 +34,9 @@ if people.empty:
     st.stop()
 
 person = choose_person(actor, people)
+if view == "statement":
+    statement_view.show(actor, int(person["user_id"]), period)
+    st.stop()
 earned = earnings.earned(db, actor, int(person["user_id"]), period.name)
 if earned is None:
     st.stop()

@@ -65,6 +65,7 @@ PERMISSIONS: Mapping[str, Mapping[str, Reach]] = {
     "runs.view": _row(_A, _A, _N, _N),
     "runs.start": _row(_A, _N, _N, _N),
     "earnings.view": _row(_A, _A, _T, _S),
+    "statements.bulk": _row(_A, _A, _N, _N),
     "payouts.view": _row(_A, _A, _N, _N),
     "payouts.approve": _row(_A, _N, _N, _N),
     "payouts.pay": _row(_A, _N, _N, _N),

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -76,7 +77,7 @@ def earned(db: Database, actor: Actor, user_id: int, period: str) -> Earnings | 
 
 def _labels(documents: Iterable[tuple[str, str]]) -> dict[str, str]:
     """What people call each component: its label in the newest version that has one, else its id."""
-    plans = [parse_plan(document, name) for name, document in documents]
+    plans = [plan_of(document, name) for name, document in documents]
     return {part.id: part.label or part.id for plan in plans for part in plan.components}
 
 
@@ -93,11 +94,18 @@ def explain_line(db: Database, actor: Actor, line_id: int) -> Explanation:
         if found is None:
             raise QuotaPathError(f"There is no line {line_id}.")
         access.require_person(conn, actor, "earnings.view", found.user_id, parse_period(found.period).last_day)
-    return _explained(found)
+    return explained(found)
 
 
-def _explained(found: StoredLine) -> Explanation:
-    plan = parse_plan(found.document, found.plan)
+@lru_cache(64)
+def plan_of(document: str, name: str) -> Plan:
+    """The plan of a published version's document; versions never change, so each is read once."""
+    return parse_plan(document, name)
+
+
+def explained(found: StoredLine) -> Explanation:
+    """The working of a line, from the line and its plan version alone."""
+    plan = plan_of(found.document, found.plan)
     if found.kind == "adjusted":
         return _adjustment(found, plan)
     return explain(_line(found, found.working, found.amount), plan)
