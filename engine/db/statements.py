@@ -100,6 +100,20 @@ def attainment(conn: sa.Connection, run_id: int, user_id: int) -> Sequence[sa.Ro
     return conn.execute(_ATTAINMENT, {"run": run_id, "user": user_id}).mappings().all()
 
 
+_MANUAL = sa.text("""
+    SELECT a.id, a.kind, a.amount, a.currency, a.reason, a.deal, a.line_id, u.name AS who, a.created_at AS at
+      FROM manual_adjustments a JOIN users u ON u.id = a.created_by
+     WHERE a.user_id = :user AND a.period = :period AND a.withdrawn_at IS NULL
+     ORDER BY a.id
+""")
+
+
+def manual(conn: sa.Connection, user_id: int, period: str) -> Sequence[sa.RowMapping]:
+    """What was given or taken by hand in the period: id, kind, amount (cents), currency, reason, deal, who, at, and
+    the line that an override corrects."""
+    return conn.execute(_MANUAL, {"user": user_id, "period": period}).mappings().all()
+
+
 # --- ledger -----------------------------------------------------------------------------------------
 
 # What the ledger held for the person when the period was approved: before it, and by kind what the period posted.

@@ -24,7 +24,13 @@ from engine.services.earnings import explained, plan_of
 Content = dict[str, Any]
 
 SCHEMA = 1
-KINDS = {"earned": "Earned", "adjusted": "Adjustments of earlier periods", "clawed_back": "Clawbacks"}
+KINDS = {
+    "earned": "Earned",
+    "adjusted": "Adjustments of earlier periods",
+    "clawed_back": "Clawbacks",
+    "manual": "Bonuses and corrections by hand",
+}
+_MANUAL = {"spif": "SPIF", "bonus": "Bonus", "correction": "Correction", "override": "Override of a line"}
 
 
 def build(conn: sa.Connection, user_id: int, period: str, names: Names | None = None) -> tuple[Content, int] | None:
@@ -59,6 +65,7 @@ class _Statement:
             part.id: part for row in rows for part in plan_of(row["document"], row["plan"]).components
         }
         self.rows = self._as_then(statements.lines(conn, head["run_id"], user_id))
+        self.manual = statements.manual(conn, user_id, self.period.name)
         self.before = statements.head(conn, user_id, self.period.previous().name)
 
     def content(self) -> tuple[Content, int]:
@@ -79,7 +86,7 @@ class _Statement:
             "paid": [{"amount": row["amount"], "day": row["day"].isoformat()} for row in paid],
             "draw": {"balance": head["draw_balance"], "drawn": head["drawn"]},
             "attainment": list(self._attainment()),
-            "lines": self._lines(),
+            "lines": [*self._lines(), *map(self._by_hand, self.manual)],
             "before": self._before(),
             "changes": [*self._general_changes(), *self._adjustments(), *self._clawbacks()],
             "plans": [
@@ -132,12 +139,12 @@ class _Statement:
             own = [row for row in self.rows if row["currency"] == self.currency]
             posted = {kind: sum(row["amount"] for row in own if row["kind"] == kind) for kind in KINDS}
             posted["drawn"] = head["drawn"]
+            posted["manual"] = sum(row["amount"] for row in self.manual if row["currency"] == self.currency)
         total = opening + sum(posted.values())
         due = int(head["due"]) if self.final else None
         return {
             "opening": opening,
             **{kind: posted.get(kind, 0) for kind in KINDS},
-            "manual": posted.get("manual", 0),
             "drawn": posted.get("drawn", 0) + posted.get("repaid", 0),
             "total": total,
             "deferred": int(head["deferred"]),
@@ -211,6 +218,32 @@ class _Statement:
             "amount": row["amount"],
             "currency": row["currency"],
             "working": list(explanation.texts),
+        }
+
+    def _by_hand(self, row: Row) -> Content:
+        """An adjustment by hand, as a line: its reason is its working."""
+        return {
+            "id": row["id"],
+            "kind": "manual",
+            "deal": row["deal"] or _MANUAL[row["kind"]],
+            "deal_id": "",
+            "account": "",
+            "closed": "",
+            "deal_amount": None,
+            "deal_currency": "",
+            "component": "",
+            "label": _MANUAL[row["kind"]],
+            "earned_in": self.period.name,
+            "credit": "",
+            "how": row["reason"],
+            "converted": "",
+            "original": f"It corrects line {row['line_id']}." if row["line_id"] else "",
+            "amount": row["amount"],
+            "currency": row["currency"],
+            "working": [
+                f"Given {_signed(row)}.",
+                f"Line: {format_money(row['amount'], row['currency'], thousands=True)}",
+            ],
         }
 
     def _stored(self, row: Row, version: Row) -> StoredLine:

@@ -31,8 +31,12 @@ _MONTHS = (  # not the server's language: a file is the same on every machine
 
 
 def earned(content: Content) -> int:
-    """What the lines in the statement's currency come to, in cents."""
-    return sum(line["amount"] for line in content["lines"] if line["currency"] == content["currency"])
+    """What the plan's lines in the statement's currency come to, in cents; what was given by hand is not earned."""
+    return sum(
+        line["amount"]
+        for line in content["lines"]
+        if line["kind"] != "manual" and line["currency"] == content["currency"]
+    )
 
 
 def status(content: Content) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
+from uuid import uuid4
 
 import openpyxl
 import pytest
@@ -14,7 +15,7 @@ import sqlalchemy as sa
 
 from engine.db import deals as deal_rows
 from engine.errors import QuotaPathError
-from engine.services import deals, payouts, quotas, runs, statement_content, statements
+from engine.services import adjustments, deals, payouts, quotas, runs, statement_content, statements
 from engine.services.access import Forbidden
 from engine.services.jobs import Work
 from engine.services.statement_words import balance_rows, earned
@@ -237,6 +238,28 @@ def test_a_new_plan_version_is_named_as_the_cause(company: Company, pool: Pool) 
 def won(company: Company) -> int:
     with company.db.read() as conn:
         return int(conn.scalar(sa.text("SELECT id FROM pipeline_stages WHERE outcome = 'won'")) or 0)
+
+
+def test_what_is_given_by_hand_stands_with_its_reason(company: Company, pool: Pool) -> None:
+    ada = company.actors["ada"]
+    company.deal("D1", "ana", "2026-01-20", 10_000)
+    runs.run_period(company.db, pool, ada, "2026-01")
+    spif = adjustments.NewAdjustment(str(uuid4()), company.users["ana"], "spif", 25_000, "First to sell a rocket")
+    adjustments.add_adjustment(company.db, ada, "2026-01", spif)
+    open_now = shown(company, "ana", "2026-01")
+    assert open_now.content["balance"]["total"] == 105_000
+    close(company, pool, "2026-01")
+    found = shown(company, "ana", "2026-01")
+    line = found.content["lines"][-1]
+    assert (line["kind"], line["label"], line["how"]) == ("manual", "SPIF", "First to sell a rocket")
+    assert line["working"][0].startswith("Given by Ada on 20")
+    assert (earned(found.content), balance(found)["Bonuses and corrections by hand"]) == (80_000, 25_000)
+    assert found.content["balance"]["paid"] == 105_000
+    payouts.reverse_payout(company.db, ada, "2026-01", "wrong account")
+    reversed_now = shown(company, "ana", "2026-01")
+    assert list(reversed_now.editions.values())[-1].startswith("Payment reversed ")
+    assert reversed_now.content["balance"]["closing"] == 105_000
+    assert b"First to sell a rocket" in file(company, "ana", "2026-01", "csv")
 
 
 def test_a_draw(company: Company, pool: Pool) -> None:
