@@ -62,10 +62,12 @@ def summary(earned: Earnings) -> None:
     widgets.cards(*cards)
 
 
-def lines_table(earned: Earnings, export: str) -> int | None:
-    """The lines; the position of the chosen one."""
-    frame = earned.lines.assign(
-        kind=earned.lines["kind"].map(_KINDS), deal=earned.lines["deal"].fillna("Carried from earlier periods")
+def lines_table(lines: pd.DataFrame, export: str) -> int | None:
+    """The lines (of `Earnings.lines`, with the status of the latest ``dispute``); the position of the chosen one."""
+    frame = lines.assign(
+        kind=lines["kind"].map(_KINDS),
+        deal=lines["deal"].fillna("Carried from earlier periods"),
+        dispute=lines["dispute"].astype("str").str.capitalize().where(lines["dispute"].notna(), ""),
     )
     columns = {
         "deal": text_column("Deal"),
@@ -76,6 +78,8 @@ def lines_table(earned: Earnings, export: str) -> int | None:
         "account": text_column("Account"),
         "external_id": text_column("Deal ID"),
     }
+    if frame["dispute"].any():
+        columns = {"deal": columns.pop("deal"), "dispute": text_column("Dispute"), **columns}
     if (frame["origin_period"] != frame["origin_period"].mode().iloc[0]).any():
         columns["origin_period"] = text_column("Earned in")
     return widgets.table(frame, columns, key=export, export=export, select=True)

@@ -10,7 +10,7 @@ from app import auth, navigation, state, widgets
 from app.actions import attempt
 from app.widgets import Card, money_column, text_column, time_column
 from engine.periods import Period, parse_period
-from engine.services import access, approvals, payouts
+from engine.services import access, approvals, payouts, statements
 from engine.services.access import Actor
 from engine.services.approvals import Standing, Waiting
 
@@ -177,6 +177,8 @@ def confirm_approval(period: Period, people: pd.DataFrame, before: Standing) -> 
         def approve() -> None:
             actor = auth.require("payouts.approve")
             payouts.approve_period(state.database(), actor, period.name, before.version)
+            # Everyone's statement is kept as it reads now, before names change.
+            state.jobs().submit(actor, statements.JOB, {"period": period.name})
 
         if attempt(approve, f"{title} is approved."):
             st.rerun()

@@ -2,13 +2,16 @@
 
 import streamlit as st
 
-from app import auth, state, statement_view, widgets
+from app import auth, dispute_view, state, statement_view, widgets
+from app.actions import show_done
+from app.adjustment_view import person_adjustments
 from app.earnings_view import choose_person, explanation, lines_table, summary
 from engine.periods import KINDS
 from engine.services import earnings, runs
 
 actor = auth.require("earnings.view")
 db = state.database()
+show_done()
 
 widgets.header("Earnings", "Every line of pay, and the working behind it.")
 view = statement_view.choose_view()
@@ -41,13 +44,16 @@ earned = earnings.earned(db, actor, int(person["user_id"]), period.name)
 if earned is None:
     st.stop()
 summary(earned)
+person_adjustments(actor, int(person["user_id"]), period.name)
 if earned.lines.empty:
     widgets.empty("No lines", f"No deal credited {person['name']} in {title}.", icon=":material/receipt_long:")
     st.stop()
-chosen = lines_table(earned, f"earnings-{person['code']}-{period.name}")
+lines = dispute_view.with_status(actor, earned.lines, int(person["user_id"]), period.name)
+chosen = lines_table(lines, f"earnings-{person['code']}-{period.name}")
 if chosen is None:
     st.caption("Choose a line to see how it was worked out.")
 else:
-    line = earned.lines.iloc[chosen]
+    line = lines.iloc[chosen]
     working = earnings.explain_line(db, actor, int(line["line_id"]))
     explanation(working, f"How {widgets.money(int(line['amount']), line['currency'])} was worked out")
+    dispute_view.line_actions(actor, int(line["line_id"]), int(line["amount"]), line["currency"])
