@@ -1,6 +1,5 @@
 """Disputes: flagged by the person, seen by whom they concern, answered and settled by an admin."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
@@ -17,19 +16,6 @@ from engine.workers.pool import Pool
 from tests.integration.paying import Company
 
 ADD_MAX = "INSERT INTO users (code, name, email, role) VALUES ('max', 'Max', 'm@x.example', 'manager') RETURNING id"
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[Pool]:
-    with Pool(1) as found:
-        yield found
-
-
-@pytest.fixture
-def company(database_url: str) -> Iterator[Company]:
-    found = Company(database_url)
-    yield found
-    found.db.close()
 
 
 def line_of(company: Company, who: str, period: str) -> int:

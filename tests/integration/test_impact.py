@@ -1,9 +1,7 @@
 """What a change of deals would do to earnings, on a real database, with real workers."""
 
-from collections.abc import Iterator
 from datetime import date
 
-import pytest
 import sqlalchemy as sa
 
 from engine.services import payouts, runs
@@ -12,19 +10,6 @@ from engine.workers.pool import Pool
 from tests.integration.paying import Company
 
 TODAY = date(2026, 3, 20)
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[Pool]:
-    with Pool(1) as found:
-        yield found
-
-
-@pytest.fixture
-def company(database_url: str) -> Iterator[Company]:
-    found = Company(database_url)
-    yield found
-    found.db.close()
 
 
 def overlaid(company: Company, pool: Pool, change: str, shares: str = "SELECT * FROM deal_credits") -> Impact:

@@ -1,6 +1,5 @@
 """What an import would do to earnings, said before; that it then does just this; and what its undoing leaves to run."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 
@@ -23,19 +22,6 @@ SECOND = HEADER + (
     "D4,Four,Bo,Closed Lost,10000,2026-03-02,New\n"
     "D5,Five,Zed,Closed Won,10000,2026-03-02,New\n"
 )
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[Pool]:
-    with Pool(1) as found:
-        yield found
-
-
-@pytest.fixture
-def company(database_url: str) -> Iterator[Company]:
-    found = Company(database_url)
-    yield found
-    found.db.close()
 
 
 def preview(company: Company, pool: Pool, text: str, *, earnings: bool = False) -> ImportPreview:

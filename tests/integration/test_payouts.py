@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
@@ -19,19 +19,6 @@ from engine.services.access import Actor, Forbidden
 from engine.services.adjustments import NewAdjustment
 from engine.workers.pool import Pool
 from tests.integration.paying import PLAN, Company
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[Pool]:
-    with Pool(1) as found:
-        yield found
-
-
-@pytest.fixture
-def company(database_url: str) -> Iterator[Company]:
-    found = Company(database_url)
-    yield found
-    found.db.close()
 
 
 def give(company: Company, who: str, period: str, cents: int, **values: Any) -> int:

@@ -1,7 +1,6 @@
 """Runs, adjustments, approvals and payments on a real database, with real workers."""
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
@@ -13,19 +12,6 @@ from engine.services import earnings, payouts, runs
 from engine.services.access import Forbidden
 from engine.workers.pool import Pool
 from tests.integration.paying import PLAN, Company
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[Pool]:
-    with Pool(1) as found:
-        yield found
-
-
-@pytest.fixture
-def company(database_url: str) -> Iterator[Company]:
-    found = Company(database_url)
-    yield found
-    found.db.close()
 
 
 def test_a_month_of_a_quarterly_quota(company: Company, pool: Pool) -> None:

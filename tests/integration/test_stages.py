@@ -1,6 +1,5 @@
 """Pipeline stages on a real database: order, meaning, retiring, and the real win rate."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
@@ -18,19 +17,6 @@ from tests.integration.paying import Company
 
 TODAY = date(2026, 3, 20)
 LONG_AGO, TOMORROW = date(2020, 1, 1), date(2026, 3, 21)
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[Pool]:
-    with Pool(1) as found:
-        yield found
-
-
-@pytest.fixture
-def company(database_url: str) -> Iterator[Company]:
-    found = Company(database_url)
-    yield found
-    found.db.close()
 
 
 def stage(company: Company, name: str) -> Stage:

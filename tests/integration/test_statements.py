@@ -3,7 +3,6 @@
 import io
 import json
 import zipfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
@@ -23,19 +22,6 @@ from engine.services.statements import Statement
 from engine.workers.pool import Pool
 from tests.integration.paying import PLAN, Company
 from tests.pdf import pdf_text
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[Pool]:
-    with Pool(1) as found:
-        yield found
-
-
-@pytest.fixture
-def company(database_url: str) -> Iterator[Company]:
-    found = Company(database_url)
-    yield found
-    found.db.close()
 
 
 def close(company: Company, pool: Pool, month: str, *, pay: bool = True) -> None:
