@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import cast
@@ -34,6 +34,7 @@ ADMIN = Actor(1, "admin", "Ada")
 NO_POOL = cast(Pool, None)
 ROWS = 30_000
 SAID = Upload(b"", "export.csv", today=date(2026, 11, 24))
+STILL = 4711  # the lock that a transaction waits for in the middle of its writing
 KEPT = ("deals", "deal_changes", "deal_stage_entries")
 
 
@@ -140,27 +141,49 @@ from engine.services.jobs import JobRunner
 db = Database(sys.argv[1])
 runner = JobRunner(db, None, import_files.JOBS)
 import_files.start_import(db, runner, Actor(1, "admin", "Ada"), sys.argv[2], accept_refused=False)
-print("started", flush=True)
 time.sleep(600)
 """
 
 
+@contextmanager
+def writing_stands_still(db: Database) -> Iterator[Callable[[], bool]]:
+    """Deals are written up to the middle of them and no further; gives a question: is it there?"""
+    with db.write() as conn:
+        conn.execute(
+            sa.text(f"""
+                CREATE FUNCTION stand_still() RETURNS trigger LANGUAGE plpgsql AS $$
+                BEGIN PERFORM pg_advisory_xact_lock({STILL}); RETURN NEW; END $$;
+                CREATE SEQUENCE written_so_far;
+                CREATE TRIGGER stand_still BEFORE INSERT ON deals FOR EACH ROW
+                    WHEN (nextval('written_so_far') = {ROWS // 2}) EXECUTE FUNCTION stand_still();
+            """)
+        )
+    waiting = sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = :key AND NOT granted")
+
+    def stands() -> bool:
+        with db.read() as conn:
+            return bool(conn.scalar(waiting, {"key": STILL}))
+
+    with db.write() as conn:
+        conn.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": STILL})
+        yield stands
+
+
 def test_a_process_killed_while_it_writes_loses_and_doubles_nothing(db: Database, database_url: str) -> None:
     file_id = checked(db, content())
-    program = subprocess.Popen(
-        [sys.executable, "-c", _IMPORT, database_url, file_id], stdout=subprocess.PIPE, text=True, cwd=ROOT
-    )
-    assert program.stdout is not None
-    assert program.stdout.readline() == "started\n"
-    try:
-        wait_for(lambda: (job := kept(db, file_id).job) is not None and job.message == "Writing the deals")
-    finally:
-        program.kill()
-        program.wait()
+    with writing_stands_still(db) as stands:
+        program = subprocess.Popen(
+            [sys.executable, "-c", _IMPORT, database_url, file_id], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        )
+        try:
+            wait_for(stands)
+        finally:
+            program.kill()
+            program.wait()
+    wait_for(lambda: not _locks(db))
     assert counted(db) == dict.fromkeys((*KEPT, "imports"), 0)
 
     # Two app processes start again: one of them takes the job, from the beginning.
-    wait_for(lambda: not _locks(db))
     again = [JobRunner(db, NO_POOL, large.JOBS) for _ in range(2)]
     for each in again:
         each.resume()
