@@ -322,7 +322,7 @@ def table(rows: list[Row], about: list[str]) -> str:
     for row in rows:
         seconds = ", ".join(f"{name} {taken:.4f} s" for name, taken in row.seconds.items())
         verdict = "" if row.asked == "not asked" else "reached" if row.reached else "**not reached**"
-        lines.append(f"| {row.work} | {seconds} | {row.ratio:.1f}x | {row.asked} | {verdict} |")
+        lines.append(f"| {row.work} | {seconds} | {row.figure} | {row.asked} | {verdict} |")
     for row in rows:
         if row.note and not row.reached:
             lines += ["", f"Not reached: {row.work}. {row.note}"]
@@ -336,7 +336,7 @@ def quoted(readme: str, rows: list[Row]) -> str:
     lines = ["| work | ratio | asked |", "|---|---|---|"]
     for row in rows:
         asked = row.asked if row.reached else f"{row.asked}: **not reached**"
-        lines.append(f"| {row.work} | {row.ratio:.1f}x | {asked} |")
+        lines.append(f"| {row.work} | {row.figure} | {asked} |")
     return f"{before}{BEGIN}" + "\n".join(lines) + f"\n{END}{after}"
 
 
@@ -354,7 +354,7 @@ def main() -> int:
             if options.only in (None, section.__name__):
                 for row in section(sizes, pools):
                     rows.append(row)
-                    print(f"{row.ratio:7.1f}x  {row.asked:<22} {row.work}", flush=True)
+                    print(f"{row.figure:>8}  {row.asked:<22} {row.work}", flush=True)
         text = table(rows, machine(pools["pypy"]))
     if not options.quick and options.only is None:
         TABLE.parent.mkdir(exist_ok=True)

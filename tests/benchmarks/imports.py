@@ -125,8 +125,8 @@ def import_file(sizes: "Sizes", _pools: dict[str, Pool]) -> Iterator[Row]:
     yield Row(f"{rows}: the same file again, which changes nothing, against the first time (wall clock)",
               {"again": second, "first": first}, second / first, "faster", second < first)  # fmt: skip
     peak = told["peak"]
-    yield Row(f"{rows}: the most memory of the importing process, in GiB", {}, peak / GIB, "under 1 GiB",
-              peak < GIB)  # fmt: skip
+    yield Row(f"{rows}: the most memory of the importing process", {}, peak / GIB, "under 1 GiB",
+              peak < GIB, unit=" GiB")  # fmt: skip
 
 
 _COLUMNS = (

@@ -23,6 +23,12 @@ class Row:
     asked: str
     reached: bool
     note: str = ""
+    unit: str = "x"
+
+    @property
+    def figure(self) -> str:
+        """The ratio as it is printed."""
+        return f"{self.ratio:.1f}{self.unit}"
 
 
 def cpu(*pools: Pool) -> Callable[[], float]:

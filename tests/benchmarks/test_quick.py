@@ -38,6 +38,6 @@ def test_the_readme_quotes_the_table() -> None:
         return {cells[0].strip(): cells[column].strip() for cells in rows if len(cells) > column}
 
     measured = ratios("docs/benchmarks.md", 2)
-    quoted = {work: ratio for work, ratio in ratios("README.md", 1).items() if ratio.endswith("x")}
-    assert quoted
-    assert quoted == {work: ratio for work, ratio in measured.items() if ratio.endswith("x")}
+    quoted = {work: ratio for work, ratio in ratios("README.md", 1).items() if work in measured}
+    assert len(quoted) > 1
+    assert quoted == measured
