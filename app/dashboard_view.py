@@ -65,6 +65,15 @@ def _notes(board: Dashboard) -> None:
                 icon=":material/pending_actions:",
             )
             navigation.link("runs", "Go to runs", {"period": board.not_run[-1].name})
+    if board.outdated:
+        names = _listed([widgets.period_title(each) for each in board.outdated])
+        with st.container(horizontal=True, vertical_alignment="center", key="outdated"):
+            st.info(
+                f"Deals have changed since {names} {'were' if len(board.outdated) > 1 else 'was'} calculated: "
+                "commission, effective rate and attainment are of before that, revenue is of now.",
+                icon=":material/update:",
+            )
+            navigation.link("runs", "Go to runs", {"period": board.outdated[-1].name})
     if board.unconverted:
         st.warning(
             f"Deals in other currencies that are left out: {board.unconverted:,}. There is no exchange rate to "

@@ -79,7 +79,9 @@ def lines_table(lines: pd.DataFrame, export: str) -> int | None:
         "external_id": text_column("Deal ID"),
     }
     if frame["dispute"].any():
-        columns = {"deal": columns.pop("deal"), "dispute": text_column("Dispute"), **columns}
+        columns = {
+            "deal": columns.pop("deal"), "amount": columns.pop("amount"), "dispute": text_column("Dispute"), **columns
+        }  # fmt: skip
     if (frame["origin_period"] != frame["origin_period"].mode().iloc[0]).any():
         columns["origin_period"] = text_column("Earned in")
     return widgets.table(frame, columns, key=export, export=export, select=True)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
-from app import auth, navigation, state, widgets
+from app import auth, navigation, run_view, state, widgets
 from app.actions import attempt
 from app.widgets import Card, money_column, text_column, time_column
 from engine.periods import Period, parse_period
@@ -91,7 +91,12 @@ def actions(actor: Actor, period: Period, people: pd.DataFrame, row: "pd.Series[
         if (
             status == "open"
             and access.may(actor, "payouts.approve")
-            and st.button(f"Approve {title}", type="primary", icon=":material/task_alt:", disabled=bool(before.blocked))
+            and st.button(
+                f"Approve {title}",
+                type="primary",
+                icon=":material/task_alt:",
+                disabled=bool(before.blocked or before.outdated),
+            )
         ):
             confirm_approval(period, people, before)
         may_pay = status == "approved" and access.may(actor, "payouts.pay")
@@ -104,6 +109,8 @@ def actions(actor: Actor, period: Period, people: pd.DataFrame, row: "pd.Series[
             reverse(period)
         if status != "open" and access.may(actor, "payouts.export"):
             _payroll(actor, period.name)
+    if before.outdated:
+        run_view.outdated(period)
     if before.blocked and access.may(actor, "payouts.approve"):
         st.info(widgets.plain(before.blocked), icon=":material/group:")
 

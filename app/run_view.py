@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 import pandas as pd
 import streamlit as st
 
-from app import auth, state, widgets
+from app import auth, navigation, state, widgets
 from app.widgets import Column
 from engine.errors import QuotaPathError
+from engine.periods import Period
 from engine.services import runs
 from engine.services.access import Actor
 
@@ -36,6 +37,17 @@ def _bar(period: str) -> None:
         st.rerun()
     share = job.done / job.total if job.total else 0.0
     st.progress(min(share, 1.0), job.message or "Waiting for a free place")
+
+
+def outdated(period: Period) -> None:
+    """Say that a run is of before a change, with the way to run it again for whoever may."""
+    with st.container(horizontal=True, vertical_alignment="center", key="outdated"):
+        st.warning(
+            f"Deals, people, plans, quotas or rates have changed since {widgets.period_title(period)} was calculated, "
+            "so its figures may be out of date. They are calculated again before they are approved.",
+            icon=":material/update:",
+        )
+        navigation.link("runs", "Run it again", {"period": period.name})
 
 
 def empty(title: str, may_start: bool) -> None:
@@ -67,7 +79,7 @@ def people_columns(people: pd.DataFrame) -> dict[str, Column]:
     columns = {
         "name": widgets.text_column("Person"),
         "earned": widgets.money_column("Earned"),
-        "adjusted": widgets.money_column("Adjustments", help="The part of it that corrects closed periods"),
+        "adjusted": widgets.money_column("Corrections in it", help="The part of Earned that corrects closed periods"),
         "drawn": widgets.money_column("Draw", help="Advanced by the draw; repaid when negative"),
         "draw_balance": widgets.money_column("Draw balance"),
         "manual": widgets.money_column("Manual adjustments", help="Given by hand, on top of what is earned"),

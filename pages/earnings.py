@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from app import auth, dispute_view, state, statement_view, widgets
+from app import auth, dispute_view, run_view, state, statement_view, widgets
 from app.actions import show_done
 from app.adjustment_view import person_adjustments
 from app.earnings_view import choose_person, explanation, lines_table, summary
 from engine.periods import KINDS
-from engine.services import earnings, runs
+from engine.services import earnings, freshness, runs
 
 actor = auth.require("earnings.view")
 db = state.database()
@@ -37,11 +37,21 @@ if people.empty:
     st.stop()
 
 person = choose_person(actor, people)
+if freshness.outdated(db, actor, period.name):
+    run_view.outdated(period)
 if view == "statement":
     statement_view.show(actor, int(person["user_id"]), period)
     st.stop()
 earned = earnings.earned(db, actor, int(person["user_id"]), period.name)
 if earned is None:
+    widgets.empty(
+        f"{title} has not been calculated for {person['name']}",
+        "The lines appear here once the period has been run.",
+        page="runs",
+        link="Open runs",
+        icon=":material/payments:",
+    )
+    person_adjustments(actor, int(person["user_id"]), period.name)
     st.stop()
 summary(earned)
 person_adjustments(actor, int(person["user_id"]), period.name)

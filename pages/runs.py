@@ -3,9 +3,9 @@
 import streamlit as st
 
 from app import auth, navigation, state, widgets
-from app.run_view import empty, people_columns, progress, total
+from app.run_view import empty, outdated, people_columns, progress, total
 from app.widgets import money_column, text_column
-from engine.services import access, payouts, runs
+from engine.services import access, freshness, payouts, runs
 
 actor = auth.require("runs.view")
 db = state.database()
@@ -29,6 +29,8 @@ if period.last_day >= state.today():
     st.caption(f"{title} has not ended: figures are as of today and may still grow.")
 
 progress(actor, period.name)
+if freshness.outdated(db, actor, period.name):
+    outdated(period)
 
 if people.empty:
     empty(title, access.may(actor, "runs.start"))

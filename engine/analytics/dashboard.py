@@ -131,6 +131,21 @@ def earned(conn: sa.Connection, scope: Scope, start: date, end: date) -> pd.Data
     return _read(conn, _EARNED, scope, start, end)
 
 
+# A deal that changed after the run was kept is in the revenue, and not in the commission.
+_BEFORE_CHANGES = sa.text("""
+    SELECT p.period FROM pay_periods p JOIN runs r ON r.id = p.run_id
+     WHERE p.status = 'open' AND p.start_date >= :start AND p.end_date <= :end
+       AND EXISTS (SELECT FROM deals d WHERE d.close_date >= p.start_date AND d.close_date < p.end_date
+                      AND d.updated_at > r.created_at)
+     ORDER BY p.start_date, p.period
+""")
+
+
+def runs_before_changes(conn: sa.Connection, start: date, end: date) -> list[str]:
+    """The open pay periods within ``[start, end)`` with a deal that changed since their run, the earliest first."""
+    return list(conn.scalars(_BEFORE_CHANGES, {"start": start, "end": end}))
+
+
 # The part of the same that comes from deals closed before a day.
 _EARNED_BY = f"""
     SELECT CAST(coalesce(sum({converted("l.amount", "l.currency", "(p.end_date - 1)")}), 0) AS bigint) AS amount

@@ -63,7 +63,7 @@ def load(conn: sa.Connection, until: Period, deals_in: str = "deals", credits_in
             plans=by_name,
             assignments=_assignments(conn, code_of),
             deals=deals,
-            quotas=_quotas(conn, code_of),
+            quotas=_quotas(conn, code_of, until),
             rates=_rates(conn),
             as_of=until.end - 1,
             horizon=until.end - 1,
@@ -132,11 +132,13 @@ def _value_on(spans: Sequence[_Span], day: int | None) -> Any:
     return next((value for start, end, value in spans if start <= day and (end is None or day < end)), None)
 
 
-def _quotas(conn: sa.Connection, code_of: Mapping[int, str]) -> tuple[QuotaRow, ...]:
-    query = sa.text("SELECT user_id, component, period, amount, currency FROM quotas ORDER BY user_id, id")
+def _quotas(conn: sa.Connection, code_of: Mapping[int, str], until: Period) -> tuple[QuotaRow, ...]:
+    query = sa.text("""
+        SELECT user_id, component, period, amount, currency FROM quotas WHERE start_date < :end ORDER BY user_id, id
+    """)
     return tuple(
         QuotaRow(code_of[user_id], component or None, period, amount * MICRO // 10 ** currency_digits(currency))
-        for user_id, component, period, amount, currency in conn.execute(query)
+        for user_id, component, period, amount, currency in conn.execute(query, {"end": date.fromordinal(until.end)})
     )
 
 

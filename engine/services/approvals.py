@@ -10,6 +10,7 @@ from engine.db import adjustments, audit, disputes, pay, people
 from engine.db.database import Database
 from engine.errors import QuotaPathError
 from engine.periods import parse_period
+from engine.services import freshness
 from engine.services.access import Actor, may, require
 
 
@@ -40,6 +41,7 @@ class Standing:
     `version` says in one word what is approved; give it to `payouts.approve_period`, so that nothing is approved that
     the approver has not seen.  `changes` counts the lines that correct closed periods, `manual` the adjustments that
     stand, `disputes` those that nobody has closed,
+    `outdated`: what decides pay has changed since the run, which is made again before it can be approved.
     `blocked` says why this actor may not take the step ("" when nothing stands against it).
     """
 
@@ -47,6 +49,7 @@ class Standing:
     changes: int
     manual: int
     disputes: int
+    outdated: bool
     blocked: str
 
 
@@ -65,7 +68,8 @@ def standing(db: Database, actor: Actor, period: str) -> Standing:
                 blocked = approval_blocked(conn, actor, name, found.run_id)
             elif payout.status == "approved":
                 blocked = payment_blocked(conn, actor, payout.id, name)
-        return Standing(version, changes, pay.standing_adjustments(conn, name), disputes.open_in(conn, name), blocked)
+        manual, open_disputes = pay.standing_adjustments(conn, name), disputes.open_in(conn, name)
+        return Standing(version, changes, manual, open_disputes, freshness.seems_outdated(conn, name), blocked)
 
 
 def approval_blocked(conn: sa.Connection, actor: Actor, period: str, run_id: int) -> str:

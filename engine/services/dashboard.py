@@ -42,7 +42,8 @@ class Figure:
 class Dashboard:
     """Everything on the page, of one moment.  Money is in minor units of `currency`.
 
-    `not_run` are the months with revenue and no run, `unconverted` counts deals without an exchange rate.
+    `not_run` are the months with revenue and no run, `outdated` the open pay periods with a deal that
+    changed since their run, `unconverted` counts deals without an exchange rate.
 
     The figures compare with the same number of days of the period before while this one runs, and with
     nothing before it has `begun`.
@@ -71,6 +72,7 @@ class Dashboard:
     overdue_deals: int
     overdue_amount: int
     not_run: tuple[Period, ...]
+    outdated: tuple[Period, ...]
     unconverted: int
     revenue: pd.DataFrame
     commission_months: pd.DataFrame
@@ -110,6 +112,7 @@ def dashboard(db: Database, actor: Actor, period: Period, team: int | None, toda
         attained = _in_force(_dated(reads.attainment(conn, scope, start, end), "paid_for"))
         pipeline = reads.pipeline(conn, scope, today)
         tops = [reads.top_deals(conn, scope, outcome, period.first_day, end, _TOP) for outcome in ("won", "open")]
+        outdated = reads.runs_before_changes(conn, period.first_day, end)
         earned_before = None
         if len(_in(earned, before)):
             earned_before = reads.earned_by(
@@ -161,6 +164,7 @@ def dashboard(db: Database, actor: Actor, period: Period, team: int | None, toda
         overdue_deals=int(overdue["deals"].sum()),
         overdue_amount=int(overdue["amount"].sum()),
         not_run=_not_run(earned, won, period, today),
+        outdated=tuple(map(parse_period, outdated)),
         unconverted=int(_in(won, period)["unconverted"].sum() + open_now["unconverted"].sum()),
         revenue=_cumulated(won, before, period, today),
         commission_months=_by_month(earned, months),

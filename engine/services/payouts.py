@@ -13,7 +13,7 @@ from engine.db.database import Database
 from engine.errors import Problem, ProblemsError, QuotaPathError
 from engine.money import format_money
 from engine.periods import parse_period
-from engine.services import approvals
+from engine.services import approvals, freshness
 from engine.services.access import Actor, require, user_of
 from engine.sheets import to_csv, to_xlsx
 
@@ -26,7 +26,7 @@ def approve_period(db: Database, actor: Actor, period: str, seen: str | None = N
     that the approver looked at (`approvals.Standing`); when it is another by now, nothing is approved.
 
     Needs "payouts.approve".  Raises QuotaPathError when there is nothing to approve, the run is older than the
-    approval of another period, or the two-person rule forbids it.
+    approval of another period or than a change of what decides pay, or the two-person rule forbids it.
     """
     require(actor, "payouts.approve")
     name = parse_period(period).name
@@ -49,6 +49,11 @@ def approve_period(db: Database, actor: Actor, period: str, seen: str | None = N
             raise QuotaPathError(
                 f"Another period was approved after {name} was calculated ({run.created_at:%d %b %Y %H:%M} UTC), so "
                 f"its adjustments may be out of date. Run {name} again, then approve it."
+            )
+        if freshness.is_outdated(conn, name):
+            raise QuotaPathError(
+                f"Deals, people, plans, quotas or rates have changed since {name} was calculated "
+                f"({run.created_at:%d %b %Y %H:%M} UTC), so nothing was approved. Run {name} again, then approve it."
             )
         actor_id = user_of(actor)
         entries = pay.post_run(conn, run.id, name, actor_id)

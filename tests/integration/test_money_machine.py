@@ -39,6 +39,7 @@ class Kept:
     own: dict[Key, int]
     changes: dict[Key, int]
     approvals: int
+    seen: dict[str, tuple[str, str, int]]  # the deals it counted
 
 
 @dataclass
@@ -78,7 +79,11 @@ class Paper:
             for key in now.keys() | self.posted.keys():
                 if key[0] in closed and now.get(key, 0) != self.posted[key]:
                     changes[key] = now.get(key, 0) - self.posted[key]
-        self.kept[month] = Kept(own, changes, self.posts)
+        self.kept[month] = Kept(own, changes, self.posts, self.counted(month))
+
+    def counted(self, month: str) -> dict[str, tuple[str, str, int]]:
+        """The deals closed up to the end of a month, as they are now."""
+        return {name: deal for name, deal in self.deals.items() if deal[1][:7] <= month}
 
     def approve(self, month: str) -> None:
         run = self.kept[month]
@@ -195,7 +200,8 @@ class Money(RuleBasedStateMachine):
         if run_first and month not in self.paper.closed:
             self.run(month)
         run = self.paper.kept.get(month)
-        if month not in self.paper.closed and (run is None or run.approvals != self.paper.posts):
+        old = run is None or run.approvals != self.paper.posts or run.seen != self.paper.counted(month)
+        if month not in self.paper.closed and old:
             with pytest.raises(QuotaPathError, match="has not been calculated|again, then approve"):
                 payouts.approve_period(self.company.db, self.ada, month)
             return
