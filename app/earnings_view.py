@@ -47,6 +47,10 @@ def summary(earned: Earnings) -> None:
     ]
     if totals["adjusted"]:
         cards.append(Card("Adjustments in it", widgets.money(totals["adjusted"], currency)))
+    if totals["manual"]:
+        together = (totals["earned"] or 0) + totals["manual"]
+        cards.append(Card("Given by hand", widgets.money(totals["manual"], currency), help="On top of what is earned"))
+        cards.append(Card("Together", widgets.money(together, currency)))
     if totals["drawn"] or totals["draw_balance"]:
         name = "Advanced by the draw" if (totals["drawn"] or 0) >= 0 else "Repaid to the draw"
         cards.append(Card(name, widgets.money(totals["drawn"] or 0, currency)))

@@ -28,7 +28,8 @@ class Earnings:
     """One person in one pay period: `status` of the period, the person's totals, lines and attainment.
 
     Frames as `earnings.lines` and `earnings.attainment`, with the component's `label`; `totals` are cents: earned,
-    adjusted (a part of earned), drawn, draw_balance, deferred, and due (None until approved).
+    adjusted (a part of earned), manual (given by hand, on top), drawn, draw_balance, deferred, and due (None until
+    approved).
     """
 
     status: str
@@ -81,7 +82,7 @@ def _labels(documents: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {part.id: part.label or part.id for plan in plans for part in plan.components}
 
 
-_TOTALS = ("earned", "adjusted", "drawn", "draw_balance", "deferred", "due")
+_TOTALS = ("earned", "adjusted", "manual", "drawn", "draw_balance", "deferred", "due")
 
 
 def explain_line(db: Database, actor: Actor, line_id: int) -> Explanation:

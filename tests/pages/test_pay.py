@@ -64,7 +64,8 @@ def calculated(selling: Any) -> Any:
 
 def words(screen: AppTest) -> str:
     """Everything written on the screen."""
-    parts = [*screen.title, *screen.subheader, *screen.markdown, *screen.caption, *screen.info, *screen.error]
+    kinds = ("title", "subheader", "markdown", "caption", "info", "warning", "error")
+    parts = [part for kind in kinds for part in getattr(screen, kind)]
     return "\n".join([str(part.value) for part in parts] + [f"{card.label} {card.value}" for card in screen.metric])
 
 

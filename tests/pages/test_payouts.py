@@ -71,6 +71,35 @@ def test_what_waits_and_what_was_given_by_hand(calculated: Any, open_page: Calla
     assert button(open_page("payouts", period="2026-10", view="adjustments"), "Add") is None
 
 
+def test_figures_that_are_out_of_date_are_not_approved(calculated: Any, open_page: Callable[..., AppTest]) -> None:
+    db, ada = calculated.db, calculated.actor("ada")
+    assert button(open_page("payouts", period="2026-10"), "Approve October").disabled is False
+    with db.read() as conn:
+        deal = deal_rows.find(conn, conn.scalar(sa.text("SELECT id FROM deals WHERE name = 'Beta'")) or 0)
+    assert deal is not None
+    deals.edit_deal(db, ada, deal.id, deal.version, replace(deal.fields, amount=12_345_00))
+    for page in ("payouts", "runs", "earnings"):
+        assert "have changed since October 2026 was calculated" in words(open_page(page, period="2026-10")), page
+    assert button(open_page("payouts", period="2026-10"), "Approve October").disabled
+    assert "have changed since" in words(open_page("earnings", "rob", period="2026-10"))
+    runs.run_period(db, state.pool(), ada, "2026-10")
+    screen = open_page("payouts", period="2026-10")
+    assert "have changed since" not in words(screen)
+    assert button(screen, "Approve October").disabled is False
+
+
+def test_earnings_with_an_adjustment_and_no_run(selling: Any, open_page: Callable[..., AppTest]) -> None:
+    runs.run_period(selling.db, state.pool(), selling.actor("ada"), "2026-10")
+    give(selling, "rob", 50_000)
+    screen = open_page("earnings", "rob", period="2026-10")
+    assert "Given by hand $500.00" in words(screen)
+    with selling.db.write() as conn:
+        conn.execute(sa.text("UPDATE pay_periods SET run_id = NULL"))  # as the undoing of an import leaves it
+    screen = open_page("earnings", "rob", period="2026-10")
+    assert "October 2026 has not been calculated for Rob Rep" in words(screen)
+    assert screen.dataframe[0].value["amount"].tolist() == [500.0]
+
+
 def test_an_adjustment_is_added_in_its_form(calculated: Any, open_body: Callable[..., AppTest]) -> None:
     screen = open_body("app.adjustment_view.add_body", "ada", "parse_period('2026-10')")
     assert "Person is not chosen" in button(screen, "Add to October").click().run().error[0].value.replace("**", "")
