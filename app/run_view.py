@@ -39,15 +39,16 @@ def _bar(period: str) -> None:
     st.progress(min(share, 1.0), job.message or "Waiting for a free place")
 
 
-def outdated(period: Period) -> None:
-    """Say that a run is of before a change, with the way to run it again for whoever may."""
+def outdated(period: Period, link: bool = True) -> None:
+    """Say that a run is of before a change, with the way to Runs for whoever may go there."""
     with st.container(horizontal=True, vertical_alignment="center", key="outdated"):
         st.warning(
             f"Deals, people, plans, quotas or rates have changed since {widgets.period_title(period)} was calculated, "
             "so its figures may be out of date. They are calculated again before they are approved.",
             icon=":material/update:",
         )
-        navigation.link("runs", "Run it again", {"period": period.name})
+        if link:
+            navigation.link("runs", "Run it again", {"period": period.name})
 
 
 def empty(title: str, may_start: bool) -> None:

@@ -30,7 +30,7 @@ if period.last_day >= state.today():
 
 progress(actor, period.name)
 if freshness.outdated(db, actor, period.name):
-    outdated(period)
+    outdated(period, link=False)
 
 if people.empty:
     empty(title, access.may(actor, "runs.start"))
