@@ -79,7 +79,7 @@ def log_form(actor: Actor, deal_id: int | None, key: str, rerun: Callable[[], No
     kind = str(kind)
     subject = st.text_input(
         "Subject",
-        placeholder="Optional" if kind in ("call", "email", "meeting") else "What it is about",
+        placeholder="Optional on a deal or an account" if kind in ("call", "email", "meeting") else "What it is about",
         max_chars=500,
         key=f"{key}_subject",
     )

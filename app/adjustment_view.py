@@ -103,11 +103,12 @@ def _finish(form: str) -> None:
     st.rerun()
 
 
-def _cents(text: str, currency: str) -> int:
+def _cents(label: str, text: str, currency: str) -> int:
+    """What was typed in the field of that label."""
     try:
         return parse_money(text, currency)
     except QuotaPathError as error:
-        raise ProblemsError([Problem("amount", str(error))]) from error
+        raise ProblemsError([Problem(label, str(error))]) from error
 
 
 @st.dialog("Add a manual adjustment", icon=":material/edit_note:")
@@ -141,8 +142,8 @@ def add_body(period: Period) -> None:
 
     def keep() -> None:
         if person is None:
-            raise ProblemsError([Problem("person", "is not chosen.", "Choose whose pay it is.")])
-        cents = _cents(amount, currency)
+            raise ProblemsError([Problem("Person", "is not chosen.", "Choose whose pay it is.")])
+        cents = _cents("Amount", amount, currency)
         new = NewAdjustment(_request("adjust"), person, kind or "spif", cents, reason or "", deal or "")
         adjustments.add_adjustment(db, actor, period.name, new)
 
@@ -180,7 +181,7 @@ def override_body(line_id: int, cents: int, currency: str) -> None:
     form = f"override_{line_id}"
     if st.button("Override", type="primary", key="override_yes") and attempt(
         lambda: adjustments.override_line(
-            state.database(), actor, _request(form), line_id, _cents(amount, currency), reason or ""
+            state.database(), actor, _request(form), line_id, _cents("Pay instead", amount, currency), reason or ""
         ),
         "The line is overridden.",
     ):

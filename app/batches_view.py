@@ -1,5 +1,6 @@
 """Past imports and what is remembered of each source: looked at, undone, forgotten."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
@@ -10,6 +11,7 @@ from app.actions import attempt
 from app.upload_view import SOURCE_NAMES
 from app.widgets import date_column, money_column, number_column, text_column
 from engine.errors import QuotaPathError
+from engine.periods import parse_period
 from engine.services import batches, imports
 from engine.services.access import Actor
 from engine.services.batches import Batch, Remembered
@@ -59,6 +61,7 @@ def _one(actor: Actor, batch: Batch) -> None:
                 "that it added are gone, those that it changed are as they were before.",
                 icon=":material/undo:",
             )
+            _run_again(batches.periods_to_run(state.database(), actor, batch))
         added, changed = st.tabs([f"Added ({batch.added:,})", f"Changed ({batch.changed:,})"])
         with added:
             _rows(actor, batch, added=True)
@@ -71,6 +74,25 @@ def _one(actor: Actor, batch: Batch) -> None:
                 partial(imports.past_refusals, state.database(), actor, batch.id),
                 "text/csv",
             )
+
+
+def _run_again(periods: Sequence[str]) -> None:
+    """The periods that show no figures since the undoing, with the way to run each."""
+    if not periods:
+        return
+    st.warning(
+        f"**{_titles(periods)}** was run with these deals and shows nobody's figures until it is run again."
+        if len(periods) == 1
+        else f"**{_titles(periods)}** were run with these deals and show nobody's figures until they are run again.",
+        icon=":material/sync_problem:",
+    )
+    with st.container(horizontal=True):
+        for period in periods:
+            navigation.link("runs", f"Run {widgets.period_title(parse_period(period))}", {"period": period})
+
+
+def _titles(periods: Sequence[str]) -> str:
+    return ", ".join(widgets.period_title(parse_period(period)) for period in periods)
 
 
 def _rows(actor: Actor, batch: Batch, *, added: bool) -> None:
@@ -114,8 +136,15 @@ def _undo(actor: Actor, batch: Batch) -> None:
         ]
         st.markdown(
             f"{' and '.join(filter(None, what))}. All of it, or nothing: if one was changed since, or has earnings in "
-            "a closed period, you are told which. An open period that was run with these deals must be run again."
+            "a closed period, you are told which."
         )
+        if periods := batches.periods_to_run(state.database(), actor, batch):
+            these = "This period was" if len(periods) == 1 else "These periods were"
+            st.warning(
+                f"**Everyone loses their figures of {_titles(periods)}** until you run "
+                f"{'it' if len(periods) == 1 else 'them'} again. {these} run with deals that will be deleted.",
+                icon=":material/warning:",
+            )
         if job is not None and job.status == "failed":
             widgets.show_problems(QuotaPathError(job.message))
         if st.button("Undo it", type="primary", key=f"undo_{batch.id}"):

@@ -49,11 +49,12 @@ def _closed() -> None:
 
 
 def drawer(deal_id: int) -> None:
-    """One deal at the side of the list."""
+    """One deal at the side of the list; for one out of reach a notice, once."""
     try:
         actor = auth.require("deals.view")
         name = deals.deal_detail(state.database(), actor, deal_id, state.today()).deal.fields.name
     except QuotaPathError as error:
+        _closed()
         widgets.show_problems(error)
         return
     title = widgets.plain(name if len(name) <= 80 else name[:77] + "...")

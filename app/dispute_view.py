@@ -46,10 +46,17 @@ def line_actions(actor: Actor, line_id: int, cents: int, currency: str) -> None:
 
 
 def flag_button(actor: Actor, line_id: int) -> None:
-    """The button that disputes a line, for whoever may write about it."""
-    if access.may(actor, "disputes.write") and st.button(
-        "Something is wrong", icon=":material/flag:", key=f"flag_{line_id}"
-    ):
+    """The line's latest dispute; and while none is open, the button that opens one, for whoever may write about it."""
+    found = disputes.of_line(state.database(), actor, line_id)
+    label = "Something is wrong"
+    if found is not None:
+        dispute_id, status = found
+        st.badge(f"Dispute {status}", icon=_ICONS[status], color=_COLORS[status])
+        navigation.link("disputes", "Read it under Disputes", {"dispute": str(dispute_id)})
+        if status in OPEN:
+            return
+        label = "Something is still wrong"
+    if access.may(actor, "disputes.write") and st.button(label, icon=":material/flag:", key=f"flag_{line_id}"):
         flag(line_id)
 
 
@@ -204,8 +211,7 @@ def _answer(actor: Actor, found: Thread) -> None:
     """Write a message; an admin also settles by a change that was made, or rejects."""
     db, dispute_id = state.database(), found.dispute.id
     key = f"dispute_{dispute_id}_{len(found.messages)}"  # a sent message leaves an empty field
-    text = st.text_area("Your message", key=f"{key}_text", max_chars=disputes.LONGEST, label_visibility="collapsed",
-                        placeholder="Your message")  # fmt: skip
+    text = st.text_area("Your message", key=f"{key}_text", max_chars=disputes.LONGEST)
     settled_by = None
     if found.may_answer:
         names = {one.key: one.text for one in found.settlers}
@@ -224,7 +230,12 @@ def _answer(actor: Actor, found: Thread) -> None:
         settled = rejected = False
         if found.may_answer:
             settled = st.button("Settle", icon=":material/check:", key=f"{key}_settle", disabled=settled_by is None)
-            rejected = st.button("Reject", icon=":material/close:", key=f"{key}_reject")
+            rejected = st.button(
+                "Reject",
+                icon=":material/close:",
+                key=f"{key}_reject",
+                help="Closes it without a change: say in the message why the line is right",
+            )
     done = (
         (sent and attempt(lambda: disputes.reply(db, actor, dispute_id, text or ""), "Sent."))
         or (

@@ -248,7 +248,9 @@ def _name(filename: str, size: int, give_up: Callable[[], None] | None) -> None:
 
 
 def _megabytes(size: int) -> str:
-    return f"{size / 1_000_000:,.1f} MB" if size >= 100_000 else f"{max(size / 1000, 0.1):,.1f} KB"
+    if size < 1000:
+        return f"{size} {'byte' if size == 1 else 'bytes'}"
+    return f"{size / 1_000_000:,.1f} MB" if size >= 100_000 else f"{size / 1000:,.1f} KB"
 
 
 def _steps(actor: Actor, draft: Draft, preview: ImportPreview) -> None:

@@ -12,6 +12,7 @@ may_edit = access.may(actor, "deals.edit")
 show_done()
 
 widgets.header("Deals", "What was sold, by whom, and what became of it.")
+for_notice = st.container()
 team = widgets.team_filter(actor)
 if may_edit:
     with widgets.tools():
@@ -54,5 +55,7 @@ else:
         link="Upload deals",
     )
 
-if st.query_params.get("deal", "").isdigit():
-    deal_drawer.drawer(int(st.query_params["deal"]))
+asked = st.query_params.get("deal", "")
+if asked.isdecimal() and len(asked) < 18:
+    with for_notice:
+        deal_drawer.drawer(int(asked))

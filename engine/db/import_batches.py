@@ -96,6 +96,22 @@ _UNSHOWN = sa.text("""
     RETURNING p.period
 """)
 
+# Open periods that `_UNSHOWN` would take the run from; and those that an undoing took it from, and that show none yet.
+_STANDING = """
+    SELECT p.period FROM pay_periods p
+     WHERE p.status = 'open'
+       AND EXISTS (SELECT FROM imports i JOIN deal_changes c ON c.import_id = i.id AND c.at = i.created_at
+                     JOIN lines l ON l.deal_id = c.deal_id
+                    WHERE i.id = :id AND c.changes ? 'created' AND l.run_id = p.run_id)
+     ORDER BY p.period
+"""
+_BARE = """
+    SELECT p.period FROM imports i JOIN audit a ON a.at = i.undone_at AND a.object = 'import ' || i.id
+      JOIN pay_periods p ON jsonb_exists(a.detail -> 'run_again', p.period)
+     WHERE i.id = :id AND p.run_id IS NULL
+     ORDER BY p.period
+"""
+
 _PART = "u.place > :after AND u.place <= :upto"
 _DELETE = f"""
     DELETE FROM deals d USING undoing u WHERE d.id = u.deal_id AND d.version = u.version AND u.added AND {_PART}
@@ -173,6 +189,16 @@ def obstacles(conn: sa.Connection) -> dict[str, Obstacle]:
 def withdraw_runs(conn: sa.Connection) -> list[str]:
     """Let open periods show no run that stands on a deal which will be deleted; gives these periods."""
     return sorted(conn.scalars(_UNSHOWN))
+
+
+def standing(conn: sa.Connection, import_id: int) -> list[str]:
+    """Open periods whose run stands on a deal that the import added: undoing it takes the run from them."""
+    return list(conn.scalars(sa.text(_STANDING), {"id": import_id}))
+
+
+def bare(conn: sa.Connection, import_id: int) -> list[str]:
+    """Periods from which the undoing of the import took the run, and that were not run since."""
+    return list(conn.scalars(sa.text(_BARE), {"id": import_id}))
 
 
 def undo(

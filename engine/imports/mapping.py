@@ -268,38 +268,44 @@ def guess_mapping(headers: Sequence[str], saved: Mapping[str, str] | None = None
 
 
 def check_mapping(mapping: Mapping[str, str], headers: Sequence[str]) -> list[Problem]:
-    """What keeps the mapping from being used on a file with these columns; empty when nothing does."""
+    """What keeps the mapping from being used on a file with these columns, by the fields' labels; empty when nothing.
+
+    An unknown field has no label: it is named as it is.
+    """
     problems = []
-    known = {field.name for field in FIELDS}
+    labels = {field.name: field.label for field in FIELDS}
     seen: dict[str, str] = {}
     for name, header in mapping.items():
-        if name not in known:
+        if name not in labels:
+            problems.append(Problem(name, "is not a field of a deal.", f"Use one of: {', '.join(sorted(labels))}."))
+            continue
+        label = labels[name]
+        if header not in headers:
             problems.append(
-                Problem(f"mapping.{name}", "is not a field of a deal.", f"Use one of: {', '.join(sorted(known))}.")
-            )
-        elif header not in headers:
-            problems.append(
-                Problem(f"mapping.{name}", f'the file has no column "{header}".', "Choose one of its columns.")
+                Problem(
+                    label, f'is to come from "{header}", but the file has no such column.', "Choose one of its own."
+                )
             )
         elif header in seen:
             problems.append(
                 Problem(
-                    f"mapping.{name}",
-                    f'the column "{header}" is used for {seen[header]} already.',
+                    label,
+                    f'has the same column, "{header}", as {seen[header]}.',
                     "Choose another column for one of the two.",
                 )
             )
-        seen.setdefault(header, name)
+        seen.setdefault(header, label)
     problems += [
-        Problem(f"mapping.{field.name}", f"no column is chosen for {field.label}.", "Choose one.")
+        Problem(field.label, "has no column.", "Choose one.")
         for field in FIELDS
         if field.required and field.name not in mapping
     ]
     if "external_id" not in mapping and "name" not in mapping:
         problems.append(
             Problem(
-                "mapping.external_id",
-                "neither an id nor a name is chosen, so a deal could not be recognised when it comes again.",
+                labels["external_id"],
+                f"has no column, and {labels['name']} has none either, so a deal could not be recognised when it comes "
+                "again.",
                 "Choose the column with the deal's id; failing that, the one with its name.",
             )
         )

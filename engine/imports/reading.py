@@ -160,8 +160,18 @@ def read_table(data: Content, filename: str, *, max_bytes: int = MAX_BYTES) -> T
     if not any(block.strip(b"\x00 \t\r\n\xef\xbb\xbf\xff\xfe") for block in _blocks(data)):
         raise UnreadableFile("The file is empty.", "Export the deals again and upload that file.")
     notes: list[str] = []
-    text = _sheet_as_text(data, notes) if _kind(data) == "xlsx" else _delimited(data, notes)
-    headers, text, titles = _find_header(text)
+    is_book = _kind(data) == "xlsx"
+    try:
+        text = _sheet_as_text(data, notes) if is_book else _delimited(data, notes)
+        headers, text, titles = _find_header(text)
+    except UnreadableFile:
+        if is_book or not filename.lower().endswith(".xlsx"):
+            raise
+        # What it lacks as a CSV is of no use to somebody who thinks it a workbook.
+        raise UnreadableFile(
+            "This is not a readable Excel file, although its name ends in .xlsx.",
+            "Export it again, or open it, save it as XLSX or CSV (UTF-8), and upload that.",
+        ) from None
 
     row_count = 0
     last: Row | SetAside | None = None
@@ -273,8 +283,6 @@ def _kind(data: Content) -> str:
         )
     if re.match(rb'[{\[]\s*["{\[]', start):
         raise UnreadableFile("This is JSON, not a table.", _EXPORT_CSV)
-    if not first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and _holds(data, b"\x00"):
-        raise UnreadableFile("The file holds binary data, not text.", _SAVE_AS_CSV)
     return "text"
 
 
@@ -369,6 +377,8 @@ def _cell_text(value: object) -> str:
 
 # ---------------------------------------------------------------- CSV
 def _delimited(data: Content, notes: list[str]) -> _Text:
+    if not _start(data, 2).startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and _holds(data, b"\x00"):
+        raise UnreadableFile("The file holds binary data, not text.", _SAVE_AS_CSV)
     encoding = _encoding(data)
     if encoding == "cp1252":
         notes.append("Read as Windows text (code page 1252), because it is not valid UTF-8.")

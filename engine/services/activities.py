@@ -97,9 +97,10 @@ def may_change(actor: Actor, user_id: int) -> bool:
 
 
 def log_activity(db: Database, actor: Actor, fields: ActivityFields, now: datetime) -> int:
-    """Keep what the actor did, or has to do; gives its id.  A call, mail or meeting may go without a subject.
+    """Keep what the actor did, or has to do; gives its id.
 
-    Raises ProblemsError; the deal must be one that the actor may see.
+    A call, mail or meeting on a deal or an account may go without a subject.  Raises ProblemsError; the
+    deal must be one that the actor may see.
     """
     access.require(actor, "activities.edit")
     if actor.user_id is None:
@@ -172,7 +173,8 @@ def _checked(
     conn: sa.Connection, actor: Actor, fields: ActivityFields, now: datetime, had_deal: int | None = None
 ) -> ActivityFields:
     """The fields as they are kept.  Raises ProblemsError with everything that is wrong with them."""
-    subject = " ".join(fields.subject.replace("\0", " ").split()) or _CALLED.get(fields.kind, "")
+    called = _CALLED.get(fields.kind, "")
+    subject = " ".join(fields.subject.replace("\0", " ").split()) or called
     account = " ".join(fields.account.replace("\0", " ").split())
     details = fields.details.replace("\0", " ").strip()
     problems = []
@@ -183,6 +185,14 @@ def _checked(
             problems.append(Problem(name, f"has {len(text):,} characters.", f"Write at most {longest:,}."))
     if not subject:
         problems.append(Problem("subject", "is missing.", f"Say what the {fields.kind} is about."))
+    if subject and subject == called and fields.deal_id is None and not account:
+        problems.append(
+            Problem(
+                "deal or account",
+                f"is missing, so nothing tells this {called.lower()} from others.",
+                "Choose the deal, name the account, or write a subject.",
+            )
+        )
     if not datetime(1990, 1, 1, tzinfo=UTC) <= fields.happened_at <= now + timedelta(days=1):
         problems.append(
             Problem(

@@ -95,7 +95,7 @@ def override_line(db: Database, actor: Actor, request_id: str, line_id: int, amo
                 "now, and override that."
             )
         difference = amount - line.amount - adjustments.overridden(conn, line_id)
-        problems = list(_wrong_reason(reason)) + list(_wrong_amount(difference, amount))
+        problems = list(_wrong_reason(reason)) + list(_wrong_amount("Pay instead", difference, amount))
         if problems:
             raise ProblemsError(problems)
         deal_id = int(line.deal) if line.deal else None
@@ -190,34 +190,36 @@ def _currency(conn: sa.Connection, user_id: int, period: str) -> str:
 
 def _problems(conn: sa.Connection, new: NewAdjustment, called: list[tuple[int, str, str]]) -> Iterator[Problem]:
     if people.identity(conn, new.user_id) is None:
-        yield Problem("person", f"there is no person number {new.user_id}.", "Choose one of the list.")
+        yield Problem("Person", f"there is no person number {new.user_id}.", "Choose one of the list.")
     if new.kind not in KINDS:
-        yield Problem("kind", f"{new.kind!r} is not a kind of adjustment.", f"Choose one of {', '.join(KINDS)}.")
-    yield from _wrong_amount(new.amount, new.amount)
+        yield Problem("Kind", f"{new.kind!r} is not a kind of adjustment.", f"Choose one of {', '.join(KINDS)}.")
+    yield from _wrong_amount("Amount", new.amount, new.amount)
     yield from _wrong_reason(new.reason)
     if new.deal.strip() and not called:
-        yield Problem("deal", f"there is no deal with the ID {new.deal.strip()!r}.", "Copy it from the list of deals.")
+        yield Problem(
+            "Deal ID", f"there is no deal with the ID {new.deal.strip()!r}.", "Copy it from the list of deals."
+        )
     if len(called) > 1:
         sources = ", ".join(source for _, source, _ in called)
         yield Problem(
-            "deal",
+            "Deal ID",
             f"{new.deal.strip()!r} is the ID of {len(called)} deals ({sources}).",
-            "Leave it empty, and name the deal in the reason.",
+            "Leave it empty, and name the deal under Why.",
         )
 
 
-def _wrong_amount(difference: int, amount: int) -> Iterator[Problem]:
+def _wrong_amount(label: str, difference: int, amount: int) -> Iterator[Problem]:
     if difference == 0:
         remedy = "Enter what is to be paid; a minus takes it." if amount == 0 else "Enter another amount."
-        yield Problem("amount", "changes nothing.", remedy)
+        yield Problem(label, "changes nothing.", remedy)
     elif abs(difference) > LARGEST:
-        yield Problem("amount", "is too large.", "Check it for extra digits.")
+        yield Problem(label, "is too large.", "Check it for extra digits.")
 
 
 def _wrong_reason(reason: str) -> Iterator[Problem]:
     if not reason.strip():
-        yield Problem("reason", "is empty.", "Say why: the person and every approver will read it.")
+        yield Problem("Why", "is empty.", "Say why: the person and every approver will read it.")
     elif len(reason.strip()) > REASON:
-        yield Problem("reason", f"has {len(reason.strip())} characters; {REASON} is the most.", "Shorten it.")
+        yield Problem("Why", f"has {len(reason.strip())} characters; {REASON} is the most.", "Shorten it.")
     elif "\x00" in reason:
-        yield Problem("reason", "holds a null character.", "Type it again.")
+        yield Problem("Why", "holds a null character.", "Type it again.")

@@ -93,6 +93,14 @@ def import_rows(
     return frame.astype({"id": "int64", "amount": "Int64"})
 
 
+def periods_to_run(db: Database, actor: Actor, batch: Batch) -> list[str]:
+    """Open periods that lose everyone's figures when the import is undone; of an undone one those not run since."""
+    access.require(actor, "deals.import")
+    with db.read() as conn:
+        read = import_batches.standing if batch.undone_at is None else import_batches.bare
+        return read(conn, batch.id)
+
+
 def undo_import(
     db: Database, actor: Actor, import_id: int, tell: Progress = lambda _done, _total, _message: None
 ) -> Undone:

@@ -82,7 +82,7 @@ def flag_missing(db: Database, actor: Actor, user_id: int, period: str, deal: st
     called = " ".join(deal.split())
     if not called or len(called) > 200 or "\x00" in called:
         message = "is empty." if not called else "is longer than 200 characters, or holds a null character."
-        raise ProblemsError([Problem("deal", message, "Give its ID, or what it is called.")])
+        raise ProblemsError([Problem("Which deal?", message, "Give its ID, or what it is called.")])
     with db.write() as conn:
         _require(conn, actor, "disputes.write", user_id, name)
         deal_id = disputes.deal_of(conn, called)
@@ -107,6 +107,21 @@ def disputed_lines(db: Database, actor: Actor, user_id: int, period: str) -> pd.
     with db.read() as conn:
         _require(conn, actor, "disputes.view", user_id, name)
         return analytics.of_lines(conn, user_id, name)
+
+
+def of_line(db: Database, actor: Actor, line_id: int) -> tuple[int, str] | None:
+    """The latest dispute of a line (or of the same line in an earlier run): its id and status; None without one.
+
+    Needs "disputes.view" and the line's person within reach.
+    """
+    with db.read() as conn:
+        line = pay.line(conn, line_id)
+        if line is None:
+            return None
+        _require(conn, actor, "disputes.view", line.user_id, line.period)
+        found = analytics.of_lines(conn, line.user_id, line.period)
+    of_it = found[found["line_id"] == line_id]
+    return None if of_it.empty else (int(of_it["id"].iloc[0]), str(of_it["status"].iloc[0]))
 
 
 def thread(db: Database, actor: Actor, dispute_id: int) -> Thread:
@@ -168,7 +183,7 @@ def reject(db: Database, actor: Actor, dispute_id: int, text: str) -> None:
 
 
 def _open(conn: sa.Connection, actor: Actor, about: tuple[int, str, str, int | None, int | None], text: str) -> int:
-    _check(text)
+    _check(text, "What is wrong?")
     dispute_id, is_new = disputes.open_one(conn, *about, access.user_of(actor))
     if is_new:
         disputes.write(conn, dispute_id, access.user_of(actor), text.strip(), "open")
@@ -181,7 +196,7 @@ def _open(conn: sa.Connection, actor: Actor, about: tuple[int, str, str, int | N
 
 
 def _write(conn: sa.Connection, actor: Actor, dispute_id: int, text: str, status: str) -> None:
-    _check(text)
+    _check(text, "Your message")
     before = disputes.messages(conn, dispute_id)
     said = text.strip()
     if before and (before[-1].user_id, before[-1].text, before[-1].status) == (actor.user_id, said, status):
@@ -191,12 +206,13 @@ def _write(conn: sa.Connection, actor: Actor, dispute_id: int, text: str, status
         audit.record(conn, actor.user_id, "disputes.write", f"dispute {dispute_id}", {"status": status})
 
 
-def _check(text: str) -> None:
+def _check(text: str, label: str) -> None:
+    """Refuse a text that says nothing or too much; `label` is what its field is called on the screen."""
     if not text.strip():
-        raise ProblemsError([Problem("text", "is empty.", "Write a sentence.")])
+        raise ProblemsError([Problem(label, "is empty.", "Write a sentence.")])
     if len(text.strip()) > LONGEST or "\x00" in text:
         message = f"is longer than {LONGEST} characters, or holds a null character."
-        raise ProblemsError([Problem("text", message, "Shorten it.")])
+        raise ProblemsError([Problem(label, message, "Shorten it.")])
 
 
 def _told(one: disputes.Settler) -> str:

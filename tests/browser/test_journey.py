@@ -128,7 +128,7 @@ def test_main_job(start_server: Callable[..., Server], new_page: Callable[..., P
     # Sales ops answers it, approves October, pays it, and takes one payment back: each pressed twice, done once.
     page.goto(f"{server.url}/disputes?dispute=1")
     settle(page)
-    page.get_by_placeholder("Your message").fill("Which contract is it?")
+    page.get_by_label("Your message").fill("Which contract is it?")
     page.get_by_role("button", name="Send").dblclick()
     settle(page)
     expect(page.get_by_text("Which contract is it?")).to_have_count(1)

@@ -34,6 +34,16 @@ def test_password_protected_workbook():
         read_table(data, "deals.xlsx")
 
 
+@pytest.mark.parametrize("data", [b"hello\n", b"\x01\x00\x02rest", b"\x81\x8d\x8f", b"PK\n\x00"])
+def test_what_is_called_xlsx_and_is_no_workbook_is_told_so(data):
+    with pytest.raises(UnreadableFile, match=r"not a readable Excel file, although its name ends in \.xlsx"):
+        read_table(data, "Deals.XLSX")
+
+
+def test_a_table_is_read_whatever_it_is_called():
+    assert read_table(CSV, "deals.xlsx").row_count == 1
+
+
 def test_sheets_that_were_not_read_are_named():
     book = Workbook()
     book.active.title = "Deals"

@@ -48,8 +48,8 @@ def listed(company: Company, who: str, filters: ActivityFilters = EVERYTHING, pa
     return list(found.frame["subject"])
 
 
-def test_logging_in_two_clicks(company: Company) -> None:
-    log(company, "ana", "")
+def test_a_subject_may_be_left_out(company: Company) -> None:
+    log(company, "ana", "", account="Initech")
     deal = company.deal("D1", "ana", "2026-04-01", 100, "Proposal")
     company.change(deal, account="Globex")
     log(company, "ana", " Sent   the\0 offer ", "email", deal_id=deal)
@@ -104,6 +104,8 @@ def test_a_manager_sees_the_team_as_it_is_today(company: Company) -> None:
         ({"kind": "fax"}, "kind"),
         ({"subject": "x" * 501}, "subject"),
         ({"kind": "note", "subject": "  "}, "subject"),
+        ({"subject": "", "account": " \0 "}, "deal or account"),
+        ({"kind": "meeting", "subject": "Meeting", "details": "Long"}, "deal or account"),
         ({"happened_at": NOW + timedelta(days=2)}, "when"),
         ({"account": "x" * 1001}, "account"),
         ({"details": "x" * 10_001}, "details"),

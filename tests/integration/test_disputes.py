@@ -83,8 +83,15 @@ def test_a_line_is_disputed_once_whatever_is_run_again(company: Company, pool: P
     assert len(disputes.thread(db, ana, flagged).messages) == 1
     shown = disputes.disputed_lines(db, ana, company.users["ana"], "2026-01")
     assert shown[["line_id", "status"]].to_numpy().tolist() == [[again, "open"]]
+    assert disputes.of_line(db, ana, again) == (flagged, "open")
     disputes.reject(db, company.actors["ada"], flagged, "The contract says 10,000")
-    assert disputes.flag_line(db, ana, again, "Look again") != flagged  # closed ones stay closed
+    assert disputes.of_line(db, ana, again) == (flagged, "rejected")
+    newer = disputes.flag_line(db, ana, again, "Look again")
+    assert newer != flagged  # closed ones stay closed
+    assert disputes.of_line(db, ana, again) == (newer, "open")
+    assert disputes.of_line(db, ana, 99_999) is None
+    with pytest.raises(Forbidden):
+        disputes.of_line(db, company.actors["bo"], again)
     assert disputes.disputed_lines(db, ana, company.users["ana"], "2026-01")["status"].tolist() == ["open"]
 
 
@@ -96,11 +103,13 @@ def test_a_missing_deal(company: Company, flagged: int) -> None:
     assert disputes.thread(db, ana, made).dispute.about == "Missing deal: D9"
     assert disputes.thread(db, ana, made).dispute.deal_id == late
     for wrong in ("", "x" * 201):
-        with pytest.raises(ProblemsError, match="deal"):
+        with pytest.raises(ProblemsError, match="^Which deal"):
             disputes.flag_missing(db, ana, company.users["ana"], "2026-01", wrong, "Won in January")
     for wrong in ("  ", "x" * 4001):
-        with pytest.raises(ProblemsError, match="text"):
+        with pytest.raises(ProblemsError, match="^What is wrong"):
             disputes.flag_missing(db, ana, company.users["ana"], "2026-01", "D8", wrong)
+        with pytest.raises(ProblemsError, match="^Your message"):
+            disputes.reply(db, ana, made, wrong)
 
 
 def test_nobody_sees_anothers_dispute(company: Company, flagged: int) -> None:

@@ -173,6 +173,7 @@ def test_an_open_period_that_was_run_with_the_deals_must_be_run_again(db):
     take(db, FIRST)
     second = take(db, SECOND)
     calculated(db, "D3")
+    assert batches.periods_to_run(db, ADMIN, batches.find_import(db, ADMIN, second)) == ["2026-10"]
     assert batches.undo_import(db, ADMIN, second) == batches.Undone(deleted=1, restored=2, periods=("2026-10",))
     assert [row[0]["external_id"] for row in all_deals(db)] == ["D1", "D2"]
     with db.read() as conn:
@@ -182,13 +183,19 @@ def test_an_open_period_that_was_run_with_the_deals_must_be_run_again(db):
     assert counted(db, "lines") == 1  # what the run said stays, though no period shows it
     with pytest.raises(QuotaPathError, match="2026-10"):
         payouts.approve_period(db, ADMIN, "2026-10")
+    undone = batches.find_import(db, ADMIN, second)
+    assert batches.periods_to_run(db, ADMIN, undone) == ["2026-10"]
+    run(db, "UPDATE pay_periods SET run_id = 1")  # run again
+    assert batches.periods_to_run(db, ADMIN, undone) == []
 
 
 def test_a_run_of_deals_that_are_only_put_back_stays_shown(db):
     take(db, FIRST)
     second = take(db, SECOND)
     calculated(db, "D1")
+    assert batches.periods_to_run(db, ADMIN, batches.find_import(db, ADMIN, second)) == []
     assert batches.undo_import(db, ADMIN, second).periods == ()
+    assert batches.periods_to_run(db, ADMIN, batches.find_import(db, ADMIN, second)) == []
 
 
 def test_the_database_keeps_a_deal_under_a_shown_line(db):
@@ -277,6 +284,7 @@ def test_only_an_admin_looks_and_undoes(db, role):
         lambda: batches.find_import(db, actor, first),
         lambda: batches.import_rows(db, actor, first, added=True),
         lambda: batches.undo_import(db, actor, first),
+        lambda: batches.periods_to_run(db, actor, batches.find_import(db, ADMIN, first)),
         lambda: batches.remembered(db, actor),
         lambda: batches.forget(db, actor, "salesforce", "mapping", "owner"),
     ):

@@ -218,7 +218,7 @@ def test_owners_and_stages_are_asked_once_and_remembered(db):
 def test_a_corrected_mapping_is_remembered(db):
     text = "Ref,Who,State,Booked,ACV,Day,Name\n1,Ana Torres,won,100,200,2026-10-20,Acme\n"
     preview = preview_import(db, ADMIN, upload(text, source="erp"))
-    assert {problem.path for problem in preview.problems} >= {"mapping.owner", "mapping.close_date"}
+    assert {problem.path for problem in preview.problems} >= {"Owner", "Close date"}
     mapping = {
         "external_id": "Ref", "owner": "Who", "stage": "State", "amount": "ACV", "close_date": "Day", "name": "Name",
     }  # fmt: skip

@@ -150,9 +150,9 @@ def test_the_same_request_makes_one_adjustment(company: Company) -> None:
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"amount": 0}, "amount: changes nothing"),
-    ({"amount": 10**15}, "amount: is too large"),
-    ({"reason": "  "}, "reason: is empty"),
+    ({"amount": 0}, "Amount: changes nothing"),
+    ({"amount": 10**15}, "Amount: is too large"),
+    ({"reason": "  "}, "Why: is empty"),
     ({"reason": "x" * 1001}, "1001 characters"),
     ({"kind": "override"}, "'override' is not a kind"),
     ({"user_id": 999}, "no person number 999"),
@@ -187,7 +187,7 @@ def test_an_override_keeps_the_original_and_is_not_undone_by_the_next_run(compan
     runs.run_period(company.db, pool, ada, "2026-01")
     with pytest.raises(QuotaPathError, match="calculated again after you opened"):
         adjustments.override_line(company.db, ada, str(uuid.uuid4()), first, 1, "Late")
-    with pytest.raises(ProblemsError, match="changes nothing"):
+    with pytest.raises(ProblemsError, match="Pay instead: changes nothing"):
         adjustments.override_line(company.db, ada, str(uuid.uuid4()), line(), 100_000, "Again")
     adjustments.override_line(company.db, ada, str(uuid.uuid4()), line(), 90_000, "A bit less")
     kept = adjustments.list_adjustments(company.db, ada, "2026-01")

@@ -123,8 +123,11 @@ def test_one_deal_by_the_address(open_page, many, deal):
     assert len(screen.dataframe[0].value) == 50
 
 
-def test_logging_in_two_clicks(open_page, company, deal):
+def test_logging_a_call(open_page, company, deal):
     screen = open_page("activities", "rob")
+    field(screen, "Log").click().run()
+    assert "Deal or account is missing" in words(screen).replace("*", "")
+    screen.text_input(key="log_0_account").set_value("Globex")
     field(screen, "Log").click().run()
     assert list(listed(company)["subject"]) == ["Call"]
     assert list(screen.dataframe[0].value["subject"]) == ["Call"]

@@ -122,6 +122,14 @@ def test_a_deal_out_of_reach_is_not_shown(open_page, add):
     assert not screen.exception
     assert "There is no deal number" in text(screen)
     assert not screen.get("dialog")
+    assert "deal" not in screen.query_params
+    screen.run()
+    assert "There is no deal number" not in text(screen)
+
+
+@pytest.mark.parametrize("asked", ["²", "9" * 30, "x"])
+def test_what_is_no_deal_number_opens_nothing(open_page, asked):
+    assert not open_page("deals", deal=asked).exception
 
 
 def deal_screen(company, monkeypatch, deal_id, person):

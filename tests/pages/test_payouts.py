@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from streamlit.testing.v1 import AppTest
 
-from app import auth, state
+from app import auth, navigation, state
 from engine.db import deals as deal_rows
 from engine.services import adjustments, approvals, deals, disputes, earnings, payouts, runs, sign_in
 from engine.services.adjustments import NewAdjustment
@@ -123,6 +123,9 @@ def test_an_adjustment_is_added_in_its_form(calculated: Any, open_body: Callable
 def test_an_override_in_its_form(calculated: Any, open_body: Callable[..., AppTest]) -> None:
     line = rob_line(calculated)
     screen = open_body("app.adjustment_view.override_body", "ada", f"{line}, 72_000, 'USD'")
+    screen.text_input(key="override_amount").set_value("much")
+    assert screen.text_area(key="override_reason").label == "Why"
+    assert "Pay instead" in button(screen, "Override").click().run().error[0].value
     screen.text_input(key="override_amount").set_value("1000")
     screen.text_area(key="override_reason").set_value("Promised")
     button(screen, "Override").click().run()
@@ -202,7 +205,7 @@ def test_a_rep_flags_a_line_and_reads_the_answer(
 ) -> None:
     assert "No open disputes" in words(open_page("disputes", "rob"))
     screen = open_body("app.dispute_view.flag_body", "rob", str(rob_line(calculated)))
-    assert "is empty" in button(screen, "Send").click().run().error[0].value
+    assert "**What is wrong?** is empty" in button(screen, "Send").click().run().error[0].value
     screen.text_area(key="flag_text").set_value("**It** was <b>more</b>")
     button(screen, "Send").click().run()
     found = disputes.list_disputes(calculated.db, calculated.actor("ada"))
@@ -242,6 +245,20 @@ def test_what_may_be_done_about_a_line(
     calculated: Any, open_body: Callable[..., AppTest], person: str, labels: list[str]
 ) -> None:
     assert [one.label for one in flag_and_override(person, open_body, calculated)] == labels
+
+
+def test_a_disputed_line_leads_to_its_dispute(
+    calculated: Any, open_body: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links: list[Any] = []
+    monkeypatch.setattr(navigation, "link", lambda *link: links.append(link))
+    made = disputes.flag_line(calculated.db, calculated.actor("rob"), rob_line(calculated), "It was more")
+    assert flag_and_override("rob", open_body, calculated) == []
+    assert [one.label for one in flag_and_override("ada", open_body, calculated)] == ["Override"]
+    assert set(map(str, links)) == {str(("disputes", "Read it under Disputes", {"dispute": str(made)}))}
+    disputes.reject(calculated.db, calculated.actor("ada"), made, "It was not")
+    assert [one.label for one in flag_and_override("rob", open_body, calculated)] == ["Something is still wrong"]
+    assert flag_and_override("finn", open_body, calculated) == []
 
 
 @pytest.mark.parametrize(("person", "sees"), [

@@ -6,6 +6,7 @@ from datetime import date
 import pytest
 import sqlalchemy as sa
 
+from app import navigation
 from engine.services import batches, deals, import_files, imports, people
 
 TODAY = date(2026, 11, 22)
@@ -160,7 +161,7 @@ def test_a_deal_won_in_the_future_is_warned_of(open_page):
 def test_a_wrong_column_is_corrected(open_page, company):
     text_of = "Ref,Name,Who,State,Booked,Total,Closing\n1,Acme,Rob Rep,won,100,200,2026-10-20\n"
     screen = upload(open_page("upload"), text_of)
-    assert "no column is chosen for Owner" in text(screen)
+    assert "**Owner** has no column" in text(screen)
     assert not screen.metric
 
     def column(label):
@@ -223,8 +224,9 @@ def test_another_source_is_another_set_of_deals(open_page, company):
         (GOOD.split("\n", 1)[1].encode(), "deals.csv", "it should hold the column names"),
         (HEADER.encode() + b"x" * 2_000_000, "deals.csv", "The file is 2.0 MB; the limit is 1.0 MB"),
         ("=HYPERLINK(1)\n".encode("utf-16"), "deals.csv", "Only one column was found"),
+        (b"hello", "deals.xlsx", "This is not a readable Excel file"),
     ],
-    ids=["empty", "pdf", "no header", "too large", "one column"],
+    ids=["empty", "pdf", "no header", "too large", "one column", "no workbook"],
 )
 @pytest.mark.parametrize("large", [False, True], ids=["at once", "by a job"])
 def test_a_file_that_is_no_export_is_told_so(open_page, company, content, name, message, large, monkeypatch):
@@ -290,7 +292,7 @@ def test_a_large_file_is_checked_and_imported_by_jobs(open_page, company):
 def test_columns_and_questions_of_a_large_file_are_settled(open_page, company):
     text_of = GOOD.replace("2026-10-20", "03/04/2026").replace("2026-12-01", "05/06/2026").replace("Amount", "ACV")
     screen = settled(upload(open_page("upload"), text_of))
-    assert "no column is chosen for Amount" in text(screen)
+    assert "**Amount** has no column" in text(screen)
     next(each for each in screen.selectbox if each.label == "Amount *").set_value("ACV")
     click(screen, "Use these columns")
     settled(screen)
@@ -367,6 +369,38 @@ def test_an_import_is_looked_at_and_undone(open_page, company, large, monkeypatc
     choose(screen, "past_imports", 0)
     assert "Undone on" in text(screen)
     assert list(table(screen, "undone")["undone"]) != [""]
+
+
+_RUN_WITH_D1 = """
+    INSERT INTO plans (name, title) VALUES ('undone', 'Undone');
+    INSERT INTO plan_versions (plan_id, effective_from, document, hash, status, published_at)
+        SELECT id, '2026-01-01', '', '', 'published', now() FROM plans WHERE name = 'undone';
+    INSERT INTO pay_periods (period, kind, start_date, end_date)
+        VALUES ('2026-10', 'month', '2026-10-01', '2026-11-01');
+    INSERT INTO runs (period, ledger_seen, inputs_hash, lines_hash, engine_version, interpreter, deals, lines,
+                      created_by)
+        SELECT '2026-10', 0, '', '', '0', 'x', 1, 1, id FROM users WHERE code = 'ada';
+    INSERT INTO lines (run_id, user_id, plan_version_id, component, deal_id, kind, period, origin_period, amount,
+                       currency, working)
+        SELECT (SELECT max(id) FROM runs), owner_id, (SELECT max(id) FROM plan_versions), 'nb', id, 'earned', '2026-10',
+               '2026-10', 100, 'USD', '{}' FROM deals WHERE external_id = 'D1';
+    UPDATE pay_periods SET run_id = (SELECT max(id) FROM runs);
+"""
+
+
+def test_whose_figures_go_is_said_before_and_after_the_undoing(open_page, company, monkeypatch):
+    links = []
+    monkeypatch.setattr(navigation, "link", lambda *link: links.append(link))
+    screen = imported(open_page)
+    with company.db.write() as conn:
+        conn.execute(sa.text(_RUN_WITH_D1))
+    choose(screen, "past_imports", 0)
+    assert "Everyone loses their figures of October 2026** until you run it again" in text(screen)
+    click(screen, "Undo it")
+    links.clear()
+    choose(screen, "past_imports", 0)
+    assert ("runs", "Run October 2026", {"period": "2026-10"}) in links
+    assert "**October 2026** was run with these deals and shows nobody's figures until it is run again" in text(screen)
 
 
 def test_what_keeps_an_import_from_being_undone_is_said(open_page, company):
