@@ -75,7 +75,8 @@ def deal_body(deal_id: int) -> None:
         if fields.cancelled_on:
             st.badge(f"Cancelled on {fields.cancelled_on}", color="orange", icon=":material/block:")
         st.markdown(f"**{widgets.plain(amount_text(fields.amount, fields.currency))}**", width="content")
-        st.caption(f"closes {fields.close_date} · {widgets.plain(detail.owner)}", width="content")
+        closes = "closes" if detail.outcome == "open" else "closed"
+        st.caption(f"{closes} {fields.close_date} · {widgets.plain(detail.owner)}", width="content")
     names = ["Details", "Earnings", "Activities", "History"]
     names += ["Edit", "Credits"] if access.may(actor, "deals.edit") else []
     tabs = dict(zip(names, st.tabs(names, key=f"deal_tab_{deal_id}"), strict=True))
