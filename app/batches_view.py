@@ -159,10 +159,7 @@ def _undo(actor: Actor, batch: Batch) -> None:
 
 @st.fragment(run_every="1s")
 def _undoing(import_id: int) -> None:
-    job = batches.undo_job_of(state.database(), auth.require("deals.import"), import_id)
-    if job is None or job.is_over:
-        st.rerun()
-    st.progress(min(job.done / job.total, 1.0) if job.total else 0.0, job.message or "Waiting")
+    widgets.job_bar(batches.undo_job_of(state.database(), auth.require("deals.import"), import_id))
 
 
 def _deals(count: int) -> str:

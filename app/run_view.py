@@ -32,11 +32,7 @@ def progress(actor: Actor, period: str) -> None:
 @st.fragment(run_every="1s")
 def _bar(period: str) -> None:
     actor = auth.require("runs.view")
-    job = runs.run_job_of(state.database(), actor, period)
-    if job is None or job.is_over:
-        st.rerun()
-    share = job.done / job.total if job.total else 0.0
-    st.progress(min(share, 1.0), job.message or "Waiting for a free place")
+    widgets.job_bar(runs.run_job_of(state.database(), actor, period))
 
 
 def outdated(period: Period, link: bool = True) -> None:

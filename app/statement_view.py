@@ -306,10 +306,7 @@ def _bulk(actor: Actor, period: Period) -> None:
 def _progress(period: str) -> None:
     actor = auth.require("statements.bulk")
     job = statements.job_of(state.database(), actor, period)
-    if job is None or job.is_over:
-        st.rerun()
-    share = job.done / job.total if job.total else 0.0
-    st.progress(min(share, 1.0), f"{job.message}: {job.done:,} of {job.total:,}" if job.total else "Waiting")
+    widgets.job_bar(job, f"{job.message}: {job.done:,} of {job.total:,}" if job and job.total else "")
 
 
 def _verify(actor: Actor) -> None:

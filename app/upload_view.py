@@ -230,11 +230,7 @@ def large_file(actor: Actor, kept: KeptUpload) -> None:
 def _progress(file_id: str) -> None:
     actor = auth.require("deals.import")
     kept = import_files.kept_file(state.database(), actor, file_id)
-    job = kept.job if kept else None
-    if job is None or job.is_over:
-        st.rerun()
-    share = job.done / job.total if job.total else 0.0
-    st.progress(min(share, 1.0), job.message or "Waiting for a free place")
+    widgets.job_bar(kept.job if kept else None)
     st.caption("You can leave this page: the work goes on, and the file is here when you come back.")
 
 

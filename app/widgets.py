@@ -17,6 +17,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app import navigation, state
 from engine import sheets
+from engine.db.jobs import Job
 from engine.errors import Problem, ProblemsError, QuotaPathError
 from engine.money import currency_digits, format_money
 from engine.periods import Period, parse_period, period_of
@@ -204,6 +205,14 @@ def cards(*cards: Card) -> None:
                 chart_type="area",
                 height="stretch",
             )
+
+
+def job_bar(job: Job | None, text: str = "") -> None:
+    """How far a job is, in a fragment that repeats; once it is over (or there is none) the whole page is drawn anew."""
+    if job is None or job.is_over:
+        st.rerun()
+    share = job.done / job.total if job.total else 0.0
+    st.progress(min(share, 1.0), text or job.message or "Waiting for a free place")
 
 
 # ---------------------------------------------------------------- tables

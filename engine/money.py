@@ -116,21 +116,21 @@ def round_ratio(numerator: int, denominator: int, rounding: str = "half_up") -> 
     return -whole if numerator < 0 else whole
 
 
-def split_largest_remainder(total: int, shares: Sequence[int]) -> List[int]:
-    """Share out ``total`` by ``shares`` (ppm) so that the parts add up to the whole.
+def split_largest_remainder(total: int, shares: Sequence[int], whole: int = PPM) -> List[int]:
+    """Share out ``total`` by ``shares`` of ``whole`` (ppm) so that the parts add up to the whole.
 
     Each part gets its floor; the units left over go one each to the largest remainders, ties to the
     earlier share.  A negative total is shared like its absolute value with the sign turned.  Shares that
-    do not add to 100% share out ``total`` x their sum, rounded half up.
+    do not add to ``whole`` share out ``total`` x their sum, rounded half up.
 
     >>> split_largest_remainder(6000, [333333, 333333, 333334])
     [2000, 2000, 2000]
     """
     size = -total if total < 0 else total
-    parts = [size * share // PPM for share in shares]
-    left = round_ratio(size * sum(shares), PPM) - sum(parts)
+    parts = [size * share // whole for share in shares]
+    left = round_ratio(size * sum(shares), whole) - sum(parts)
     if left:
-        by_remainder = sorted(range(len(shares)), key=lambda i: -(size * shares[i] % PPM))
+        by_remainder = sorted(range(len(shares)), key=lambda i: -(size * shares[i] % whole))
         for i in by_remainder[:left]:
             parts[i] += 1
     return [-part for part in parts] if total < 0 else parts

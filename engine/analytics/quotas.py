@@ -7,7 +7,7 @@ from datetime import date
 from engine.calc.book import book_from_rows
 from engine.calc.model import Assignment
 from engine.calc.tree import Tree
-from engine.money import PPM, round_ratio
+from engine.money import PPM, round_ratio, split_largest_remainder
 from engine.periods import MONTHS, Period
 
 
@@ -17,14 +17,7 @@ def share_out(total: int, weights: Sequence[int]) -> list[int]:
     >>> share_out(100_00, [1, 1, 1])
     [3334, 3333, 3333]
     """
-    whole = sum(weights)
-    if not whole:
-        return [0] * len(weights)
-    parts = [total * weight // whole for weight in weights]
-    by_remainder = sorted(range(len(weights)), key=lambda place: -(total * weights[place] % whole))
-    for place in by_remainder[: total - sum(parts)]:
-        parts[place] += 1
-    return parts
+    return split_largest_remainder(total, weights, sum(weights) or 1)  # without any weight everyone gets 0
 
 
 def ramped(full: int, per: str, steps: Sequence[int], start: Period, periods: Sequence[Period]) -> list[int]:

@@ -40,6 +40,15 @@ def sign_in(page: Page, url: str, email: str, password: str) -> None:
     settle(page)
 
 
+def load_demo(page: Page, url: str) -> None:
+    """Fill an empty database with the demo company, as a visitor does; the form to sign in comes after it."""
+    page.goto(url)
+    page.get_by_role("tab", name="Look at a demo company").click()
+    page.get_by_role("button", name="Load the demo company").click()
+    expect(page.get_by_text("This is the demo company")).to_be_visible(timeout=180_000)
+    settle(page)
+
+
 def shot(page: Page, name: str) -> None:
     """A picture for people to look at, in the folder QUOTAPATH_SHOTS if that is set."""
     folder = os.environ.get("QUOTAPATH_SHOTS")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driving import Server, settle, shot, sign_in
+from tests.browser.driving import Server, load_demo, settle, shot, sign_in
 
 pytestmark = pytest.mark.browser
 
@@ -44,10 +44,7 @@ def test_a_bulk_edit_is_undone_and_a_split_is_set(
 ) -> None:
     server = start_server(QUOTAPATH_TODAY="2026-11-22")
     page = new_page()
-    page.goto(server.url)
-    page.get_by_role("tab", name="Look at a demo company").click()
-    page.get_by_role("button", name="Load the demo company").click()
-    expect(page.get_by_text("This is the demo company")).to_be_visible(timeout=180_000)
+    load_demo(page, server.url)
     sign_in(page, server.url, ADMIN, PASSWORD)
 
     # Everything open that closes in November becomes won: look at it first.

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.benchmarks.imports import export_lines
-from tests.browser.driving import Server, settle, shot, sign_in
+from tests.browser.driving import Server, load_demo, settle, shot, sign_in
 
 pytestmark = pytest.mark.browser
 
@@ -48,11 +48,7 @@ def test_a_wrong_column_is_corrected_and_the_import_undone(
 ) -> None:
     server = start_server(QUOTAPATH_TODAY="2026-11-24")
     page = new_page()
-    page.goto(server.url)
-    page.get_by_role("tab", name="Look at a demo company").click()
-    page.get_by_role("button", name="Load the demo company").click()
-    expect(page.get_by_text("This is the demo company")).to_be_visible(timeout=180_000)
-    settle(page)
+    load_demo(page, server.url)
     sign_in(page, server.url, ADMIN, PASSWORD)
 
     # The file is checked by a job; the page shows how far it is, and may be left meanwhile.

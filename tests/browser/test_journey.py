@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driving import PHONE, ROOT, Server, settle, shot, sign_in
+from tests.browser.driving import PHONE, ROOT, Server, load_demo, settle, shot, sign_in
 
 pytestmark = pytest.mark.browser
 
@@ -54,11 +54,7 @@ def test_main_job(start_server: Callable[..., Server], new_page: Callable[..., P
     page = new_page()
 
     # An empty database: look at the demo company.
-    page.goto(server.url)
-    page.get_by_role("tab", name="Look at a demo company").click()
-    page.get_by_role("button", name="Load the demo company").click()
-    expect(page.get_by_text("This is the demo company")).to_be_visible(timeout=180_000)
-    settle(page)
+    load_demo(page, server.url)
     shot(page, "demo-sign-in")
 
     # Sales ops uploads the CRM's export.

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driving import PHONE, Server, settle, shot, sign_in
+from tests.browser.driving import PHONE, Server, load_demo, settle, shot, sign_in
 
 pytestmark = pytest.mark.browser
 
@@ -31,11 +31,7 @@ def pasted(page: Page, text: str) -> None:
 def test_quotas_from_a_spreadsheet(start_server: Callable[..., Server], new_page: Callable[..., Page]) -> None:
     server = start_server(QUOTAPATH_TODAY="2026-11-22")
     page = new_page()
-    page.goto(server.url)
-    page.get_by_role("tab", name="Look at a demo company").click()
-    page.get_by_role("button", name="Load the demo company").click()
-    expect(page.get_by_text("This is the demo company")).to_be_visible(timeout=180_000)
-    settle(page)
+    load_demo(page, server.url)
     sign_in(page, f"{server.url}/quotas?year=2028", ADMIN, PASSWORD)
     assert row(page, "Ben Okafor") == ["", ""]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driving import PHONE, Server, settle, shot, sign_in
+from tests.browser.driving import PHONE, Server, load_demo, settle, shot, sign_in
 from tests.pdf import pdf_text
 
 pytestmark = pytest.mark.browser
@@ -26,11 +26,7 @@ def test_a_statement_is_read_and_taken_home(
 ) -> None:
     server = start_server(QUOTAPATH_TODAY="2026-11-22")
     page = new_page()
-    page.goto(server.url)
-    page.get_by_role("tab", name="Look at a demo company").click()
-    page.get_by_role("button", name="Load the demo company").click()
-    expect(page.get_by_text("This is the demo company")).to_be_visible(timeout=180_000)
-    settle(page)
+    load_demo(page, server.url)
 
     # The rep opens the statement of a paid month and a line's working.
     sign_in(page, f"{server.url}/earnings?period=2026-09", REP, PASSWORD)

@@ -6,7 +6,6 @@ from datetime import date
 import pytest
 import sqlalchemy as sa
 
-from engine.db.database import Database
 from engine.errors import ProblemsError, QuotaPathError
 from engine.services import batches, deals, imports, payouts
 from engine.services.access import Actor, Forbidden
@@ -27,21 +26,6 @@ SECOND = HEADER + (
     "D2,Globex,Globex,Bo Li,Closed Won,5,2026-12-01,New,,\n"
     "D3,Initech,Initech,Bo Li,Closed Lost,700.50,2026-10-05,New,APAC,\n"
 )
-
-
-@pytest.fixture
-def db(database_url):
-    found = Database(database_url)
-    with found.write() as conn:
-        conn.execute(
-            sa.text("""
-                INSERT INTO company (name, currency) VALUES ('Acme', 'USD');
-                INSERT INTO users (code, name, email, role) VALUES ('ada', 'Ada', 'ada@x.io', 'admin'),
-                    ('ana', 'Ana Torres', 'ana@x.io', 'rep'), ('bo', 'Bo Li', 'bo@x.io', 'rep');
-            """)
-        )
-    yield found
-    found.close()
 
 
 def take(db, text, **options):

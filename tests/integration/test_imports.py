@@ -11,7 +11,6 @@ import sqlalchemy as sa
 
 from engine import sheets
 from engine.db import deal_imports
-from engine.db.database import Database
 from engine.errors import QuotaPathError
 from engine.services import deals, imports
 from engine.services.access import Actor, Forbidden
@@ -28,21 +27,6 @@ GOOD = HEADER + (
     "D2,Globex,Globex,bo@x.io,Proposal,,2026-12-01,New,\n"
     "D3,Initech,Initech,Bo Li,Closed Lost,700.50,2026-10-05,New,APAC\n"
 )
-
-
-@pytest.fixture
-def db(database_url):
-    found = Database(database_url)
-    with found.write() as conn:
-        conn.execute(
-            sa.text("""
-                INSERT INTO company (name, currency) VALUES ('Acme', 'USD');
-                INSERT INTO users (code, name, email, role) VALUES ('ada', 'Ada', 'ada@x.io', 'admin'),
-                    ('ana', 'Ana Torres', 'ana@x.io', 'rep'), ('bo', 'Bo Li', 'bo@x.io', 'rep');
-            """)
-        )
-    yield found
-    found.close()
 
 
 def upload(text, filename="deals.csv", **options):
