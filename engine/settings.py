@@ -68,6 +68,12 @@ class Settings:
     database_url: str | None = _setting(
         "DATABASE_URL", _text, lambda: None, "the PostgreSQL to use; without it one is started from the wheel"
     )
+    redis_url: str | None = _setting(
+        "REDIS_URL",
+        _text,
+        lambda: None,
+        "the Redis for workers on other machines and the shared cache; without it none",
+    )
     home: Path = _setting(
         "QUOTAPATH_HOME", _folder, lambda: ROOT / ".quotapath", "the folder of the embedded PostgreSQL's data"
     )

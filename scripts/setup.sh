@@ -1,5 +1,6 @@
 #!/bin/sh
-# Prepare the machine: .venv with the pinned packages, and PyPy.  With the word "dev" also what the checks need.
+# Prepare the machine: .venv with the pinned packages, and PyPy.  With the word "dev" also what the checks need:
+# Chromium, and Redis.
 # Done once; a second run sees that nothing changed and takes no time.
 set -eu
 cd "$(dirname "$0")/.."
@@ -87,6 +88,8 @@ find_pypy
 if [ "$kind" = dev ]; then
     install requirements-dev.txt 500
     command -v pypy3 >/dev/null || missing "pypy3: the unit tests run on CPython only. Install it: apt install pypy3."
+    command -v redis-server >/dev/null || apt_install redis-server || true
+    command -v redis-server >/dev/null || missing "redis-server: what runs on several machines cannot be tested. Install it: apt install redis-server."
     has_chromium || apt_install chromium fonts-liberation || true
     has_chromium || missing "chromium: the browser tests cannot run. Install it: apt install chromium."
 fi

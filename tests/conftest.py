@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from engine.db import migrate, server
+from tests.redis_server import RedisServer
 
 _number = count(1)
 
@@ -57,3 +58,12 @@ def database_url(cluster_url: str) -> Iterator[str]:
     _execute(cluster_url, f"CREATE DATABASE {name} TEMPLATE {sa.make_url(cluster_url).database}")
     yield sa.make_url(cluster_url).set(database=name).render_as_string(hide_password=False)
     _execute(cluster_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    """A real, empty Redis of the test's own."""
+    with tempfile.TemporaryDirectory(prefix="quotapath-redis-") as folder:
+        running = RedisServer(Path(folder))
+        yield running
+        running.kill()

@@ -27,6 +27,7 @@ def test_what_is_set_is_used(tmp_path: Path) -> None:
     found = settings.read(
         {
             "DATABASE_URL": "postgres://db/sales",
+            "REDIS_URL": "redis://cache:6379/0",
             "QUOTAPATH_HOME": "~/sales",
             "HOST": "0.0.0.0",  # noqa: S104
             "PORT": "9000",
@@ -37,6 +38,7 @@ def test_what_is_set_is_used(tmp_path: Path) -> None:
     )
     assert found == settings.Settings(
         database_url="postgres://db/sales",
+        redis_url="redis://cache:6379/0",
         home=Path.home() / "sales",
         host="0.0.0.0",  # noqa: S104
         port=9000,
