@@ -3,7 +3,7 @@
 import pandas as pd
 import sqlalchemy as sa
 
-from engine.db import pay
+from engine.db import payouts
 
 # Every pay period that has been calculated, with the totals of the run it shows and of its payout.
 _PERIODS = sa.text("""
@@ -119,7 +119,7 @@ _REVERSALS = sa.text("""
 # Whoever has had more than is due: what the next payouts hold back, the first entry since the balance was last whole,
 # and the largest of the entries that took it below.
 _OVERPAID = sa.text(f"""
-    WITH owing AS (SELECT user_id, currency, -amount AS owes FROM ({pay.DUE}) due WHERE amount < 0),
+    WITH owing AS (SELECT user_id, currency, -amount AS owes FROM ({payouts.DUE}) due WHERE amount < 0),
     running AS (
         SELECT g.*, sum(g.amount) OVER (PARTITION BY g.user_id, g.currency ORDER BY g.id) AS balance
           FROM ledger g JOIN owing USING (user_id, currency)

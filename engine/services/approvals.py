@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from engine.analytics import discrepancies, earnings
 from engine.db import adjustments, audit, disputes, pay, people
+from engine.db import payouts as payout_rows
 from engine.db.database import Database
 from engine.errors import QuotaPathError
 from engine.periods import parse_period
@@ -63,7 +64,7 @@ def standing(db: Database, actor: Actor, period: str) -> Standing:
         changes, blocked = 0, ""
         if found is not None and found.run_id is not None:
             changes = pay.corrections(conn, found.run_id)
-            payout = pay.payout(conn, name)
+            payout = payout_rows.payout(conn, name)
             if payout is None:
                 blocked = approval_blocked(conn, actor, name, found.run_id)
             elif payout.status == "approved":
@@ -93,7 +94,7 @@ def approval_blocked(conn: sa.Connection, actor: Actor, period: str, run_id: int
 
 def payment_blocked(conn: sa.Connection, actor: Actor, payout_id: int, period: str) -> str:
     """Why the two-person rule keeps the actor from marking a payout as paid; "" when it does not."""
-    if pay.two_person(conn) and pay.approver(conn, payout_id)[0] == actor.user_id:
+    if pay.two_person(conn) and payout_rows.approver(conn, payout_id)[0] == actor.user_id:
         return f"You approved {period}, and the two-person rule is on. Another admin marks it as paid."
     return ""
 
@@ -116,7 +117,7 @@ def queue(db: Database, actor: Actor) -> list[Waiting]:
     require(actor, "payouts.view")
     found: list[Waiting] = []
     with db.read() as conn:
-        for period, run_id, payout_id in reversed(pay.unpaid(conn)):
+        for period, run_id, payout_id in reversed(payout_rows.unpaid(conn)):
             if payout_id is None and may(actor, "payouts.approve"):
                 found.append(Waiting("approve", period, 1, approval_blocked(conn, actor, period, run_id)))
             elif payout_id is not None and may(actor, "payouts.pay"):

@@ -9,6 +9,7 @@ import pandas as pd
 
 from engine.analytics import earnings
 from engine.db import adjustments, audit, pay
+from engine.db import payouts as payout_rows
 from engine.db.database import Database
 from engine.errors import Problem, ProblemsError, QuotaPathError
 from engine.money import format_money
@@ -18,7 +19,7 @@ from engine.services.access import Actor, require, user_of
 from engine.sheets import to_csv, to_xlsx
 
 
-def approve_period(db: Database, actor: Actor, period: str, seen: str | None = None) -> pay.Payout:
+def approve_period(db: Database, actor: Actor, period: str, seen: str | None = None) -> payout_rows.Payout:
     """Approve the run that an open period shows: its lines go to the ledger, the period closes for good, for everyone.
 
     So do the manual adjustments that stand.  Everyone's due (the ledger's balance, less what is not payable yet)
@@ -31,11 +32,11 @@ def approve_period(db: Database, actor: Actor, period: str, seen: str | None = N
     require(actor, "payouts.approve")
     name = parse_period(period).name
     with db.write() as conn:
-        pay.lock_approvals(conn)
+        payout_rows.lock_approvals(conn)
         found = pay.lock_period(conn, name)
         if found is None or found.run_id is None:
             raise QuotaPathError(f"{name} has not been calculated. Run it first, then approve it.")
-        if (kept := pay.payout(conn, name)) is not None:
+        if (kept := payout_rows.payout(conn, name)) is not None:
             return kept
         if seen is not None and seen != pay.version(conn, name):
             raise QuotaPathError(
@@ -59,7 +60,7 @@ def approve_period(db: Database, actor: Actor, period: str, seen: str | None = N
         entries = pay.post_run(conn, run.id, name, actor_id)
         manual = adjustments.post(conn, name, actor_id)
         pay.set_status(conn, name, "approved")
-        payout_id = pay.add_payout(conn, name, actor_id)
+        payout_id = payout_rows.add_payout(conn, name, actor_id)
         audit.record(
             conn,
             actor_id,
@@ -73,10 +74,10 @@ def approve_period(db: Database, actor: Actor, period: str, seen: str | None = N
                 "lines_hash": run.lines_hash.hex(),
             },
         )
-        return _payout(pay.payout(conn, name), name)
+        return _payout(payout_rows.payout(conn, name), name)
 
 
-def mark_paid(db: Database, actor: Actor, period: str) -> pay.Payout:
+def mark_paid(db: Database, actor: Actor, period: str) -> payout_rows.Payout:
     """Record that an approved period's payout was paid, once: a second call finds it paid and changes nothing.
 
     That holds for good: what is reversed is paid by another period's payout.  Needs "payouts.pay".  Raises
@@ -86,16 +87,16 @@ def mark_paid(db: Database, actor: Actor, period: str) -> pay.Payout:
     name = parse_period(period).name
     with db.write() as conn:
         pay.lock_period(conn, name)
-        payout = _payout(pay.payout(conn, name), name)
+        payout = _payout(payout_rows.payout(conn, name), name)
         if payout.status == "paid":
             return payout
         if blocked := approvals.payment_blocked(conn, actor, payout.id, name):
             raise QuotaPathError(blocked)
         actor_id = user_of(actor)
-        people = pay.pay(conn, payout.id, name, actor_id)
+        people = payout_rows.pay(conn, payout.id, name, actor_id)
         pay.set_status(conn, name, "paid")
         audit.record(conn, actor_id, "payouts.pay", f"payout {payout.id}", {"period": name, "people": people})
-        return _payout(pay.payout(conn, name), name)
+        return _payout(payout_rows.payout(conn, name), name)
 
 
 def list_periods(db: Database, actor: Actor) -> pd.DataFrame:
@@ -131,17 +132,17 @@ def reverse_payout(
         raise ProblemsError([Problem("reason", message, "Say in a sentence why the payment is taken back.")])
     with db.write() as conn:
         pay.lock_period(conn, name)
-        payout = _payout(pay.payout(conn, name), name)
+        payout = _payout(payout_rows.payout(conn, name), name)
         if payout.status != "paid":
             raise QuotaPathError(f"{name} is approved, but not marked as paid, so there is no payment to take back.")
         if user_ids is not None:
-            paid = {user for user, _ in pay.payees(conn, payout.id)}
+            paid = {user for user, _ in payout_rows.payees(conn, payout.id)}
             if strangers := set(user_ids) - paid:
                 raise QuotaPathError(f"{name} paid nothing to person number {min(strangers)}. Choose people it paid.")
-        left = pay.reversible(conn, payout.id)
+        left = payout_rows.reversible(conn, payout.id)
         chosen = left if user_ids is None else left & set(user_ids)
         if chosen:
-            reversal = pay.reverse(conn, payout.id, chosen, reason.strip(), user_of(actor))
+            reversal = payout_rows.reverse(conn, payout.id, chosen, reason.strip(), user_of(actor))
             detail = {"period": name, "reversal": reversal, "reason": reason.strip(), "people": sorted(chosen)}
             audit.record(conn, actor.user_id, "payouts.reverse", f"payout {payout.id}", detail)
         return len(chosen)
@@ -151,11 +152,11 @@ def reversible_people(db: Database, actor: Actor, period: str) -> dict[int, str]
     """Whose payment of a paid period can be taken back: names by user id.  Needs "payouts.reverse"."""
     require(actor, "payouts.reverse")
     with db.read() as conn:
-        payout = pay.payout(conn, parse_period(period).name)
+        payout = payout_rows.payout(conn, parse_period(period).name)
         if payout is None:
             return {}
-        left = pay.reversible(conn, payout.id)
-        return {user: name for user, name in pay.payees(conn, payout.id) if user in left}
+        left = payout_rows.reversible(conn, payout.id)
+        return {user: name for user, name in payout_rows.payees(conn, payout.id) if user in left}
 
 
 def reversals(db: Database, actor: Actor, period: str) -> pd.DataFrame:
@@ -174,8 +175,8 @@ def payroll_file(db: Database, actor: Actor, period: str, form: Literal["csv", "
     require(actor, "payouts.export")
     name = parse_period(period).name
     with db.write() as conn:
-        payout = _payout(pay.payout(conn, name), name)
-        items = pay.payroll(conn, payout.id)
+        payout = _payout(payout_rows.payout(conn, name), name)
+        items = payout_rows.payroll(conn, payout.id)
         audit.record(conn, actor.user_id, "payouts.export", f"payout {payout.id}", {"rows": len(items)})
     paid_on: date | None = payout.paid_at.date() if payout.paid_at else None
     headers = ("Employee", "Name", "E-mail", "Period", "Amount", "Currency", "Status", "Paid on")
@@ -189,7 +190,7 @@ def payroll_file(db: Database, actor: Actor, period: str, form: Literal["csv", "
     return to_csv(headers, rows) if form == "csv" else to_xlsx(headers, rows, f"Payroll {name}")
 
 
-def _payout(found: pay.Payout | None, period: str) -> pay.Payout:
+def _payout(found: payout_rows.Payout | None, period: str) -> payout_rows.Payout:
     if found is None:
         raise QuotaPathError(f"{period} is not approved yet. Approve it first.")
     return found
