@@ -3,14 +3,15 @@
 import pandas as pd
 import sqlalchemy as sa
 
-from engine.db import payouts
+from engine.db import payables, payouts
 
 # Every pay period that has been calculated, with the totals of the run it shows and of its payout.
 _PERIODS = sa.text("""
     SELECT p.period, p.kind, p.start_date, p.end_date, p.status, p.run_id, r.created_at AS calculated_at,
            r.interpreter, r.deals, r.lines, coalesce(e.people, 0) AS people, e.currency,
            coalesce(e.earned, 0) AS earned, coalesce(i.due, 0) AS due, coalesce(m.manual, 0) AS manual,
-           coalesce(g.reversed, 0) AS reversed, o.approved_at, o.paid_at, b.name AS approved_by, c.name AS paid_by
+           coalesce(g.reversed, 0) AS reversed, o.approved_at, o.paid_at, b.name AS approved_by, c.name AS paid_by,
+           o.status AS payout_status, coalesce(i.paid, 0) AS paid, coalesce(i.open, 0) AS open, k.locked_at
       FROM pay_periods p
       JOIN runs r ON r.id = p.run_id
       LEFT JOIN payouts o ON o.period = p.period
@@ -18,7 +19,12 @@ _PERIODS = sa.text("""
           SELECT count(DISTINCT user_id) AS people, min(currency) AS currency, CAST(sum(earned) AS bigint) AS earned
             FROM run_people WHERE run_id = p.run_id) e ON true
       LEFT JOIN LATERAL (
-          SELECT CAST(sum(amount) AS bigint) AS due FROM payout_items WHERE payout_id = o.id) i ON true
+          SELECT CAST(sum(amount) AS bigint) AS due, CAST(sum(paid) AS bigint) AS paid,
+                 CAST(sum(amount - paid - released) AS bigint) AS open
+            FROM payout_items WHERE payout_id = o.id) i ON true
+      LEFT JOIN LATERAL (
+          SELECT min(made_at) AS locked_at FROM eligibility
+           WHERE period = p.period AND run_id IS NULL AND payout_id IS NULL) k ON true
       LEFT JOIN LATERAL (
           SELECT CAST(sum(amount) AS bigint) AS manual FROM manual_adjustments
            WHERE period = p.period AND withdrawn_at IS NULL) m ON true
@@ -32,7 +38,7 @@ _PERIODS = sa.text("""
 
 # What each person earned in the run that a period shows, was given by hand, and is due once it is approved.  Also
 # listed is who is in no run: with an adjustment alone, or with a balance that the period's payout pays.
-_PEOPLE = sa.text("""
+_PEOPLE = sa.text(f"""
     WITH shown AS (SELECT period, run_id, end_date FROM pay_periods WHERE period = :period),
     payees AS (
         SELECT user_id, currency FROM run_people JOIN shown USING (run_id)
@@ -46,11 +52,15 @@ _PEOPLE = sa.text("""
     manual AS (
         SELECT user_id, currency, CAST(sum(amount) AS bigint) AS cents FROM manual_adjustments JOIN shown USING (period)
          WHERE withdrawn_at IS NULL GROUP BY user_id, currency
+    ),
+    held AS (
+        SELECT user_id, currency, CAST(sum(amount) AS bigint) AS cents FROM held_amounts
+         WHERE eligibility_id = {payables.SHOWN} GROUP BY user_id, currency
     )
     SELECT u.id AS user_id, u.code, u.name, t.name AS team, who.currency, coalesce(r.earned, 0) AS earned,
            coalesce(r.drawn, 0) AS drawn, coalesce(r.draw_balance, 0) AS draw_balance,
-           coalesce(r.deferred, 0) AS deferred, coalesce(a.cents, 0) AS adjusted, coalesce(m.cents, 0) AS manual,
-           i.amount AS due, g.amount AS reversed
+           coalesce(h.cents, 0) AS deferred, coalesce(a.cents, 0) AS adjusted, coalesce(m.cents, 0) AS manual,
+           i.amount AS due, i.paid, i.released, i.amount - i.paid - i.released AS open, g.amount AS reversed
       FROM payees who
       JOIN users u ON u.id = who.user_id
      CROSS JOIN shown p
@@ -59,22 +69,31 @@ _PEOPLE = sa.text("""
       LEFT JOIN manual m ON m.user_id = who.user_id AND m.currency = who.currency
       LEFT JOIN payouts o ON o.period = p.period
       LEFT JOIN payout_items i ON i.payout_id = o.id AND i.user_id = who.user_id AND i.currency = who.currency
-      LEFT JOIN ledger g ON g.payout_id = o.id AND g.user_id = who.user_id AND g.currency = who.currency
-           AND g.kind = 'reversed'
+      LEFT JOIN held h ON h.user_id = who.user_id AND h.currency = who.currency
+      LEFT JOIN LATERAL (
+          SELECT CAST(sum(amount) AS bigint) AS amount FROM ledger
+           WHERE payout_id = o.id AND user_id = who.user_id AND currency = who.currency AND kind = 'reversed') g ON true
       LEFT JOIN LATERAL (
           SELECT teams.name FROM team_members m JOIN teams ON teams.id = m.team_id
            WHERE m.user_id = u.id AND m.start_date < p.end_date AND (m.end_date IS NULL OR m.end_date >= p.end_date)
            LIMIT 1) t ON true
      ORDER BY u.name, u.id, r.user_id IS NULL, who.currency
-""")
+""")  # noqa: S608 - the text is engine.db's own
 
 # One person's lines in the run that a period shows, with the deal each is about.
 _LINES = sa.text("""
     SELECT l.id AS line_id, l.component, l.kind, l.origin_period, l.amount, l.currency,
-           d.external_id, d.name AS deal, d.account, d.close_date, d.amount AS deal_amount, d.currency AS deal_currency
+           d.external_id, d.name AS deal, d.account, d.close_date, d.amount AS deal_amount, d.currency AS deal_currency,
+           o.overridden, o.reason
       FROM pay_periods p
       JOIN lines l ON l.run_id = p.run_id
       LEFT JOIN deals d ON d.id = l.deal_id
+      LEFT JOIN LATERAL (
+          SELECT CAST(sum(a.amount) AS bigint) AS overridden, string_agg(a.reason, '; ' ORDER BY a.id) AS reason
+            FROM manual_adjustments a JOIN lines w ON w.id = a.line_id
+           WHERE a.period = p.period AND a.user_id = l.user_id AND a.withdrawn_at IS NULL AND a.kind = 'override'
+             AND w.component = l.component AND w.kind = l.kind AND w.origin_period = l.origin_period
+             AND w.deal_id IS NOT DISTINCT FROM l.deal_id) o ON true
      WHERE p.period = :period AND l.user_id = :user
      ORDER BY l.id
 """)
@@ -104,6 +123,28 @@ _ADJUSTMENTS = sa.text("""
              AND l.origin_period = o.origin_period AND l.deal_id IS NOT DISTINCT FROM o.deal_id) n ON o.id IS NOT NULL
      WHERE a.period = :period AND (CAST(:user AS bigint) IS NULL OR a.user_id = :user)
      ORDER BY a.withdrawn_at IS NOT NULL, a.id DESC
+""")
+
+# What was paid and released of a period's payout, step by step.
+_PAYMENTS = sa.text("""
+    SELECT 'payment' AS what, p.id, p.created_at, u.name AS created_by, count(DISTINCT g.user_id) AS people,
+           CAST(-sum(g.amount) AS bigint) AS amount, CAST(sum(r.amount) AS bigint) AS reversed, g.currency,
+           '' AS reason
+      FROM payouts o
+      JOIN payout_payments p ON p.payout_id = o.id
+      JOIN users u ON u.id = p.created_by
+      JOIN ledger g ON g.payment_id = p.id AND g.kind = 'paid'
+      LEFT JOIN ledger r ON r.corrects_id = g.id AND r.kind = 'reversed'
+     WHERE o.period = :period GROUP BY p.id, u.name, g.currency
+    UNION ALL
+    SELECT 'release', p.id, p.created_at, u.name, count(DISTINCT i.user_id), CAST(sum(i.amount) AS bigint), NULL,
+           i.currency, p.reason
+      FROM payouts o
+      JOIN payout_releases p ON p.payout_id = o.id
+      JOIN users u ON u.id = p.created_by
+      JOIN payout_release_items i ON i.release_id = p.id
+     WHERE o.period = :period GROUP BY p.id, u.name, i.currency
+     ORDER BY created_at, what, id, currency
 """)
 
 _REVERSALS = sa.text("""
@@ -146,7 +187,7 @@ _OVERPAID = sa.text(f"""
 
 _MONEY = (
     "earned", "drawn", "draw_balance", "deferred", "adjusted", "manual", "due", "reversed", "amount", "deal_amount",
-    "line_then", "line_now", "owes",
+    "line_then", "line_now", "owes", "paid", "released", "open", "overridden",
 )  # fmt: skip
 
 
@@ -159,8 +200,9 @@ def periods(conn: sa.Connection) -> pd.DataFrame:
     """Pay periods, newest first.
 
     Columns: period, kind, start_date, end_date, status, run_id, calculated_at, interpreter, deals, lines, people,
-    currency, Int64 cents: earned, due (0 until approved), manual (adjustments that stand), reversed; approved_at,
-    paid_at, approved_by, paid_by.
+    currency, Int64 cents: earned, due, paid and open (of the payout; 0 until approved), manual (adjustments that
+    stand), reversed; approved_at, paid_at, approved_by, paid_by; payout_status (as `engine.db.payouts.Payout`) and
+    locked_at (null where there is none).
     """
     return _frame(conn, _PERIODS)
 
@@ -168,13 +210,14 @@ def periods(conn: sa.Connection) -> pd.DataFrame:
 def people(conn: sa.Connection, period: str) -> pd.DataFrame:
     """Per person: user_id, code, name, team, currency, and Int64 cents: earned (adjusted is a part of it), drawn,
     draw_balance, deferred, manual (adjustments that stand, not a part of earned), due (null until approved, or when
-    nothing is due), reversed (of what was paid)."""
+    nothing is due), and of it paid, released, open; reversed (of what was paid)."""
     return _frame(conn, _PEOPLE, period=period)
 
 
 def lines(conn: sa.Connection, period: str, user_id: int) -> pd.DataFrame:
     """One person's lines: line_id, component, kind, origin_period, amount (Int64 cents), currency and the deal's
-    external_id, deal, account, close_date, deal_amount, deal_currency (null for carried money)."""
+    external_id, deal, account, close_date, deal_amount, deal_currency (null for carried money); overridden (Int64
+    cents that overrides of the line add by hand; null without one) and the reason given."""
     return _frame(conn, _LINES, period=period, user=user_id)
 
 
@@ -200,6 +243,15 @@ def overpaid(conn: sa.Connection) -> pd.DataFrame:
     entry that took the balance below zero: period, kind, amount (Int64 cents), what (the deal, or the reason given).
     """
     return _frame(conn, _OVERPAID)
+
+
+def payments(conn: sa.Connection, period: str) -> pd.DataFrame:
+    """What was paid and released of a period's payout, the earliest first.
+
+    Columns: what (payment or release), id, created_at, created_by, people, amount and reversed (Int64 cents, reversed
+    null where nothing was), currency, reason (of a release).
+    """
+    return _frame(conn, _PAYMENTS, period=period)
 
 
 def reversals(conn: sa.Connection, period: str) -> pd.DataFrame:

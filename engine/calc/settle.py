@@ -1,6 +1,6 @@
 """What follows from a person's lines: clawbacks, when money falls due, and draws."""
 
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from engine.calc.account import Lines
 from engine.calc.book import NONE, Book
@@ -99,37 +99,59 @@ def due(book: Book, lines: Lines, first: int) -> Dict[int, int]:
         if row.kind == CLAWBACK or plan.payable == AT_ONCE:
             found[row.period] = found.get(row.period, 0) + row.cents
             continue
-        shares = [share for _, share in plan.payable.schedule]
+        carried = coded_period(row.quota_period).start if row.kind == CARRY else None
         for i in range(row.first, row.first + row.size):
-            for day, cents in _payable(book, row, plan, lines.deal[i], lines.cents[i]):
-                parts = split_largest_remainder(cents, shares)
-                for (months, _), part in zip(plan.payable.schedule, parts):
-                    period = period_code(period_of(plan.pay_period, add_months(day, months)))
-                    found[period] = found.get(period, 0) + part
+            deal = lines.deal[i]
+            day = book.deals.close_date[deal] if carried is None else carried
+            amount, invoices = (0, ()) if carried is not None else _invoiced(book, deal)
+            for part_day, cents in parts(plan, lines.cents[i], day, amount, invoices):
+                if part_day is not None:
+                    period = period_code(period_of(plan.pay_period, part_day))
+                    found[period] = found.get(period, 0) + cents
     return found
 
 
-def _payable(book: Book, block: Row, plan: Plan, row: int, cents: int) -> Iterator[Tuple[int, int]]:
-    """The days from which parts of a line may be scheduled."""
-    deals = book.deals
-    if block.kind == CARRY:
-        yield coded_period(block.quota_period).start, cents
-        return
-    amount = NONE if deals.amount is None else deals.amount[row]
+def parts(
+    plan: Plan, cents: int, day: int, amount: int = 0, invoices: Iterable[Tuple[int, int]] = ()
+) -> Iterator[Tuple[Optional[int], int]]:
+    """The days from which the parts of an earned line are payable; together they are the line.
+
+    ``day`` is the line's own: the close date, or the first day of the quota period for carried money.  ``amount`` is
+    the deal's, and ``invoices`` what the customer has paid of it, as (day, amount) by day, both in cents of the deal's
+    currency; a deal of 0 or less (carried money has none) counts as paid on its day.  The day None: no day is known,
+    it waits for the customer's payment.
+    """
     if plan.payable.on == "close" or amount <= 0:
-        yield deals.close_date[row], cents
-        return
-    if deals.invoice_start is None or deals.invoice_paid is None or deals.invoice_amount is None:
+        yield from _scheduled(plan, cents, day)
         return
     paid = released = 0
-    for i in range(deals.invoice_start[row], deals.invoice_start[row + 1]):
-        day = deals.invoice_paid[i]
-        if book.as_of is not None and day > book.as_of:
-            break
-        paid += deals.invoice_amount[i]
+    for paid_on, paid_now in invoices:
+        paid += paid_now
         so_far = round_ratio(cents * min(paid, amount), amount, plan.rounding)
-        yield day, so_far - released
+        yield from _scheduled(plan, so_far - released, paid_on)
         released = so_far
+    if released != cents:
+        yield None, cents - released
+
+
+def _scheduled(plan: Plan, cents: int, day: int) -> Iterator[Tuple[Optional[int], int]]:
+    schedule = plan.payable.schedule
+    for (months, _), part in zip(schedule, split_largest_remainder(cents, [share for _, share in schedule])):
+        yield add_months(day, months), part
+
+
+def _invoiced(book: Book, row: int) -> Tuple[int, Iterable[Tuple[int, int]]]:
+    """A deal's amount, and what was paid of it up to ``as_of``."""
+    deals = book.deals
+    amount = 0 if deals.amount is None or deals.amount[row] == NONE else deals.amount[row]
+    if deals.invoice_start is None or deals.invoice_paid is None or deals.invoice_amount is None:
+        return amount, ()
+    found = []
+    for i in range(deals.invoice_start[row], deals.invoice_start[row + 1]):
+        if book.as_of is not None and deals.invoice_paid[i] > book.as_of:
+            break
+        found.append((deals.invoice_paid[i], deals.invoice_amount[i]))
+    return amount, found
 
 
 def pay_periods(book: Book, tree: Tree, person: int, by_code: Dict[int, int], out: List[int]) -> None:

@@ -17,7 +17,7 @@ from engine.periods import Period, parse_period
 
 @dataclass(frozen=True)
 class PayPeriod:
-    """A pay period and where it stands: open, approved or paid; `run_id` is the run that it shows."""
+    """A pay period and where it stands: open, locked, approved or paid; `run_id` is the run that it shows."""
 
     period: Period
     status: str
@@ -84,13 +84,13 @@ def last_run_period(conn: sa.Connection) -> str | None:
 
 
 def closed_periods(conn: sa.Connection, kind: str) -> list[str]:
-    """Names of the approved or paid periods of a kind, oldest first."""
+    """Names of the periods of a kind whose amounts never move (locked, approved or paid), oldest first."""
     query = sa.text("SELECT period FROM pay_periods WHERE kind = :kind AND status <> 'open' ORDER BY start_date")
     return list(conn.scalars(query, {"kind": kind}))
 
 
 def statuses(conn: sa.Connection) -> dict[str, str]:
-    """Every pay period by its name: open, approved or paid."""
+    """Every pay period by its name: open, locked, approved or paid."""
     return {row.period: row.status for row in conn.execute(sa.text("SELECT period, status FROM pay_periods"))}
 
 
@@ -106,7 +106,7 @@ def show_run(conn: sa.Connection, name: str, run_id: int) -> None:
 
 
 def set_status(conn: sa.Connection, name: str, status: str) -> None:
-    """Move a period on: open to approved, approved to paid; the database refuses the way back."""
+    """Move a period on: open, locked, approved, paid; the database refuses the way back."""
     conn.execute(
         sa.text("UPDATE pay_periods SET status = :status WHERE period = :name"), {"status": status, "name": name}
     )

@@ -67,7 +67,7 @@ def standing(db: Database, actor: Actor, period: str) -> Standing:
             payout = payout_rows.payout(conn, name)
             if payout is None:
                 blocked = approval_blocked(conn, actor, name, found.run_id)
-            elif payout.status == "approved":
+            elif payout.is_open:
                 blocked = payment_blocked(conn, actor, payout.id, name)
         manual, open_disputes = pay.standing_adjustments(conn, name), disputes.open_in(conn, name)
         return Standing(version, changes, manual, open_disputes, freshness.seems_outdated(conn, name), blocked)
@@ -101,7 +101,10 @@ def payment_blocked(conn: sa.Connection, actor: Actor, payout_id: int, period: s
 
 @dataclass(frozen=True)
 class Waiting:
-    """One thing that waits: `what` is approve, pay or dispute; `blocked` says why this actor cannot do it."""
+    """One thing that waits: `what` is approve, payout (the amounts are locked), pay or dispute.
+
+    `blocked` says why this actor cannot do it.
+    """
 
     what: str
     period: str
@@ -117,9 +120,16 @@ def queue(db: Database, actor: Actor) -> list[Waiting]:
     require(actor, "payouts.view")
     found: list[Waiting] = []
     with db.read() as conn:
-        for period, run_id, payout_id in reversed(payout_rows.unpaid(conn)):
+        for period, status, run_id, payout_id in reversed(payout_rows.unpaid(conn)):
             if payout_id is None and may(actor, "payouts.approve"):
-                found.append(Waiting("approve", period, 1, approval_blocked(conn, actor, period, run_id)))
+                found.append(
+                    Waiting(
+                        "payout" if status == "locked" else "approve",
+                        period,
+                        1,
+                        approval_blocked(conn, actor, period, run_id),
+                    )
+                )
             elif payout_id is not None and may(actor, "payouts.pay"):
                 found.append(Waiting("pay", period, 1, payment_blocked(conn, actor, payout_id, period)))
         if may(actor, "disputes.answer"):

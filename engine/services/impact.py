@@ -21,9 +21,9 @@ from engine.workers.pool import Pool
 class Impact:
     """Whose earnings change, in which pay periods.
 
-    ``changes``, by period and person: user_id (int64), person (code), period, status (open, approved, paid; "" for a
-    period that was never run), before, after, difference (int64, minor units), currency.  With ``problems`` earnings
-    cannot be calculated after the change (or could not before it), and ``changes`` is empty.
+    ``changes``, by period and person: user_id (int64), person (code), period, status (open, locked, approved, paid; ""
+    for a period that was never run), before, after, difference (int64, minor units), currency.  With ``problems``
+    earnings cannot be calculated after the change (or could not before it), and ``changes`` is empty.
     """
 
     changes: pd.DataFrame
@@ -31,8 +31,8 @@ class Impact:
 
     @property
     def closed(self) -> pd.DataFrame:
-        """The changes in approved and paid periods: they stay as they are, the next open one posts the difference."""
-        return self.changes[self.changes["status"].isin(("approved", "paid"))]
+        """The changes in closed periods (not open): they stay as they are, the next open one posts the difference."""
+        return self.changes[self.changes["status"].isin(("locked", "approved", "paid"))]
 
 
 _CHANGED_MEANWHILE = "40001"  # of Postgres: serialization_failure

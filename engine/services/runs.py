@@ -19,6 +19,7 @@ from engine.calc.quotas import Quotas
 from engine.calc.result import Line, Result
 from engine.calc.tree import Tree
 from engine.db import audit, jobs, pay
+from engine.db import payables as payables_kept
 from engine.db.bulk import to_json
 from engine.db.database import Database
 from engine.db.jobs import Job
@@ -26,6 +27,7 @@ from engine.errors import Problem, ProblemsError, QuotaPathError
 from engine.money import currency_digits, round_ratio
 from engine.periods import KINDS, Period, parse_period, period_of
 from engine.plans.versions import version_at
+from engine.services import payables
 from engine.services.access import Actor, require
 from engine.services.jobs import Body, Work
 from engine.workers.pool import Pool
@@ -92,7 +94,10 @@ def run_period(
             },
         )
         pay.add_lines(conn, ((run_id, *line) for line in outcome.lines))
-        pay.add_run_details(conn, run_id, outcome.people, outcome.attainment, outcome.versions)
+        held = payables.held_back(conn, wanted.last_day, run_id, wanted.kind)
+        payables_kept.keep(conn, wanted.name, wanted.last_day, held, run_id=run_id)
+        people = _with_deferred(outcome.people, payables.deferred(held))
+        pay.add_run_details(conn, run_id, people, outcome.attainment, outcome.versions)
         pay.show_run(conn, wanted.name, run_id)
         audit.record(
             conn,
@@ -211,7 +216,7 @@ class _Outcome:
     """Rows ready for the database; `lines` as pay.LINE_COLUMNS without the run's id."""
 
     lines: list[Sequence[Any]] = field(default_factory=list)
-    people: list[tuple[int, str, int, int, int, int]] = field(default_factory=list)
+    people: list[tuple[int, str, int, int, int]] = field(default_factory=list)
     attainment: list[tuple[int, str, str, str, str]] = field(default_factory=list)
     versions: list[int] = field(default_factory=list)
     lines_hash: bytes = b""
@@ -285,31 +290,35 @@ def _people(
     before: _Before,
     users: Mapping[str, int],
     earned: Mapping[tuple[int, str], int],
-) -> Iterator[tuple[int, str, int, int, int, int]]:
-    """Per person: earned, drawn, draw balance and what is not payable yet, in cents."""
-    posting, past = {*before.adjusted, wanted.name}, {*before.closed, wanted.name}
+) -> Iterator[tuple[int, str, int, int, int]]:
+    """Per person: earned, drawn and draw balance, in cents."""
+    posting = {*before.adjusted, wanted.name}
     currencies = inputs.pay_currencies(loaded.book)
     on_plan = _on_plan(wanted, loaded)
     due: dict[str, int] = defaultdict(int)
-    deferred: dict[str, int] = defaultdict(int)
     balance: dict[str, int] = {}
     for row in result.pay:
         if row.period in posting:
             due[row.person] += row.paid
-        if row.period in past:
-            deferred[row.person] += row.earned
         if row.period == wanted.name:
             balance[row.person] = row.draw_balance or 0
-    for payment in result.payments:
-        if payment.period in past:
-            deferred[payment.person] -= payment.cents
     for person, currency in sorted(currencies.items()):
         key = users[person], currency
         cents = earned.get(key, 0)
         # Due in all, less what closed periods came to, less this run's lines: what the draw adds or takes.
         drawn = due[person] - before.owed.get(key, 0) - cents
         if person in on_plan or person in balance or cents or drawn:
-            yield (*key, cents, drawn, balance.get(person, 0), max(0, deferred[person]))
+            yield (*key, cents, drawn, balance.get(person, 0))
+
+
+def _with_deferred(
+    people: Sequence[tuple[int, str, int, int, int]], deferred: Mapping[tuple[int, str], int]
+) -> Iterator[tuple[int, str, int, int, int, int]]:
+    """The same with what is not payable yet; whoever has only that, from earlier periods, is listed too."""
+    for row in people:
+        yield (*row, deferred.get(row[:2], 0))
+    for user_id, currency in sorted(deferred.keys() - {row[:2] for row in people}):
+        yield user_id, currency, 0, 0, 0, deferred[user_id, currency]
 
 
 def _covers(row: Assignment, period: Period) -> bool:

@@ -384,7 +384,7 @@ def test_the_database_refuses_a_second_payment_and_a_second_reversal(company: Co
     company.deal("D1", "ana", "2026-01-20", 10_000)
     close(company, pool, "2026-01")
     payouts.reverse_payout(company.db, company.actors["ada"], "2026-01", "Wrong account")
-    columns = "user_id, period, kind, amount, currency, payout_id, corrects_id, reversal_id, posted_by"
+    columns = "user_id, period, kind, amount, currency, payout_id, payment_id, corrects_id, reversal_id, posted_by"
     for kind in ("paid", "reversed"):
         with pytest.raises(sa.exc.IntegrityError, match=f"ledger_{kind}_once"), company.db.write() as conn:
             conn.execute(sa.text(f"INSERT INTO ledger ({columns}) SELECT {columns} FROM ledger WHERE kind = '{kind}'"))
