@@ -106,7 +106,7 @@ def _cards(actor: Actor, board: Dashboard) -> None:
             "Your commission" if own else "Commission earned",
             board.commission,
             currency,
-            "From the latest run of each pay period, adjustments included.",
+            "From the latest run of each pay period, adjustments and what was given by hand included.",
         ),
         Card(
             "Effective rate",

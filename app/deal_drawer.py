@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import auth, effect_view, navigation, state, widgets
+from app import auth, effect_view, navigation, payable_view, state, widgets
 from app.actions import attempt
 from app.activity_view import deal_activities
 from app.deal_form import deal_form
@@ -78,7 +78,7 @@ def deal_body(deal_id: int) -> None:
         closes = "closes" if detail.outcome == "open" else "closed"
         st.caption(f"{closes} {fields.close_date} · {widgets.plain(detail.owner)}", width="content")
     names = ["Details", "Earnings", "Activities", "History"]
-    names += ["Edit", "Credits"] if access.may(actor, "deals.edit") else []
+    names += ["Edit", "Credits", "Payments"] if access.may(actor, "deals.edit") else []
     tabs = dict(zip(names, st.tabs(names, key=f"deal_tab_{deal_id}"), strict=True))
     with tabs["Details"]:
         _details(detail)
@@ -93,6 +93,8 @@ def deal_body(deal_id: int) -> None:
             _edit(actor, detail)
         with tabs["Credits"]:
             _credits(actor, detail)
+        with tabs["Payments"]:
+            payable_view.customer_payments(actor, detail)
 
 
 def _details(detail: DealDetail) -> None:

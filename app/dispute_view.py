@@ -22,12 +22,14 @@ _COLORS: dict[str, Literal["orange", "blue", "green", "gray"]] = {
     "open": "orange",
     "answered": "blue",
     "settled": "green",
+    "explained": "green",
     "rejected": "gray",
 }
 _ICONS = {
     "open": ":material/flag:",
     "answered": ":material/reply:",
     "settled": ":material/check_circle:",
+    "explained": ":material/lightbulb:",
     "rejected": ":material/cancel:",
 }
 
@@ -187,6 +189,8 @@ def thread_body(dispute_id: int) -> None:
         st.caption(
             f"{one.status.capitalize()} by {widgets.plain(one.closed_by or '')}, {one.closed_at:%Y-%m-%d %H:%M} UTC"
         )
+    if one.status == "explained":
+        st.success("The line is right; nothing had to change. The last message explains why.", icon=_ICONS["explained"])
     if one.settlement:
         st.success(widgets.plain(one.settlement), icon=":material/link:")
     for message in found.messages:
@@ -208,7 +212,7 @@ def _avatar(role: str) -> str:
 
 
 def _answer(actor: Actor, found: Thread) -> None:
-    """Write a message; an admin also settles by a change that was made, or rejects."""
+    """Write a message; an admin also settles by a change that was made, explains, or rejects."""
     db, dispute_id = state.database(), found.dispute.id
     key = f"dispute_{dispute_id}_{len(found.messages)}"  # a sent message leaves an empty field
     text = st.text_area("Your message", key=f"{key}_text", max_chars=disputes.LONGEST)
@@ -227,20 +231,32 @@ def _answer(actor: Actor, found: Thread) -> None:
         )
     with st.container(horizontal=True):
         sent = st.button("Send", type="primary", icon=":material/send:", key=f"{key}_send")
-        settled = rejected = False
+        settled = explained = rejected = False
         if found.may_answer:
             settled = st.button("Settle", icon=":material/check:", key=f"{key}_settle", disabled=settled_by is None)
+            explained = st.button(
+                "Explained",
+                icon=":material/lightbulb:",
+                key=f"{key}_explain",
+                help="Closes it: the line is right, your message explains it, and nothing has to change",
+            )
             rejected = st.button(
                 "Reject",
                 icon=":material/close:",
                 key=f"{key}_reject",
-                help="Closes it without a change: say in the message why the line is right",
+                help="Closes it without a change: say in the message why it is no dispute",
             )
     done = (
         (sent and attempt(lambda: disputes.reply(db, actor, dispute_id, text or ""), "Sent."))
         or (
             settled
             and attempt(lambda: disputes.settle(db, actor, dispute_id, text or "", settled_by or ""), "Settled.")
+        )
+        or (
+            explained
+            and attempt(
+                lambda: disputes.explain(db, actor, dispute_id, text or ""), "Explained: nothing had to change."
+            )
         )
         or (rejected and attempt(lambda: disputes.reject(db, actor, dispute_id, text or ""), "Rejected."))
     )

@@ -1,5 +1,7 @@
 """The parts of the earnings page: whose, how much, the lines, and the working of one line."""
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -10,7 +12,12 @@ from engine.services.access import Actor
 from engine.services.earnings import Earnings
 
 _KINDS = {"earned": "Earned", "adjusted": "Adjustment", "clawed_back": "Clawback"}
-_STATUS = {"open": "calculated, not approved", "approved": "approved, not paid yet", "paid": "paid"}
+_STATUS = {
+    "open": "calculated, not approved",
+    "locked": "final in its amounts; the payout is not approved yet",
+    "approved": "approved, not paid yet",
+    "paid": "paid",
+}
 
 
 def choose_person(actor: Actor, people: pd.DataFrame) -> "pd.Series[str]":
@@ -39,8 +46,8 @@ def choose_person(actor: Actor, people: pd.DataFrame) -> "pd.Series[str]":
     return people.iloc[codes.index(chosen)]
 
 
-def summary(earned: Earnings) -> None:
-    """The totals, and how far the quota is reached."""
+def summary(earned: Earnings, later: pd.DataFrame) -> None:
+    """The totals, and how far the quota is reached; `later` is what is payable later, as `payables.schedule`."""
     totals, currency = earned.totals, earned.currency
     cards = [
         Card("Earned", widgets.money(totals["earned"] or 0, currency), help=f"This period is {_STATUS[earned.status]}.")
@@ -55,9 +62,10 @@ def summary(earned: Earnings) -> None:
         name = "Advanced by the draw" if (totals["drawn"] or 0) >= 0 else "Repaid to the draw"
         cards.append(Card(name, widgets.money(totals["drawn"] or 0, currency)))
         cards.append(Card("Draw balance", widgets.money(totals["draw_balance"] or 0, currency)))
-    if totals["deferred"]:
-        cards.append(Card("Payable later", widgets.money(totals["deferred"], currency)))
-    if earned.status != "open":
+    deferred = int(later.loc[later["currency"] == currency, "amount"].sum())
+    if deferred:
+        cards.append(Card("Payable later", widgets.money(deferred, currency)))
+    if earned.status in ("approved", "paid"):
         cards.append(Card("Paid" if earned.status == "paid" else "Due", widgets.money(totals["due"] or 0, currency)))
     cards += [
         Card(f"{row.label}: attainment {row.quota_period}", f"{row.attainment:.1%}")
@@ -72,6 +80,7 @@ def lines_table(lines: pd.DataFrame, export: str) -> int | None:
         kind=lines["kind"].map(_KINDS),
         deal=lines["deal"].fillna("Carried from earlier periods"),
         dispute=lines["dispute"].astype("str").str.capitalize().where(lines["dispute"].notna(), ""),
+        pays=lines["amount"] + lines["overridden"].fillna(0),
     )
     columns = {
         "deal": text_column("Deal"),
@@ -82,6 +91,13 @@ def lines_table(lines: pd.DataFrame, export: str) -> int | None:
         "account": text_column("Account"),
         "external_id": text_column("Deal ID"),
     }
+    if frame["overridden"].notna().any():
+        columns = {
+            "deal": columns.pop("deal"),
+            "amount": columns.pop("amount"),
+            "pays": money_column("With override", help="What the line pays with what was overridden by hand"),
+            **columns,
+        }
     if frame["dispute"].any():
         columns = {
             "deal": columns.pop("deal"), "amount": columns.pop("amount"), "dispute": text_column("Dispute"), **columns
@@ -89,6 +105,19 @@ def lines_table(lines: pd.DataFrame, export: str) -> int | None:
     if (frame["origin_period"] != frame["origin_period"].mode().iloc[0]).any():
         columns["origin_period"] = text_column("Earned in")
     return widgets.table(frame, columns, key=export, export=export, select=True)
+
+
+def overridden(line: "pd.Series[Any]") -> None:
+    """That a line was overridden by hand, by how much and why; draws nothing when it was not."""
+    if pd.isna(line["overridden"]):
+        return
+    cents, currency = int(line["overridden"]), str(line["currency"])
+    pays = widgets.money(int(line["amount"]) + cents, currency)
+    sign = "+" if cents > 0 else ""
+    st.badge("Overridden", icon=":material/edit:", color="orange")
+    st.markdown(
+        widgets.plain(f"By hand {sign}{widgets.money(cents, currency)}, so that it pays {pays}: {line['reason']}")
+    )
 
 
 def explanation(working: Explanation, title: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from app import auth, state, widgets
+from app import auth, payable_view, state, widgets
 from app.widgets import Card, date_column, money_column, text_column
 from engine.errors import QuotaPathError
 from engine.periods import Period
@@ -21,7 +21,7 @@ _MIME = {
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     "csv": "text/csv",
 }
-_STATUS = {"open": "Provisional", "approved": "Approved", "paid": "Paid"}
+_STATUS = {"open": "Provisional", "locked": "Amounts locked", "approved": "Approved", "paid": "Paid"}
 _PAGE = 50
 
 
@@ -65,6 +65,7 @@ def show(actor: Actor, user_id: int, period: Period) -> None:
         st.markdown("\n".join(["| What | Amount |", "|:--|--:|", *(f"| {label} | {value} |" for label, value in rows)]))
     with right:
         _changes(content)
+    _payable_later(content)
     _attainment(content)
     _lines(content, f"statement-lines-{content['person']['code']}-{period.name}-{found.edition}")
     _origin(found)
@@ -87,7 +88,7 @@ def _head(actor: Actor, found: Statement, user_id: int, period: Period) -> None:
         if found.final:
             st.badge(statement_words.status(content), icon=":material/lock:", color="green")
         else:
-            st.badge("PROVISIONAL", icon=":material/edit_note:", color="orange")
+            st.badge(statement_words.status(content), icon=":material/edit_note:", color="orange")
         if len(found.editions) > 1:
             st.selectbox(
                 "Edition",
@@ -108,7 +109,10 @@ def _head(actor: Actor, found: Statement, user_id: int, period: Period) -> None:
                 _MIME[kind],
             )
     if not found.final:
-        st.caption("The period is open: this is how it stands now. It becomes final when the period is approved.")
+        if content["locked"]:
+            st.caption("The amounts are final. What is payable of them now is decided when the payout is approved.")
+        else:
+            st.caption("The period is open: this is how it stands now. It becomes final when the period is approved.")
 
 
 def _money(cents: int, content: Mapping[str, Any]) -> str:
@@ -129,6 +133,28 @@ def _changes(content: Mapping[str, Any]) -> None:
         amount = "" if change["amount"] is None else f"**{widgets.plain(_money(change['amount'], change))}**  "
         causes = "".join(f"\n    - {widgets.plain(cause)}" for cause in change["why"])
         st.markdown(f"- {amount}{widgets.plain(change['what'])}{causes}")
+
+
+def _payable_later(content: Mapping[str, Any]) -> None:
+    """When what is not due yet will be."""
+    rows = statement_words.schedule_rows(content)
+    if not rows:
+        return
+    st.subheader("Payable later", anchor=False)
+    sums = ((row["due"], row["waits_for"], row["amount"]) for row in content["schedule"])
+    st.markdown(widgets.plain(payable_view.sentence(sums, content["currency"])))
+    frame = pd.DataFrame(rows, columns=["when", "deal", "label", "earned_in", "amount"])
+    widgets.table(
+        frame.assign(currency=content["currency"]),
+        {
+            "deal": text_column("Deal"),
+            "amount": money_column("Amount"),
+            "when": text_column("When"),
+            "label": text_column("Component"),
+            "earned_in": text_column("Earned in"),
+        },
+        key=f"statement-later-{content['person']['code']}-{content['period']}",
+    )
 
 
 def _attainment(content: Mapping[str, Any]) -> None:

@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from app import auth, dispute_view, run_view, state, statement_view, widgets
+from app import auth, dispute_view, payable_view, run_view, state, statement_view, widgets
 from app.actions import show_done
 from app.adjustment_view import person_adjustments
-from app.earnings_view import choose_person, explanation, lines_table, summary
+from app.earnings_view import choose_person, explanation, lines_table, overridden, summary
 from engine.periods import KINDS
-from engine.services import earnings, freshness, runs
+from engine.services import earnings, freshness, payables, runs
 
 actor = auth.require("earnings.view")
 db = state.database()
@@ -53,8 +53,10 @@ if earned is None:
     )
     person_adjustments(actor, int(person["user_id"]), period.name)
     st.stop()
-summary(earned)
+later = payables.schedule(db, actor, int(person["user_id"]), period.name, state.today())
+summary(earned, later)
 person_adjustments(actor, int(person["user_id"]), period.name)
+payable_view.schedule(later, f"payable-later-{person['code']}-{period.name}")
 if earned.lines.empty:
     widgets.empty("No lines", f"No deal credited {person['name']} in {title}.", icon=":material/receipt_long:")
     st.stop()
@@ -65,5 +67,6 @@ if chosen is None:
 else:
     line = lines.iloc[chosen]
     working = earnings.explain_line(db, actor, int(line["line_id"]))
+    overridden(line)
     explanation(working, f"How {widgets.money(int(line['amount']), line['currency'])} was worked out")
     dispute_view.line_actions(actor, int(line["line_id"]), int(line["amount"]), line["currency"])

@@ -112,19 +112,28 @@ def won_by_day(conn: sa.Connection, scope: Scope, start: date, end: date) -> pd.
     return _read(conn, _WON, scope, start, end)
 
 
-# Commission of the run that each pay period shows, adjustments included.
+# What a pay period comes to for everyone: the lines of the run that it shows, and what was given by hand.
+_GIVEN = """
+      LATERAL (
+          SELECT user_id, amount, currency, deal_id FROM lines WHERE run_id = p.run_id
+          UNION ALL
+          SELECT user_id, amount, currency, NULL FROM manual_adjustments
+           WHERE period = p.period AND withdrawn_at IS NULL) l
+"""
+
+# Commission of the run that each pay period shows, adjustments and what was given by hand included.
 _EARNED = f"""
     SELECT p.period, p.end_date - 1 AS paid_for, p.status,
            CAST(coalesce(sum({converted("l.amount", "l.currency", "(p.end_date - 1)")}), 0) AS bigint) AS amount
       FROM pay_periods p
-      LEFT JOIN lines l ON l.run_id = p.run_id AND {_within("l.user_id", "(p.end_date - 1)")}
+      LEFT JOIN {_GIVEN} ON {_within("l.user_id", "(p.end_date - 1)")}
      WHERE p.run_id IS NOT NULL AND p.end_date > :start AND p.end_date <= :end
      GROUP BY p.period, p.end_date, p.status ORDER BY p.end_date, p.period
 """  # noqa: S608
 
 
 def earned(conn: sa.Connection, scope: Scope, start: date, end: date) -> pd.DataFrame:
-    """Commission of the pay periods that end in ``(start, end]`` and have been run.
+    """Commission of the pay periods that end in ``(start, end]`` and have been run, with what was given by hand.
 
     period, paid_for (its last day), status, amount.
     """
@@ -149,14 +158,18 @@ def runs_before_changes(conn: sa.Connection, start: date, end: date) -> list[str
 # The part of the same that comes from deals closed before a day.
 _EARNED_BY = f"""
     SELECT CAST(coalesce(sum({converted("l.amount", "l.currency", "(p.end_date - 1)")}), 0) AS bigint) AS amount
-      FROM pay_periods p JOIN lines l ON l.run_id = p.run_id LEFT JOIN deals d ON d.id = l.deal_id
-     WHERE p.end_date > :start AND p.end_date <= :end AND coalesce(d.close_date, p.start_date) < :day
+      FROM pay_periods p JOIN {_GIVEN} ON true LEFT JOIN deals d ON d.id = l.deal_id
+     WHERE p.run_id IS NOT NULL AND p.end_date > :start AND p.end_date <= :end
+       AND coalesce(d.close_date, p.start_date) < :day
        AND {_within("l.user_id", "(p.end_date - 1)")}
 """  # noqa: S608
 
 
 def earned_by(conn: sa.Connection, scope: Scope, start: date, end: date, day: date) -> int:
-    """Commission of the pay periods that end in ``(start, end]`` on deals closed before `day`, in minor units."""
+    """Commission of the pay periods that end in ``(start, end]`` on deals closed before `day`, in minor units.
+
+    What was given by hand is about no day, and counts whole.
+    """
     return int(_read(conn, _EARNED_BY, scope, start, end, day=day)["amount"].iloc[0])
 
 

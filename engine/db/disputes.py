@@ -32,7 +32,7 @@ class Dispute:
 
     @property
     def is_closed(self) -> bool:
-        """Whether it is settled or rejected."""
+        """Whether it is settled, explained or rejected."""
         return self.closed_at is not None
 
 
@@ -105,7 +105,7 @@ def write(conn: sa.Connection, dispute_id: int, actor: int, text: str, status: s
 def close(
     conn: sa.Connection, dispute_id: int, actor: int, status: str, link: tuple[str, int] | None, settlement: str
 ) -> None:
-    """Settle or reject a locked dispute; `link` is (deal_change, adjustment or run; its id)."""
+    """Settle, explain or reject a locked dispute; `link` is (deal_change, adjustment or run; its id)."""
     kind, linked = link or (None, None)
     conn.execute(
         sa.text("""

@@ -242,8 +242,13 @@ def run_documents(conn: sa.Connection, run_id: int) -> list[tuple[str, str]]:
 
 def deal_names(conn: sa.Connection, deal_ids: Sequence[int]) -> dict[int, str]:
     """What a person calls each deal: the CRM's id and the name."""
+    return {deal: f"{external} ({name})" for deal, (external, name) in deal_labels(conn, deal_ids).items()}
+
+
+def deal_labels(conn: sa.Connection, deal_ids: Sequence[int]) -> dict[int, tuple[str, str]]:
+    """deal -> the CRM's id and the name."""
     query = sa.text("SELECT id, external_id, name FROM deals WHERE id = ANY(:ids)")
-    return {row.id: f"{row.external_id} ({row.name})" for row in conn.execute(query, {"ids": list(deal_ids)})}
+    return {row.id: (row.external_id, row.name) for row in conn.execute(query, {"ids": list(deal_ids)})}
 
 
 # What the ledger says was earned in closed periods, line by line: the sum of the entries about one deal.

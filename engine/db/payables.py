@@ -139,6 +139,17 @@ def keep(
     )  # fmt: skip
 
 
+_LATEST = sa.text("""
+    SELECT user_id, currency, CAST(sum(amount) AS bigint) AS amount FROM held_amounts
+     WHERE eligibility_id = (SELECT max(id) FROM eligibility WHERE run_id IS NULL) GROUP BY user_id, currency
+""")
+
+
+def latest(conn: sa.Connection) -> dict[tuple[int, str], int]:
+    """(user, currency) -> cents that the latest lock or approval held back."""
+    return {(row.user_id, row.currency): row.amount for row in conn.execute(_LATEST)}
+
+
 def latest_day(conn: sa.Connection) -> date | None:
     """The latest day on which a lock or an approval looked at what is payable."""
     found: date | None = conn.scalar(sa.text("SELECT max(as_of) FROM eligibility WHERE run_id IS NULL"))

@@ -324,7 +324,7 @@ _FILES = """
                     WHERE g.user_id = r.user_id AND g.period = :period
                       AND g.kind IN ('paid', 'reversed')), 0) AS paid_to
           FROM pay_periods p JOIN run_people r ON r.run_id = p.run_id JOIN users u ON u.id = r.user_id
-         WHERE p.period = :period AND p.status <> 'open'
+         WHERE p.period = :period AND p.status NOT IN ('open', 'locked')
     ), files AS (
         SELECT p.code, f.content
           FROM people p

@@ -23,7 +23,7 @@ from engine.services.access import Actor, Forbidden, Reach
 
 __all__ = ["Dispute", "Disputes", "Message"]
 
-OPEN, CLOSED = ("open", "answered"), ("settled", "rejected")
+OPEN, CLOSED = ("open", "answered"), ("settled", "explained", "rejected")
 LONGEST = 4000  # characters of a message
 
 
@@ -164,7 +164,7 @@ def settle(db: Database, actor: Actor, dispute_id: int, text: str, settled_by: s
         if settled_by not in offered:
             raise QuotaPathError(
                 "Nothing was settled: choose the deal edit, the adjustment or the run, made since the dispute was "
-                "opened, that puts it right. To close it without a change, reject it and say why."
+                "opened, that puts it right. To close it without a change, explain or reject it and say why."
             )
         chosen = offered[settled_by]
         _write(conn, actor, dispute_id, text, "settled")
@@ -172,14 +172,26 @@ def settle(db: Database, actor: Actor, dispute_id: int, text: str, settled_by: s
         audit.record(conn, actor.user_id, "disputes.answer", f"dispute {dispute_id}", {"settled": settled_by})
 
 
+def explain(db: Database, actor: Actor, dispute_id: int, text: str) -> None:
+    """Close a dispute as explained: the line is right, the text says why, and nothing had to change.
+
+    Needs "disputes.answer".
+    """
+    _close_without_change(db, actor, dispute_id, text, "explained")
+
+
 def reject(db: Database, actor: Actor, dispute_id: int, text: str) -> None:
     """Close a dispute without a change; the text says why.  Needs "disputes.answer"."""
+    _close_without_change(db, actor, dispute_id, text, "rejected")
+
+
+def _close_without_change(db: Database, actor: Actor, dispute_id: int, text: str, status: str) -> None:
     access.require(actor, "disputes.answer")
     with db.write() as conn:
         _to_change(conn, actor, dispute_id)
-        _write(conn, actor, dispute_id, text, "rejected")
-        disputes.close(conn, dispute_id, access.user_of(actor), "rejected", None, "")
-        audit.record(conn, actor.user_id, "disputes.answer", f"dispute {dispute_id}", {"rejected": text.strip()})
+        _write(conn, actor, dispute_id, text, status)
+        disputes.close(conn, dispute_id, access.user_of(actor), status, None, "")
+        audit.record(conn, actor.user_id, "disputes.answer", f"dispute {dispute_id}", {status: text.strip()})
 
 
 def _open(conn: sa.Connection, actor: Actor, about: tuple[int, str, str, int | None, int | None], text: str) -> int:

@@ -6,6 +6,7 @@ customers have paid by now.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 from typing import Any
@@ -14,9 +15,10 @@ import pandas as pd
 import sqlalchemy as sa
 
 from engine.analytics import payables as frames
+from engine.analytics.remembered import Remembered
 from engine.calc.model import Plan
 from engine.calc.settle import AT_ONCE, parts
-from engine.db import audit, deals, pay, payables
+from engine.db import audit, deals, pay, payables, payouts
 from engine.db.database import Database
 from engine.db.payables import Held
 from engine.errors import Problem, ProblemsError, QuotaPathError
@@ -116,7 +118,8 @@ def deferred(held: Iterable[Held]) -> dict[tuple[int, str], int]:
 
 
 def schedule(db: Database, actor: Actor, user_id: int, period: str, today: date) -> pd.DataFrame:
-    """When a person's money that is not payable yet will be, a row a deal and day, as `frames.schedule`.
+    """When a person's money that is not payable yet will be, a row a deal and day, as `frames.schedule`,
+    with the component's `label`.
 
     For an open period as its run found it, for an approved one as it stood when its payout was approved; for one whose
     amounts are locked as it is today.  Needs "earnings.view" and the person within reach.
@@ -124,7 +127,10 @@ def schedule(db: Database, actor: Actor, user_id: int, period: str, today: date)
     wanted = parse_period(period)
     with db.read() as conn:
         access.require_person(conn, actor, "earnings.view", user_id, wanted.last_day)
-        return frames.schedule(conn, shown(conn, wanted.name, today, user_id))
+        found = frames.schedule(conn, shown(conn, wanted.name, today, user_id))
+        plans = [plan_of(document, name) for _, name, document in payables.documents(conn)]
+    labels = {part.id: part.label or part.id for plan in plans for part in plan.components}
+    return found.assign(label=found["component"].map(labels).fillna(""))
 
 
 def shown(conn: sa.Connection, period: str, today: date, user_id: int | None = None) -> list[Held]:
@@ -135,15 +141,41 @@ def shown(conn: sa.Connection, period: str, today: date, user_id: int | None = N
     return payables.kept(conn, period, user_id)
 
 
-def with_deferred(conn: sa.Connection, people: pd.DataFrame, period: str, today: date) -> pd.DataFrame:
-    """`earnings.people` with what is deferred today, where the period's amounts are locked."""
+@dataclass(frozen=True)
+class Now:
+    """What is held back on a day, and what a payout approved on it would pay: cents by (user id, currency)."""
+
+    deferred: Mapping[tuple[int, str], int]
+    payable: Mapping[tuple[int, str], int]
+
+
+_remembered = Remembered(1_000_000)
+
+
+def now(conn: sa.Connection, day: date) -> Now:
+    """What an approval on that day would find, of all closed periods."""
+    return _remembered.get(
+        conn, audit.data_version(conn), day, lambda: _now(conn, day), lambda one: len(one.payable) + len(one.deferred)
+    )
+
+
+def _now(conn: sa.Connection, day: date) -> Now:
+    held, before = deferred(held_back(conn, day)), payables.latest(conn)
+    due = payouts.due(conn)  # as the latest lock or approval found it
+    found = {key: due.get(key, 0) + before.get(key, 0) - held.get(key, 0) for key in due.keys() | held.keys()}
+    return Now(held, {key: cents for key, cents in found.items() if cents > 0})
+
+
+def with_today(conn: sa.Connection, people: pd.DataFrame, period: str, today: date) -> pd.DataFrame:
+    """`earnings.people` of a locked period with what is deferred and ``payable`` (Int64 cents) today; else as it is."""
     found = pay.pay_period(conn, period)
     if found is None or found.status != "locked":
         return people
-    now = deferred(shown(conn, period, today))
-    keys = zip(people["user_id"], people["currency"], strict=True)
-    cents = pd.Series([now.get((int(user), currency), 0) for user, currency in keys], people.index, dtype="Int64")
-    return people.assign(deferred=cents)
+    on = now(conn, max(today, found.period.last_day))
+    keys = [(int(user), currency) for user, currency in zip(people["user_id"], people["currency"], strict=True)]
+    columns = {"deferred": on.deferred, "payable": on.payable}
+    cents = {name: [values.get(key, 0) for key in keys] for name, values in columns.items()}
+    return people.assign(**{name: pd.array(values, dtype="Int64") for name, values in cents.items()})
 
 
 # --- what customers pay -----------------------------------------------------------------------------

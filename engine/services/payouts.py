@@ -77,8 +77,8 @@ def approve_period(
     Everyone's due becomes the payout: the ledger's balance, less what is approved and not paid, less what is not
     payable on the day.  Approving again gives the payout that is there.  `seen` is the version of the period that the
     approver looked at (`approvals.Standing`); when it is another by now, nothing is approved.  `on` is the day of the
-    approval, by which is decided what is payable; the period's last day, and that of an earlier approval, if they are later or
-    none is given.
+    approval, by which is decided what is payable; the period's last day, and that of an earlier approval, if they are
+    later or none is given.
 
     Needs "payouts.approve".  Raises QuotaPathError when there is nothing to approve, the run is older than the
     approval of another period or than a change of what decides pay, or the two-person rule forbids it.
@@ -281,13 +281,14 @@ def list_periods(db: Database, actor: Actor) -> pd.DataFrame:
 def period_people(db: Database, actor: Actor, period: str, today: date | None = None) -> pd.DataFrame:
     """What each person earned in a period and is due, as `earnings.people`.  Needs "payouts.view".
 
-    With `today`, what is payable later of a locked period is that of today.
+    With `today`, of a locked period what is payable later is that of today, and ``payable`` (Int64 cents) what a payout
+    would pay.
     """
     require(actor, "payouts.view")
     name = parse_period(period).name
     with db.read() as conn:
         found = earnings.people(conn, name)
-        return found if today is None else payables.with_deferred(conn, found, name, today)
+        return found if today is None else payables.with_today(conn, found, name, today)
 
 
 def payments(db: Database, actor: Actor, period: str) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from engine.analytics import deals
 from engine.analytics.deals import Names
 from engine.calc.model import MICRO, MONEY_MEASURES, Component
 from engine.calc.payout import is_money
-from engine.db import statements
+from engine.db import pay, payables, statements
 from engine.db.pay import StoredLine
 from engine.money import currency_digits, format_money, round_ratio
 from engine.periods import parse_period
@@ -23,7 +23,7 @@ from engine.services.earnings import explained, plan_of
 
 Content = dict[str, Any]
 
-SCHEMA = 1
+SCHEMA = 2  # 1 had no schedule
 KINDS = {
     "earned": "Earned",
     "adjusted": "Adjustments of earlier periods",
@@ -58,7 +58,7 @@ class _Statement:
     def __init__(self, conn: sa.Connection, user_id: int, head: sa.RowMapping, names: Names) -> None:
         self.conn, self.user_id, self.head, self.names = conn, user_id, head, names
         self.period, self.currency = parse_period(head["period"]), str(head["currency"])
-        self.final = head["status"] != "open"
+        self.final = head["status"] in ("approved", "paid")  # of a locked one, what is payable still moves
         rows = statements.versions(conn, self.period.name, head["run_id"], user_id, head["began"])
         self.versions = {row["id"]: row for row in rows}
         self.parts: dict[str, Component] = {
@@ -67,6 +67,7 @@ class _Statement:
         self.rows = self._as_then(statements.lines(conn, head["run_id"], user_id))
         self.manual = statements.manual(conn, user_id, self.period.name)
         self.before = statements.head(conn, user_id, self.period.previous().name)
+        self.held = [one for one in payables.kept(conn, self.period.name, user_id) if one.currency == self.currency]
 
     def content(self) -> tuple[Content, int]:
         """Everything on the statement, and its last payment."""
@@ -84,6 +85,8 @@ class _Statement:
             "balance": self._balance(sum(row["amount"] for row in paid)),
             "approved": {"at": _moment(head["approved_at"]), "by": head["approved_by"]} if self.final else None,
             "paid": [{"amount": row["amount"], "day": row["day"].isoformat()} for row in paid],
+            "locked": head["status"] == "locked",
+            "schedule": list(self._schedule()),
             "draw": {"balance": head["draw_balance"], "drawn": head["drawn"]},
             "attainment": list(self._attainment()),
             "lines": [*self._lines(), *map(self._by_hand, self.manual)],
@@ -147,11 +150,26 @@ class _Statement:
             **{kind: posted.get(kind, 0) for kind in KINDS},
             "drawn": posted.get("drawn", 0) + posted.get("repaid", 0),
             "total": total,
-            "deferred": int(head["deferred"]),
+            "deferred": sum(one.amount for one in self.held),
             "due": due,
             "paid": paid,
             "closing": total - paid,
         }
+
+    def _schedule(self) -> Iterable[Content]:
+        """What is payable later: a row a deal and day; what waits for an event has no day."""
+        called = pay.deal_labels(self.conn, sorted({one.deal_id for one in self.held if one.deal_id}))
+        for one in self.held:
+            deal_id, deal = called.get(one.deal_id or 0, ("", "Carried from earlier periods" if one.component else ""))
+            yield {
+                "due": one.due_on.isoformat() if one.due_on else "",
+                "waits_for": one.waits_for,
+                "deal": deal,
+                "deal_id": deal_id,
+                "label": self._label(one.component),
+                "earned_in": one.origin_period,
+                "amount": one.amount,
+            }
 
     def _attainment(self) -> Iterable[Content]:
         for row in statements.attainment(self.conn, self.head["run_id"], self.user_id):

@@ -20,7 +20,15 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, LongTable, Paragraph, SimpleDocTemplate, Spacer, Table
 
 from engine.services.statement_content import KINDS
-from engine.services.statement_words import balance_rows, money, period_title, status, totals
+from engine.services.statement_words import (
+    balance_rows,
+    money,
+    period_title,
+    schedule_rows,
+    scheduled,
+    status,
+    totals,
+)
 
 _FONTS = Path(__file__).resolve().parents[2] / "data" / "fonts"
 _FILES = {
@@ -33,6 +41,10 @@ _INK, _GREY, _RULE, _ACCENT, _WASH = (
 )
 _WARNING = colors.HexColor("#a35200")
 _MARGIN = 16 * mm
+_PROVISIONAL = {
+    False: "PROVISIONAL: the period is open, figures may change",
+    True: "AMOUNTS LOCKED: what is payable now is decided when the payout is approved",
+}
 _AT_ONCE = 150  # lines in one table
 _FRAME = 6  # points that the library leaves around a page's text
 _WIDTH = A4[0] - 2 * _MARGIN
@@ -90,9 +102,7 @@ def to_pdf(content: Mapping[str, Any], code: str) -> bytes:
         _font("Text"), _font("Text-Bold")
         out = BytesIO()
         foot = f"{content['person']['name']} · {period_title(content['period'])} · {content['company']}"
-        mark = (
-            f"Verification code {code}" if content["final"] else "PROVISIONAL: the period is open, figures may change"
-        )
+        mark = f"Verification code {code}" if content["final"] else _PROVISIONAL[bool(content.get("locked"))]
 
         class Numbered(_Pages):
             footer = (foot, mark)
@@ -147,6 +157,7 @@ def _story(content: Mapping[str, Any], code: str) -> Iterator[Flowable]:
     yield from _top(content)
     yield _p("How the balance moves", _SECTION)
     yield _balance(content)
+    yield from _payable_later(content)
     if content["attainment"]:
         yield _p("Attainment", _SECTION)
         yield _table(
@@ -246,6 +257,29 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequen
         repeatRows=1,
         style=[*_LOOK, ("LINEBELOW", (0, 0), (-1, 0), 0.6, _GREY), ("LINEBELOW", (0, 1), (-1, -1), 0.4, _RULE)],
     )
+
+
+_SCHEDULED = 40  # rows that a statement lists; more are summed by month
+
+
+def _payable_later(content: Mapping[str, Any]) -> Iterator[Flowable]:
+    """When the money that is not due yet will be: by month, and deal by deal."""
+    rows = schedule_rows(content)
+    if not rows:
+        return
+    yield _p("Payable later", _SECTION)
+    sums = scheduled((row["due"], row["waits_for"], row["amount"]) for row in content["schedule"])
+    yield _p("; ".join(f"{label}: {money(cents, content)}" for label, cents in sums) + ".", _SAID)
+    if len(rows) <= _SCHEDULED:
+        yield Spacer(0, 1.5 * mm)
+        yield _table(
+            ("When", "Deal", "Component", "Earned in", "Amount"),
+            [(*row[:4], money(row[4], content)) for row in rows],
+            (38, 62, 38, 20, 30),
+            right=4,
+        )
+    else:
+        yield _p(f"The {len(rows):,} deals and days are listed in the CSV and the workbook.", _SMALL)
 
 
 def _changes(content: Mapping[str, Any]) -> Iterator[Flowable]:

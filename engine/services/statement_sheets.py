@@ -8,7 +8,7 @@ from typing import Any
 from engine import sheets
 from engine.money import format_money
 from engine.services.statement_content import KINDS
-from engine.services.statement_words import balance_rows, earned, status
+from engine.services.statement_words import balance_rows, earned, schedule_rows, status
 from engine.sheets import Sheet, Value
 
 _LINE = (
@@ -19,7 +19,10 @@ _BEFORE = ("Person", "Name", "Period", "Status")
 
 
 def to_csv(content: Mapping[str, Any], code: str) -> bytes:
-    """One row a line with its working, then the balance row by row; the verification code in the last column."""
+    """One row a line with its working, then the balance row by row, then what is payable later.
+
+    The verification code stands in the last column.
+    """
     person = content["person"]
     before = (person["code"], person["name"], content["period"], status(content))
     mark = code if content["final"] else ""
@@ -42,6 +45,27 @@ def to_csv(content: Mapping[str, Any], code: str) -> bytes:
             mark,
         )
         for label, cents, _ in balance_rows(content)
+    ]
+    rows += [
+        (
+            *before,
+            None,
+            "Payable later",
+            row["deal_id"],
+            row["deal"],
+            "",
+            None,
+            row["label"],
+            row["earned_in"],
+            None,
+            when,
+            "",
+            _exact(row["amount"], content),
+            content["currency"],
+            "",
+            mark,
+        )
+        for row, (when, *_) in zip(content.get("schedule", ()), schedule_rows(content), strict=True)
     ]
     return sheets.to_csv((*_BEFORE, *_LINE, "Working", "Verification code"), rows)
 
@@ -69,6 +93,7 @@ def to_xlsx(content: Mapping[str, Any], code: str) -> bytes:
                     for each in content["changes"]
                 ],
             ),
+            *_schedule(content),
         ],
         datetime.fromisoformat(content["last_day"]),
     )
@@ -90,6 +115,16 @@ def _lines(content: Mapping[str, Any]) -> Iterator[tuple[Value, ...]]:
             line["converted"],
             _exact(line["amount"], line),
             line["currency"],
+        )
+
+
+def _schedule(content: Mapping[str, Any]) -> Iterator[Sheet]:
+    """What is payable later, when there is any."""
+    if rows := schedule_rows(content):
+        yield Sheet(
+            "Payable later",
+            ("When", "Deal", "Component", "Earned in", "Amount", "Currency"),
+            [(*row[:4], _exact(row[4], content), content["currency"]) for row in rows],
         )
 
 

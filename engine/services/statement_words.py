@@ -1,6 +1,6 @@
 """What a statement says in every form it takes: its status, its figures, and how its balance moves."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from engine.money import format_money
@@ -42,11 +42,46 @@ def earned(content: Content) -> int:
 def status(content: Content) -> str:
     """``PROVISIONAL``, ``Approved 2026-11-02``, ``Paid 2026-11-30`` or ``Payment reversed 2026-12-01``."""
     if not content["final"]:
-        return "PROVISIONAL"
+        return "AMOUNTS LOCKED" if content.get("locked") else "PROVISIONAL"
     if not content["paid"]:
         return f"Approved {content['approved']['at'][:10]}"
     last = content["paid"][-1]
+    if last["amount"] > 0 and _is_part(content):
+        return f"Part paid {last['day']}"
     return f"{'Paid' if last['amount'] > 0 else 'Payment reversed'} {last['day']}"
+
+
+def _is_part(content: Content) -> bool:
+    """Whether less than what is due was ever paid, whatever was taken back since."""
+    return sum(max(0, row["amount"]) for row in content["paid"]) < content["balance"]["due"]
+
+
+def scheduled(rows: Iterable[tuple[str, str, int]]) -> list[tuple[str, int]]:
+    """What is payable later by month, then by the event that it waits for: (label, cents).
+
+    `rows` are (ISO date or "", what it waits for, cents): ``("Dec 2026", 120000)``, ``("waits for ...", 30000)``.
+    """
+    found: dict[tuple[str, str], int] = {}
+    for due, waits_for, cents in rows:
+        key = (due[:7] if due else "9999", waits_for)
+        found[key] = found.get(key, 0) + cents
+    return [
+        (f"waits for {waits_for}" if waits_for else f"{_MONTHS[int(month[5:]) - 1][:3]} {month[:4]}", cents)
+        for (month, waits_for), cents in sorted(found.items())
+        if cents
+    ]
+
+
+def schedule_rows(content: Content) -> list[tuple[str, str, str, str, int]]:
+    """(when, deal, component, earned in, cents) of what is payable later, the earliest first."""
+    return [
+        (_when(row), row["deal"] or "All deals together", row["label"], row["earned_in"], row["amount"])
+        for row in content.get("schedule", ())
+    ]
+
+
+def _when(row: Mapping[str, Any]) -> str:
+    return str(row["due"]) or f"Waits for {row['waits_for']}"
 
 
 def totals(content: Content) -> list[tuple[str, int]]:

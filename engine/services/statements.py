@@ -36,6 +36,7 @@ Progress = Callable[[int, int, str], None]
 
 JOB = "statements"
 FORMATS: Mapping[str, Callable[[Content, str], bytes]] = {"pdf": to_pdf, "xlsx": to_xlsx, "csv": to_csv}
+_NOT_FINAL = ("open", "locked")  # statuses of a period whose payout is not approved
 PART = 500  # people in one ZIP: about 20 MB, what a browser session can hold
 
 
@@ -72,7 +73,7 @@ class Verified:
 
 
 def statement(db: Database, actor: Actor, user_id: int, period: str, edition: int | None = None) -> Statement | None:
-    """The person's statement: kept for good when the period is closed, else provisional; None when no run has them.
+    """The person's statement: kept for good when the payout is approved, else provisional; None when no run has them.
 
     `edition` asks for an earlier one that is kept.  Needs "earnings.view" and the person within reach, else raises
     Forbidden; raises QuotaPathError for an edition that there is not.
@@ -106,7 +107,7 @@ def _kept(
     """The newest edition of a closed period's statement, made and kept now if need be; None for an open period."""
     with db.read() as conn:
         found = pay.pay_period(conn, period)
-        if found is None or found.status == "open":
+        if found is None or found.status in _NOT_FINAL:
             return None
         last = statements.last_payment(conn, user_id, period)
         if last in kept:
@@ -259,7 +260,7 @@ def keep_period(db: Database, actor: Actor, period: str, on_progress: Progress |
     name = parse_period(period).name
     with db.read() as conn:
         found = pay.pay_period(conn, name)
-        if found is None or found.status == "open":
+        if found is None or found.status in _NOT_FINAL:
             raise QuotaPathError(f"{name} is not approved yet, so its statements may still change. Approve it first.")
         people, names = statements.payees(conn, name), deals.names(conn)
     for done, user_id in enumerate(people):
