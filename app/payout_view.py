@@ -1,20 +1,19 @@
 """What waits for the viewer, the steps of a payout, and the questions before each."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from app import auth, navigation, run_view, state, widgets
+from app import auth, navigation, payment_view, run_view, state, widgets
 from app.actions import attempt
-from app.widgets import Card, money_column, text_column, time_column
+from app.widgets import Card
 from engine.periods import Period, parse_period
 from engine.services import access, approvals, payouts, statements
 from engine.services.access import Actor
 from engine.services.approvals import Standing, Waiting
 
-_XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _LISTED = 4  # of what waits; more are counted
 _VIEWS = {"people": "People", "changes": "Closed periods", "adjustments": "Adjustments", "overpaid": "Overpaid"}
 
@@ -31,7 +30,7 @@ def waiting(found: Sequence[Waiting], period: str) -> None:
             if one.what == "dispute":
                 navigation.link("disputes", f"{one.count} dispute{'s' if one.count > 1 else ''} about {title}")
             else:
-                does = "Approve" if one.what == "approve" else "Pay"
+                does = {"approve": "Approve", "payout": "Approve the payout of", "pay": "Pay"}[one.what]
                 other = " (by another admin)" if one.blocked else ""
                 navigation.link("payouts", f"{does} {title}{other}", {"period": one.period})
         if len(others) > _LISTED:
@@ -42,8 +41,15 @@ def steps(row: "pd.Series[Any]") -> None:
     """Where a pay period stands: calculated, approved, paid, each with its time and who did it."""
     with st.container(horizontal=True, vertical_alignment="center"):
         _step("Calculated", row["calculated_at"], None, ":material/calculate:")
+        if not pd.isna(row["locked_at"]):
+            _step("Amounts locked", row["locked_at"], None, ":material/lock:")
         _step("Approved", row["approved_at"], row["approved_by"], ":material/task_alt:")
-        _step("Paid", row["paid_at"], row["paid_by"], ":material/payments:")
+        if row["payout_status"] == "part_paid":
+            st.badge("Part paid", icon=":material/hourglass_top:", color="orange")
+        elif row["payout_status"] == "released":
+            st.badge("Released: due again, in the next payout", icon=":material/undo:", color="orange")
+        else:
+            _step("Paid", row["paid_at"], row["paid_by"], ":material/payments:")
         if row["reversed"]:
             st.badge("Payments taken back", icon=":material/undo:", color="orange")
 
@@ -64,15 +70,23 @@ def _sums(people: pd.DataFrame, column: str) -> str:
 
 def totals(people: pd.DataFrame, status: str) -> None:
     """What the period comes to."""
-    due = "after approval" if status == "open" else _sums(people, "due")
+    due = "after approval" if status in ("open", "locked") else _sums(people, "due")
     cards = [Card("Earned", _sums(people, "earned"))]
     if people["manual"].ne(0).any():
         cards.append(
             Card("Manual adjustments", _sums(people, "manual"), help="Given by hand, on top of what is earned")
         )
+    if "payable" in people:
+        cards.append(Card("Payable now", _sums(people, "payable"), help="What a payout that is approved today pays"))
+    if people["deferred"].ne(0).any():
+        cards.append(
+            Card("Payable later", _sums(people, "deferred"), help="By the plan's schedule, or when it happens")
+        )
+    if people["paid"].fillna(0).ne(0).any() and people["open"].fillna(0).ne(0).any():
+        cards.append(Card("Not paid yet", _sums(people, "open"), help="Of what is due"))
     cards.append(
         Card(
-            "Paid" if status == "paid" else "Due",
+            "Paid" if status == "paid" and not people["released"].fillna(0).any() else "Due",
             due,
             help="Earned and adjustments, draws and balances carried over; nobody is due less than nothing",
         )
@@ -86,42 +100,42 @@ def totals(people: pd.DataFrame, status: str) -> None:
 def actions(actor: Actor, period: Period, people: pd.DataFrame, row: "pd.Series[Any]", before: Standing) -> None:
     """The buttons of what may be done next, and the payroll files."""
     title = widgets.period_title(period)
-    status = row["status"]
+    status, payout = row["status"], row["payout_status"]
     with widgets.tools():
-        if (
-            status == "open"
-            and access.may(actor, "payouts.approve")
-            and st.button(
-                f"Approve {title}",
-                type="primary",
-                icon=":material/task_alt:",
-                disabled=bool(before.blocked or before.outdated),
-            )
-        ):
-            confirm_approval(period, people, before)
-        may_pay = status == "approved" and access.may(actor, "payouts.pay")
-        if may_pay and st.button(
-            f"Mark {title} as paid", type="primary", icon=":material/payments:", disabled=bool(before.blocked)
-        ):
-            confirm_payment(period, people)
-        may_reverse = status == "paid" and access.may(actor, "payouts.reverse")
+        if status in ("open", "locked") and access.may(actor, "payouts.approve"):
+            _approve_buttons(period, people, before, locked=status == "locked")
+        if payout in ("approved", "part_paid") and access.may(actor, "payouts.pay"):
+            if st.button(
+                f"Mark {title} as paid", type="primary", icon=":material/payments:", disabled=bool(before.blocked)
+            ):
+                payment_view.confirm_payment(period)
+            if people["open"].fillna(0).ne(0).any() and st.button("Release", icon=":material/undo:"):
+                payment_view.confirm_release(period)
+        may_reverse = payout in ("part_paid", "paid") and access.may(actor, "payouts.reverse")
         if may_reverse and st.button("Take payments back", icon=":material/undo:"):
-            reverse(period)
-        if status != "open" and access.may(actor, "payouts.export"):
-            _payroll(actor, period.name)
+            payment_view.reverse(period)
+        if status in ("approved", "paid") and access.may(actor, "payouts.export"):
+            payment_view.payroll(actor, period.name)
     if before.outdated:
         run_view.outdated(period)
     if before.blocked and access.may(actor, "payouts.approve"):
         st.info(widgets.plain(before.blocked), icon=":material/group:")
 
 
-def _payroll(actor: Actor, period: str) -> None:
-    def content(form: Literal["csv", "xlsx"]) -> bytes:
-        return payouts.payroll_file(state.database(), actor, period, form)
-
-    with st.popover("Payroll file", icon=":material/download:"):
-        widgets.download("CSV", f"payroll-{period}.csv", lambda: content("csv"), "text/csv")
-        widgets.download("Excel", f"payroll-{period}.xlsx", lambda: content("xlsx"), _XLSX)
+def _approve_buttons(period: Period, people: pd.DataFrame, before: Standing, *, locked: bool) -> None:
+    """Approve in one step, or lock the amounts first."""
+    stopped = bool(before.blocked or before.outdated)
+    label = f"Approve {'the payout of ' if locked else ''}{widgets.period_title(period)}"
+    if st.button(label, type="primary", icon=":material/task_alt:", disabled=stopped):
+        confirm_approval(period, people, before, locked=locked)
+    if not locked and st.button(
+        "Lock amounts",
+        icon=":material/lock:",
+        disabled=stopped,
+        help="Closes the calculation without a payout: what is payable goes on following schedules and customers' "
+        "payments until the payout is approved",
+    ):
+        confirm_lock(period, people, before)
 
 
 def view(actor: Actor, counts: dict[str, int]) -> str:
@@ -159,9 +173,48 @@ def _rules(actor: Actor) -> None:
             st.rerun()
 
 
-@st.dialog("Approve this period?", icon=":material/task_alt:")
-def confirm_approval(period: Period, people: pd.DataFrame, before: Standing) -> None:
+@st.dialog("Approve?", icon=":material/task_alt:")
+def confirm_approval(period: Period, people: pd.DataFrame, before: Standing, *, locked: bool = False) -> None:
     """Ask, then approve."""
+    title = widgets.period_title(period)
+    if locked:
+        payable = payouts.payable_now(state.database(), auth.require("payouts.view"), state.today())
+        st.write(
+            f"The amounts of {title} are final already. Everything that is payable today, "
+            f"{widgets.plain(payment_view.sums(payable))}, becomes its payout; what is payable later is taken by the "
+            "payouts after it."
+        )
+    else:
+        _what_closes(period, people, before)
+    if st.button("Approve", type="primary", key="approve_yes"):
+
+        def approve() -> None:
+            actor = auth.require("payouts.approve")
+            payouts.approve_period(state.database(), actor, period.name, before.version, state.today())
+            # Everyone's statement is kept as it reads now, before names change.
+            state.jobs().submit(actor, statements.JOB, {"period": period.name})
+
+        if attempt(approve, f"{title} is approved."):
+            st.rerun()
+
+
+@st.dialog("Lock the amounts?", icon=":material/lock:")
+def confirm_lock(period: Period, people: pd.DataFrame, before: Standing) -> None:
+    """Ask, then lock."""
+    title = widgets.period_title(period)
+    _what_closes(period, people, before)
+    st.write("Nothing is paid yet: approve the payout when it is time. Until then what is payable follows the days.")
+    if st.button("Lock amounts", type="primary", key="lock_yes") and attempt(
+        lambda: payouts.lock_amounts(
+            state.database(), auth.require("payouts.approve"), period.name, before.version, state.today()
+        ),
+        f"The amounts of {title} are locked.",
+    ):
+        st.rerun()
+
+
+def _what_closes(period: Period, people: pd.DataFrame, before: Standing) -> None:
+    """What becomes final, and what to look at before."""
     title = widgets.period_title(period)
     manual = ""
     if before.manual:
@@ -174,87 +227,10 @@ def confirm_approval(period: Period, people: pd.DataFrame, before: Standing) -> 
     )
     if people["adjusted"].ne(0).any():
         st.write(f"In it are {widgets.plain(_sums(people, 'adjusted'))} that correct closed periods.")
+    if people["deferred"].ne(0).any():
+        st.write(f"{widgets.plain(_sums(people, 'deferred'))} of what was earned so far is payable later.")
     if period.last_day >= state.today():
         st.warning(f"{title} has not ended yet: deals that close later in it will be paid as adjustments.")
     if before.disputes:
         one = before.disputes == 1
         st.warning(f"{before.disputes} dispute{' is' if one else 's are'} still open about {title}.")
-    if st.button("Approve", type="primary", key="approve_yes"):
-
-        def approve() -> None:
-            actor = auth.require("payouts.approve")
-            payouts.approve_period(state.database(), actor, period.name, before.version)
-            # Everyone's statement is kept as it reads now, before names change.
-            state.jobs().submit(actor, statements.JOB, {"period": period.name})
-
-        if attempt(approve, f"{title} is approved."):
-            st.rerun()
-
-
-@st.dialog("Mark as paid?", icon=":material/payments:")
-def confirm_payment(period: Period, people: pd.DataFrame) -> None:
-    """Ask, then record the payment."""
-    title = widgets.period_title(period)
-    st.write(
-        f"Records that {widgets.plain(_sums(people, 'due'))} of {title} was paid. Do this when payroll has it; it is "
-        "recorded once, whoever presses."
-    )
-    if st.button("Mark as paid", type="primary", key="pay_yes") and attempt(
-        lambda: payouts.mark_paid(state.database(), auth.require("payouts.pay"), period.name), f"{title} is paid."
-    ):
-        st.rerun()
-
-
-@st.dialog("Take payments back", icon=":material/undo:")
-def reverse(period: Period) -> None:
-    """Ask whose and why, then reverse."""
-    reverse_body(period)
-
-
-def reverse_body(period: Period) -> None:
-    """The form of a reversal."""
-    actor = auth.require("payouts.reverse")
-    db, title = state.database(), widgets.period_title(period)
-    names = payouts.reversible_people(db, actor, period.name)
-    if not names:
-        st.write(f"Every payment of {title} was taken back already.")
-        return
-    st.write(
-        f"For payments of {title} that did not arrive, or should not have been made. The money is owed again, and the "
-        "next period that is approved pays it. This payout itself is never paid a second time."
-    )
-    chosen = st.multiselect(
-        "Whose",
-        list(names),
-        format_func=names.__getitem__,
-        placeholder=f"Everyone ({len(names)})",
-        key="reverse_people",
-    )
-    reason = st.text_area("Why", key="reverse_reason", max_chars=1000)
-    count = len(chosen) or len(names)
-    label = f"Take back {count} payment{'s' if count > 1 else ''}"
-    if st.button(label, type="primary", key="reverse_yes") and attempt(
-        lambda: payouts.reverse_payout(db, actor, period.name, reason or "", chosen or None),
-        f"Taken back: {count} payment{'s' if count > 1 else ''} of {title}.",
-    ):
-        st.rerun()
-
-
-def reversals(actor: Actor, period: str) -> None:
-    """The payments of the period that were taken back, and why; draws nothing when there is none."""
-    found = payouts.reversals(state.database(), actor, period)
-    if found.empty:
-        return
-    st.markdown("**Taken back**")
-    widgets.table(
-        found,
-        {
-            "name": text_column("Person"),
-            "amount": money_column("Amount"),
-            "reason": text_column("Why"),
-            "created_by": text_column("By"),
-            "created_at": time_column("When"),
-        },
-        key="reversals",
-        export=f"reversals-{period}",
-    )

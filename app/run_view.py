@@ -81,9 +81,19 @@ def people_columns(people: pd.DataFrame) -> dict[str, Column]:
         "draw_balance": widgets.money_column("Draw balance"),
         "manual": widgets.money_column("Manual adjustments", help="Given by hand, on top of what is earned"),
         "deferred": widgets.money_column("Payable later"),
+        "payable": widgets.money_column("Payable now", help="What a payout that is approved today pays"),
         "due": widgets.money_column("Due"),
+        "paid": widgets.money_column("Paid so far"),
+        "open": widgets.money_column("Not paid yet"),
+        "released": widgets.money_column("Released", help="Due again; the next payout takes it"),
         "reversed": widgets.money_column("Taken back", help="Paid and taken back; the next payout pays it"),
         "team": widgets.text_column("Team"),
     }
     always = ("name", "team", "earned")
-    return {name: column for name, column in columns.items() if name in always or people[name].fillna(0).ne(0).any()}
+    # Of a payout that is paid whole, what is paid is what was due.
+    same = "paid" in people and people["paid"].fillna(0).eq(people["due"].fillna(0)).all()
+    return {
+        name: column
+        for name, column in columns.items()
+        if name in always or (name in people and not (same and name == "paid") and people[name].fillna(0).ne(0).any())
+    }

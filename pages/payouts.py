@@ -5,7 +5,8 @@ import streamlit as st
 from app import auth, state, widgets
 from app.actions import show_done
 from app.adjustment_view import adjustments_table
-from app.payout_view import actions, reversals, steps, totals, view, waiting
+from app.payment_view import payments, reversals
+from app.payout_view import actions, steps, totals, view, waiting
 from app.review_view import changes, overpaid, review
 from app.run_view import people_columns
 from app.widgets import text_column
@@ -15,14 +16,14 @@ actor = auth.require("payouts.view")
 db = state.database()
 show_done()
 
-widgets.header("Payouts", "Approve what was calculated, pay it once, hand payroll its file.")
+widgets.header("Payouts", "Approve what was calculated, pay it at once or in parts, hand payroll its file.")
 period = widgets.period_filter(runs.pay_kinds(db, actor), default=runs.last_run_period(db, actor))
 title = widgets.period_title(period)
 waiting(approvals.queue(db, actor), period.name)
 periods = payouts.list_periods(db, actor)
 found = periods[periods["period"] == period.name]
 status = "open" if found.empty else found["status"].iloc[0]
-people = payouts.period_people(db, actor, period.name)
+people = payouts.period_people(db, actor, period.name, state.today())
 before = approvals.standing(db, actor, period.name)
 
 if not found.empty:
@@ -52,5 +53,6 @@ else:
         key="payout_people",
         export=f"payout-{period.name}",
     )
+    payments(actor, period.name)
     reversals(actor, period.name)
 st.caption("Approving closes a period for everyone at once: a locked period never moves.")

@@ -145,9 +145,12 @@ def release_of(conn: sa.Connection, request: str) -> tuple[int, int] | None:
 
 
 def _columns(amounts: Amounts) -> dict[str, list[int] | list[str]]:
-    chosen = sorted((user, currency, cents) for (user, currency), cents in amounts.items() if cents)
-    users, currencies, cents = ([row[place] for row in chosen] for place in range(3))
-    return {"users": users, "currencies": currencies, "cents": cents}
+    chosen = sorted((key, cents) for key, cents in amounts.items() if cents)
+    return {
+        "users": [user for (user, _), _ in chosen],
+        "currencies": [currency for (_, currency), _ in chosen],
+        "cents": [cents for _, cents in chosen],
+    }
 
 
 def pay(conn: sa.Connection, payout_id: int, period: str, request: str, amounts: Amounts, actor: int) -> int:

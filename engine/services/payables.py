@@ -171,7 +171,7 @@ def with_today(conn: sa.Connection, people: pd.DataFrame, period: str, today: da
     found = pay.pay_period(conn, period)
     if found is None or found.status != "locked":
         return people
-    on = now(conn, max(today, found.period.last_day))
+    on = now(conn, max(filter(None, (today, found.period.last_day, payables.latest_day(conn)))))
     keys = [(int(user), currency) for user, currency in zip(people["user_id"], people["currency"], strict=True)]
     columns = {"deferred": on.deferred, "payable": on.payable}
     cents = {name: [values.get(key, 0) for key in keys] for name, values in columns.items()}

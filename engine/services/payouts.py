@@ -164,6 +164,17 @@ def payout_state(db: Database, actor: Actor, period: str) -> PayoutState:
         )
 
 
+def payable_now(db: Database, actor: Actor, on: date) -> payout_rows.Amounts:
+    """What a payout of a locked period would pay if it were approved on a day: cents by (user id, currency).
+
+    Needs "payouts.view".
+    """
+    require(actor, "payouts.view")
+    with db.read() as conn:
+        latest = payables_kept.latest_day(conn)
+        return payables.now(conn, max(on, latest) if latest else on).payable
+
+
 def share_of(amounts: payout_rows.Amounts, ppm: int) -> dict[tuple[int, str], int]:
     """The share (parts per million) of each amount, rounded half up; what comes to nothing is left out."""
     found = {key: round_ratio(cents * ppm, 1_000_000) for key, cents in amounts.items()}

@@ -53,7 +53,8 @@ def status(content: Content) -> str:
 
 def _is_part(content: Content) -> bool:
     """Whether less than what is due was ever paid, whatever was taken back since."""
-    return sum(max(0, row["amount"]) for row in content["paid"]) < content["balance"]["due"]
+    paid: int = sum(max(0, row["amount"]) for row in content["paid"])
+    return paid < int(content["balance"]["due"])
 
 
 def scheduled(rows: Iterable[tuple[str, str, int]]) -> list[tuple[str, int]]:
