@@ -160,7 +160,10 @@ _REVERSALS = sa.text("""
 # Whoever has had more than is due: what the next payouts hold back, the first entry since the balance was last whole,
 # and the largest of the entries that took it below.
 _OVERPAID = sa.text(f"""
-    WITH owing AS (SELECT user_id, currency, -amount AS owes FROM ({payouts.DUE}) due WHERE amount < 0),
+    WITH owing AS (
+        SELECT user_id, currency, CAST(-sum(amount) AS bigint) AS owes FROM ({payouts.LEFT}) found
+         GROUP BY user_id, currency HAVING sum(amount) < 0
+    ),
     running AS (
         SELECT g.*, sum(g.amount) OVER (PARTITION BY g.user_id, g.currency ORDER BY g.id) AS balance
           FROM ledger g JOIN owing USING (user_id, currency)

@@ -40,20 +40,23 @@ _PAYOUTS = """
       FROM payouts o JOIN users a ON a.id = o.approved_by LEFT JOIN users b ON b.id = o.paid_by
 """
 
-# Everyone's due: the ledger's balance less what is approved and neither paid nor released, and what is not payable yet,
-# as the latest lock or approval of a period found it.  A balance below zero is carried: it lowers what is due later,
-# nobody is asked for money.
-DUE = """
+# The ledger's balance less what is approved and neither paid nor released: below zero somebody was overpaid.  It is
+# carried then: it lowers what is due later, nobody is asked for money.
+LEFT = """
+    SELECT user_id, currency, amount FROM ledger
+    UNION ALL
+    SELECT user_id, currency, paid + released - amount FROM payout_items WHERE paid + released < amount
+"""
+# Everyone's due: the same, less what is not payable yet, as the latest lock or approval of a period found it.
+DUE = f"""
     SELECT user_id, currency, CAST(sum(amount) AS bigint) AS amount FROM (
-        SELECT user_id, currency, amount FROM ledger
-        UNION ALL
-        SELECT user_id, currency, paid + released - amount FROM payout_items WHERE paid + released < amount
+        {LEFT}
         UNION ALL
         SELECT user_id, currency, -amount FROM held_amounts
          WHERE eligibility_id = (SELECT max(id) FROM eligibility WHERE run_id IS NULL)
     ) due (user_id, currency, amount)
     GROUP BY user_id, currency
-"""
+"""  # noqa: S608 - the text is this module's own
 _ITEMS = sa.text(f"""
     INSERT INTO payout_items (payout_id, user_id, currency, amount)
     SELECT :payout, user_id, currency, amount FROM ({DUE}) found WHERE amount > 0

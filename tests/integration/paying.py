@@ -36,7 +36,7 @@ rate = "1%"
 class Company:
     """Ana and Bo sell in a team that Mia leads; Ada is the admin.  Money is given in dollars."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, plan: str = PLAN) -> None:
         self.db = Database(url)
         with self.db.write() as conn:
             conn.execute(sa.text("INSERT INTO company (name, currency) VALUES ('Test', 'USD')"))
@@ -69,7 +69,7 @@ class Company:
                     """),
                     {"u": self.users[code]},
                 )
-            self._publish(conn, "ae", PLAN, ("ana", "bo"))
+            self._publish(conn, "ae", plan, ("ana", "bo"))
             self._publish(conn, "manager", MANAGER_PLAN, ("mia",))
 
     def _publish(self, conn: sa.Connection, name: str, document: str, people: tuple[str, ...]) -> None:

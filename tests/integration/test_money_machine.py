@@ -1,9 +1,11 @@
-"""Random sequences of edits, runs, adjustments, approvals, payments and reversals against a ledger kept on paper."""
+"""Random sequences of edits, runs, locks, approvals, payments in parts and reversals against a ledger on paper."""
 
+import calendar
 import random
 import uuid
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 
 import psycopg2
 import pytest
@@ -20,14 +22,27 @@ from hypothesis.stateful import (
 )
 
 from engine.errors import QuotaPathError
-from engine.services import adjustments, approvals, payouts, runs
+from engine.services import adjustments, approvals, payables, payouts, runs
 from engine.services.adjustments import NewAdjustment
 from engine.workers.pool import Pool
-from tests.integration.paying import Company
+from tests.integration.paying import PLAN, Company
 
 MONTHS = ("2026-01", "2026-02", "2026-03")
 REPS = ("ana", "bo")
 QUOTA = 100_000  # dollars of the quarter; 8% below it, 12% above
+# Reps are paid as customers pay, half of it a month later; their manager at once.
+PAYABLE = """
+[payable]
+on = "invoice_paid"
+schedule = [{ months = 0, share = "50%" }, { months = 1, share = "50%" }]
+"""
+LAST = {"2026-01": date(2026, 1, 31), "2026-02": date(2026, 2, 28), "2026-03": date(2026, 3, 31)}
+
+
+def month_later(day: date) -> date:
+    year, month = (day.year, day.month + 1) if day.month < 12 else (day.year + 1, 1)
+    return date(year, month, min(day.day, calendar.monthrange(year, month)[1]))
+
 
 Key = tuple[str, str, str]  # month, person, deal
 
@@ -54,8 +69,11 @@ class Paper:
     closed: list[str] = field(default_factory=list)
     posts: int = 0  # approvals that posted a line
     due: dict[str, dict[str, int]] = field(default_factory=dict)  # month -> person -> cents of its payout
-    unpaid: set[str] = field(default_factory=set)
-    taken_back: set[tuple[str, str]] = field(default_factory=set)
+    open: dict[str, dict[str, int]] = field(default_factory=dict)  # what of it is neither paid nor released
+    paid: dict[str, list[tuple[str, int]]] = field(default_factory=dict)  # its payments that were not taken back
+    begun: set[str] = field(default_factory=set)  # something of it was paid, or nothing was due and it is marked
+    customers: list[tuple[str, date, int]] = field(default_factory=list)  # deal, day, cents
+    looked: date = date(2026, 1, 1)  # the day of the latest look at what is payable
 
     def earned(self) -> dict[Key, int]:
         """What every deal earns everybody, in its month."""
@@ -85,7 +103,7 @@ class Paper:
         """The deals closed up to the end of a month, as they are now."""
         return {name: deal for name, deal in self.deals.items() if deal[1][:7] <= month}
 
-    def approve(self, month: str) -> None:
+    def lock(self, month: str) -> None:
         run = self.kept[month]
         for entries in (run.own, run.changes):
             for key, cents in entries.items():
@@ -95,23 +113,77 @@ class Paper:
         for person, cents in self.given[month]:
             self.owed[person] += cents
         self.closed.append(month)
-        waiting: Counter[str] = Counter()
-        for other in self.unpaid:
-            waiting.update(self.due[other])
-        self.due[month] = {who: cents - waiting[who] for who, cents in self.owed.items() if cents - waiting[who] > 0}
-        self.unpaid.add(month)
+        self.looked = max(self.looked, LAST[month])
 
-    def pay(self, month: str) -> None:
-        if month in self.unpaid:
-            self.unpaid.remove(month)
-            self.owed.subtract(self.due[month])
+    def held(self) -> Counter[str]:
+        """What of everything posted is not payable on the day of the look."""
+        found: Counter[str] = Counter()
+        for (_, person, name), cents in self.posted.items():
+            if person in REPS:
+                _, day, dollars = self.deals[name]
+                payable = sum(
+                    part for due, part in self.parts(name, date.fromisoformat(day), dollars * 100, cents) if due
+                )
+                found[person] += cents - payable
+        return +found
+
+    def parts(self, name: str, day: date, amount: int, cents: int) -> list[tuple[bool, int]]:
+        """(is it due, cents) of the parts of a line; what waits for the customer is in none."""
+        paid_parts: list[tuple[date, int]] = []
+        if amount <= 0:
+            paid_parts = [(day, cents)]
+        paid = done = 0
+        for _, paid_on, dollars in sorted((one for one in self.customers if one[0] == name), key=lambda one: one[1]):
+            if amount > 0 and paid_on <= self.looked:
+                paid += dollars
+                so_far = (2 * cents * min(paid, amount) + amount) // (2 * amount)
+                paid_parts.append((paid_on, so_far - done))
+                done = so_far
+        found = []
+        for paid_on, part in paid_parts:
+            found.append((paid_on <= self.looked, part - part // 2))
+            found.append((month_later(paid_on) <= self.looked, part // 2))
+        return found
+
+    def waiting(self) -> Counter[str]:
+        found: Counter[str] = Counter()
+        for people in self.open.values():
+            found.update(people)
+        return found
+
+    def approve(self, month: str) -> None:
+        self.looked = max(self.looked, LAST[month])
+        free = Counter(self.owed)
+        free.subtract(self.waiting())
+        free.subtract(self.held())
+        self.due[month] = {who: cents for who, cents in free.items() if cents > 0}
+        self.open[month] = dict(self.due[month])
+        self.paid[month] = []
+
+    def pay(self, month: str, part: dict[str, int] | None = None) -> None:
+        for who, cents in (part or dict(self.open[month])).items():
+            self.owed[who] -= cents
+            self.paid[month].append((who, cents))
+            self._take(month, who, cents)
+            self.begun.add(month)
+        if not self.due[month]:
+            self.begun.add(month)
+
+    def release(self, month: str, part: dict[str, int]) -> None:
+        for who, cents in part.items():
+            self._take(month, who, cents)
+
+    def _take(self, month: str, who: str, cents: int) -> None:
+        self.open[month][who] -= cents
+        if not self.open[month][who]:
+            del self.open[month][who]
 
     def reverse(self, month: str, people: set[str]) -> int:
-        done = {who for who in people & self.due[month].keys() if (month, who) not in self.taken_back}
-        for who in done:
-            self.owed[who] += self.due[month][who]
-            self.taken_back.add((month, who))
-        return len(done)
+        back = [one for one in self.paid[month] if one[0] in people]
+        self.paid[month] = [one for one in self.paid[month] if one[0] not in people]
+        for who, cents in back:
+            self.owed[who] += cents
+        return len({who for who, _ in back})
 
 
 class Money(RuleBasedStateMachine):
@@ -125,12 +197,13 @@ class Money(RuleBasedStateMachine):
         self.name = f"machine_{uuid.uuid4().hex}"
         self._cluster(f"CREATE DATABASE {self.name} TEMPLATE {sa.make_url(self.cluster_url).database}")
         url = sa.make_url(self.cluster_url).set(database=self.name)
-        self.company = Company(url.render_as_string(hide_password=False))
+        self.company = Company(url.render_as_string(hide_password=False), PLAN + PAYABLE)
         self.ada = self.company.actors["ada"]
         self.ids: dict[str, int] = {}
         self.made: list[tuple[int, str, tuple[str, int]]] = []
         self.frozen: dict[str, str] = {}
         self.paper = Paper()
+        self.looks = (0, 0)
 
     def teardown(self) -> None:
         if hasattr(self, "company"):
@@ -195,36 +268,78 @@ class Money(RuleBasedStateMachine):
         adjustments.withdraw_adjustment(self.company.db, self.ada, made)
         self.paper.given[month].remove(entry)
 
-    @rule(month=st.sampled_from(MONTHS), run_first=st.sampled_from((True, True, True, False)))
-    def approve(self, month: str, run_first: bool) -> None:
+    @precondition(lambda self: self.ids)
+    @rule(pick=st.randoms(use_true_random=False), later=st.integers(0, 45), size=st.integers(1, 90))
+    def customer_pays(self, pick, later: int, size: int) -> None:
+        name = pick.choice(sorted(self.ids))
+        day = date.fromisoformat(self.paper.deals[name][1]) + timedelta(days=later)
+        request = str(uuid.uuid4())
+        for _ in range(2):
+            payables.record_customer_payment(
+                self.company.db, self.ada, self.ids[name], request, day, size * 100_000, date(2026, 12, 31)
+            )
+        self.paper.customers.append((name, day, size * 100_000))
+
+    @rule(
+        month=st.sampled_from(MONTHS),
+        run_first=st.sampled_from((True, True, True, False)),
+        step=st.sampled_from((payouts.lock_amounts, payouts.approve_period, payouts.approve_period)),
+    )
+    def approve(self, month: str, run_first: bool, step=payouts.approve_period) -> None:
         if run_first and month not in self.paper.closed:
             self.run(month)
         run = self.paper.kept.get(month)
         old = run is None or run.approvals != self.paper.posts or run.seen != self.paper.counted(month)
         if month not in self.paper.closed and old:
             with pytest.raises(QuotaPathError, match="has not been calculated|again, then approve"):
-                payouts.approve_period(self.company.db, self.ada, month)
+                step(self.company.db, self.ada, month)
             return
-        payouts.approve_period(self.company.db, self.ada, month)
+        step(self.company.db, self.ada, month)
         if month not in self.paper.closed:
-            self.paper.approve(month)
+            self.paper.lock(month)
             self.frozen[month] = self._closed_lines()[month]
+        if step is payouts.approve_period and month not in self.paper.due:
+            self.paper.approve(month)
 
     @rule(month=st.sampled_from((MONTHS[0], *MONTHS)))
     def pay(self, month: str) -> None:
-        if month not in self.paper.closed:
+        if month not in self.paper.due:
             with pytest.raises(QuotaPathError, match="not approved yet"):
                 payouts.mark_paid(self.company.db, self.ada, month)
             return
         payouts.mark_paid(self.company.db, self.ada, month)
         self.paper.pay(month)
 
+    @precondition(lambda self: self.paper.due)
+    @rule(pick=st.randoms(use_true_random=False), percent=st.integers(1, 110), what=st.sampled_from(("pay", "release")))
+    def part(self, pick, percent: int, what: str) -> None:
+        """A part of what is open to one person is paid or released; the same request again does nothing."""
+        month = pick.choice(sorted(self.paper.due))
+        who = pick.choice(sorted(self.paper.due[month]) or ["fay"])
+        cents = max(1, self.paper.open[month].get(who, 0) * percent // 100)
+        seen = payouts.payout_state(self.company.db, self.ada, month).moved
+        part = payouts.Part(str(uuid.uuid4()), seen, {(self.company.users[who], "USD"): cents})
+
+        def act() -> None:
+            if what == "pay":
+                payouts.mark_paid(self.company.db, self.ada, month, part)
+            else:
+                payouts.release(self.company.db, self.ada, month, part, "Not now")
+
+        if cents > self.paper.open[month].get(who, 0):
+            with pytest.raises(QuotaPathError, match="Nothing is open|that are open"):
+                act()
+            return
+        act()
+        act()
+        getattr(self.paper, what)(month, {who: cents})
+
     @rule(month=st.sampled_from((MONTHS[0], *MONTHS)), pick=st.randoms(use_true_random=False), everyone=st.booleans())
     def reverse(self, month: str, pick, everyone: bool) -> None:
         due = sorted(self.paper.due.get(month, {}))
         people = set(due) if everyone else {pick.choice([*due, *due, "fay"])}
         ids = {self.company.users[who] for who in people}
-        if month not in self.paper.closed or month in self.paper.unpaid or not people <= set(due):
+        if month not in self.paper.begun or not people <= set(due):
             with pytest.raises(QuotaPathError, match="not approved yet|not marked as paid|paid nothing to"):
                 payouts.reverse_payout(self.company.db, self.ada, month, "Bank", ids)
             return
@@ -256,16 +371,31 @@ class Money(RuleBasedStateMachine):
             rows = conn.execute(sa.text("SELECT user_id, CAST(sum(amount) AS bigint) FROM ledger GROUP BY user_id"))
             balances = {code_of[user]: cents for user, cents in rows if cents}
             items = conn.execute(
-                sa.text("SELECT o.period, i.user_id, i.amount FROM payout_items i JOIN payouts o ON o.id = i.payout_id")
+                sa.text("""
+                    SELECT o.period, i.user_id, i.amount, i.amount - i.paid - i.released
+                      FROM payout_items i JOIN payouts o ON o.id = i.payout_id
+                """)
             )
-            due: dict[str, dict[str, int]] = {month: {} for month in self.paper.closed}
-            for month, user, cents in items:
+            due: dict[str, dict[str, int]] = {month: {} for month in self.paper.due}
+            open_: dict[str, dict[str, int]] = {month: {} for month in self.paper.due}
+            for month, user, cents, left in items:
                 due[month][code_of[user]] = cents
+                if left:
+                    open_[month][code_of[user]] = left
+            held = conn.execute(
+                sa.text("""
+                    SELECT user_id, CAST(sum(amount) AS bigint) FROM held_amounts
+                     WHERE eligibility_id = (SELECT max(id) FROM eligibility WHERE run_id IS NULL) GROUP BY user_id
+                """)
+            )
+            deferred = {code_of[user]: cents for user, cents in held}
         assert balances == {who: cents for who, cents in self.paper.owed.items() if cents}
         assert due == self.paper.due
-        waiting: Counter[str] = Counter()
-        for month in self.paper.unpaid:
-            waiting.update(self.paper.due[month])
+        assert open_ == self.paper.open
+        if self.looks != (looks := (len(self.paper.closed), len(self.paper.due))):
+            assert deferred == self.paper.held()  # it was looked at just now, and is kept as it was
+            self.looks = looks
+        waiting = self.paper.waiting()
         owing = approvals.overpaid(self.company.db, self.ada)
         assert dict(zip(owing["code"], owing["owes"], strict=True)) == {
             who: waiting[who] - cents for who, cents in self.paper.owed.items() if cents < waiting[who]

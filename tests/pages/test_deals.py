@@ -163,7 +163,7 @@ def test_the_story_of_a_deal(company, monkeypatch, add):
 def test_an_admin_edits_and_is_told_what_is_wrong(company, monkeypatch, add):
     deal_id = add("Acme")
     screen = deal_screen(company, monkeypatch, deal_id, "ada")
-    assert [tab.label for tab in screen.tabs][-2:] == ["Edit", "Credits"]
+    assert [tab.label for tab in screen.tabs][-3:] == ["Edit", "Credits", "Payments"]
 
     def field(label, kind="text_input"):
         return next(each for each in getattr(screen, kind) if each.label == label)

@@ -177,7 +177,7 @@ def test_payments_are_taken_back(
     close(calculated, "2026-10")
     assert button(open_page("payouts", period="2026-10"), "Take payments back") is not None
     assert button(open_page("payouts", "finn", period="2026-10"), "Take payments back") is None
-    screen = open_body("app.payout_view.reverse_body", "ada", "parse_period('2026-10')")
+    screen = open_body("app.payment_view.reverse_body", "ada", "parse_period('2026-10')")
     assert "is empty" in button(screen, "Take back 1 payment").click().run().error[0].value
     screen.text_area(key="reverse_reason").set_value("Bank refused it")
     screen = button(screen, "Take back 1 payment").click().run()
