@@ -9,7 +9,8 @@ from engine.errors import QuotaPathError
 
 TABLES = {
     "activities", "audit", "company", "deal_changes", "deal_credits", "deal_edits", "deal_fields",
-    "deal_payments", "deal_stage_entries", "deals", "dispute_messages", "disputes", "eligibility", "exchange_rates", "held_amounts", "import_file_refusals",
+    "deal_payments", "deal_stage_entries", "deals", "dispute_messages",
+    "disputes", "eligibility", "exchange_rates", "held_amounts", "import_file_refusals",
     "import_files", "import_mappings", "import_pieces", "import_refusals", "imports", "jobs", "ledger", "lines",
     "manual_adjustments", "pay_periods", "payout_items", "payout_payments",
     "payout_release_items", "payout_releases", "payout_reversals", "payouts", "pipeline_stages",

@@ -352,13 +352,17 @@ class Money(RuleBasedStateMachine):
         """What most months are, so that most sequences get to their end."""
         month = next(month for month in MONTHS if month not in self.paper.closed)
         self.sell("ana", month, 10, 20)
+        pick = random.Random(len(self.ids))  # noqa: S311 - any choice does
+        self.customer_pays(pick, 5, 15)
         if gift:
             self.give(month, "bo", 50)
         self.approve(month, run_first=True)
+        if take_back and self.paper.open.get(month):
+            self.part(pick, 50, "release")
         if pay:
             self.pay(month)
         if pay and take_back:
-            self.reverse(month, random.Random(len(self.ids)), everyone=False)  # noqa: S311 - any choice does
+            self.reverse(month, pick, everyone=False)
 
     # -- what must hold ---------------------------------------------------------------------------------
 
