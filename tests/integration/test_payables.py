@@ -433,7 +433,6 @@ def test_a_dispute_is_closed_as_explained(company: Company, pool: Pool) -> None:
 
 
 def test_what_was_given_by_hand_is_in_every_total(company: Company, pool: Pool) -> None:
-    from engine.services import adjustments
 
     ada = company.actors["ada"]
     company.deal("D1", "ana", "2026-01-20", 10_000)
