@@ -1,4 +1,4 @@
-"""A backup of a company that was paid, restored into an empty server: every table, and everything the database guards."""
+"""A backup of a company that was paid, restored into an empty server: every table, and what the database guards."""
 
 import shutil
 import stat
