@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import auth, navigation, state
 from engine.db import deals as deal_rows
-from engine.services import adjustments, approvals, deals, disputes, earnings, payouts, runs, sign_in
+from engine.services import adjustments, approvals, deals, disputes, earnings, payables, payouts, runs, sign_in
 from engine.services.adjustments import NewAdjustment
 from tests.pages.test_pay import button, calculated, choose, selling, words
 
@@ -296,3 +296,70 @@ def test_a_row_opens_its_thread(calculated: Any, open_page: Callable[..., AppTes
     screen = choose(open_page("disputes", "rob"), "disputes_0", 0)
     assert screen.query_params["dispute"] == str(made)
     assert "There is no dispute number 99" in words(open_page("disputes", "rob", dispute="99"))
+
+
+# --- locks, parts, releases ---------------------------------------------------------------------------
+
+
+def test_amounts_are_locked_then_paid_in_parts(
+    calculated: Any, open_page: Callable[..., AppTest], open_body: Callable[..., AppTest]
+) -> None:
+    db, ada = calculated.db, calculated.actor("ada")
+    assert button(open_page("payouts", period="2026-10"), "Lock amounts") is not None
+    assert button(open_page("payouts", "finn", period="2026-10"), "Lock amounts") is None
+    payouts.lock_amounts(db, ada, "2026-10")
+    screen = open_page("payouts", period="2026-10")
+    assert "Amounts locked" in words(screen)
+    assert "Payable now $1,040.00" in words(screen)
+    assert button(screen, "Lock amounts") is None
+    assert button(screen, "Approve the payout of October 2026") is not None
+    assert "final in its amounts" in open_page("earnings", "rob", period="2026-10").metric[0].help
+    payouts.approve_period(db, ada, "2026-10")
+
+    screen = open_body("app.payment_view.pay_body", "ada", "parse_period('2026-10')")
+    key = next(one.key for one in screen.text_input).removesuffix("_much")
+    for text, problem in (("abc", "is not a number"), ("0%", "is not a part"), ("120%", "is not a part")):
+        screen = screen.text_input(key=f"{key}_much").set_value(text).run()
+        assert problem in screen.error[0].value
+        assert screen.button(key="pay_yes").disabled
+    screen = screen.text_input(key=f"{key}_much").set_value("999999").run()
+    assert "that are open" in screen.button(key="pay_yes").click().run().error[0].value
+    screen = screen.text_input(key=f"{key}_much").set_value("50%").run()
+    assert "Pays \\$520\\.00" in words(screen)
+    screen.button(key="pay_yes").click().run()
+    assert sum(payouts.payout_state(db, ada, "2026-10").open.values()) == 52_000
+    screen = open_page("payouts", period="2026-10")
+    assert "Part paid" in words(screen)
+    assert "Not paid yet $520.00" in words(screen)
+    assert button(open_page("payouts", "finn", period="2026-10"), "Release") is None
+
+    screen = open_body("app.payment_view.release_body", "ada", "parse_period('2026-10')")
+    assert "is empty" in screen.button(key="release_yes").click().run().error[0].value
+    screen.text_area(key="release_reason").set_value("Bank details are missing")
+    screen.button(key="release_yes").click().run()
+    assert not payouts.payout_state(db, ada, "2026-10").open
+    screen = open_page("payouts", period="2026-10")
+    assert "**Payments**" in words(screen)
+    assert screen.dataframe[1].value["what"].tolist() == ["Paid", "Released"]
+
+
+def test_an_overridden_line_is_marked(calculated: Any, open_page: Callable[..., AppTest]) -> None:
+    line = rob_line(calculated)
+    adjustments.override_line(calculated.db, calculated.actor("ada"), str(uuid.uuid4()), line, 100_000, "Promised")
+    screen = open_page("earnings", "rob", period="2026-10")
+    lines = next(one.value for one in screen.dataframe if "pays" in one.value)
+    assert 1_000.0 in lines["pays"].tolist()
+
+
+def test_a_customers_payment_is_recorded_in_the_deal(calculated: Any, open_body: Callable[..., AppTest]) -> None:
+    with calculated.db.read() as conn:
+        deal = conn.scalar(sa.text("SELECT id FROM deals WHERE name = 'Beta'"))
+    screen = open_body("app.deal_drawer.deal_body", "ada", str(deal))
+    assert "Nothing is recorded" in words(screen)
+    amount, send = f"deal_{deal}_paid_0_amount", f"deal_{deal}_paid_0_send"
+    screen.text_input(key=amount).set_value("much")
+    assert "is not a number" in screen.button(key=send).click().run().error[0].value
+    screen.text_input(key=amount).set_value("1,000")
+    screen.button(key=send).click().run()
+    found = payables.customer_payments(calculated.db, calculated.actor("ada"), deal)
+    assert found["amount"].tolist() == [100_000]
