@@ -84,13 +84,14 @@ def totals(people: pd.DataFrame, status: str) -> None:
         )
     if people["paid"].fillna(0).ne(0).any() and people["open"].fillna(0).ne(0).any():
         cards.append(Card("Not paid yet", _sums(people, "open"), help="Of what is due"))
-    cards.append(
-        Card(
-            "Paid" if status == "paid" and not people["released"].fillna(0).any() else "Due",
-            due,
-            help="Earned and adjustments, draws and balances carried over; nobody is due less than nothing",
+    if status != "locked":
+        cards.append(
+            Card(
+                "Paid" if status == "paid" and not people["released"].fillna(0).any() else "Due",
+                due,
+                help="Earned and adjustments, draws and balances carried over; nobody is due less than nothing",
+            )
         )
-    )
     if people["reversed"].fillna(0).ne(0).any():
         cards.append(Card("Taken back", _sums(people, "reversed"), help="Owed again; the next payout pays it"))
     cards.append(Card("People", f"{people['user_id'].nunique():,}"))

@@ -60,6 +60,8 @@ payable_view.schedule(later, f"payable-later-{person['code']}-{period.name}")
 if earned.lines.empty:
     widgets.empty("No lines", f"No deal credited {person['name']} in {title}.", icon=":material/receipt_long:")
     st.stop()
+if not later.empty:
+    st.subheader("Lines", anchor=False)
 lines = dispute_view.with_status(actor, earned.lines, int(person["user_id"]), period.name)
 chosen = lines_table(lines, f"earnings-{person['code']}-{period.name}")
 if chosen is None:
