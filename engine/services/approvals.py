@@ -76,17 +76,18 @@ def approval_blocked(conn: sa.Connection, actor: Actor, period: str, run_id: int
     """Why the two-person rule keeps the actor from approving; "" when it does not."""
     if not pay.two_person(conn):
         return ""
-    maker, name = pay.run_maker(conn, run_id)
-    if maker == actor.user_id:
+    makers = pay.run_makers(conn, run_id)
+    if actor.user_id in makers:
         return (
-            f"You made the run of {period} that would be approved, and the two-person rule is on. "
+            f"You made the run of {period} (or a part of it) that would be approved, and the two-person rule is on. "
             "Another admin approves it."
         )
     made = adjustments.makers(conn, period)
     if actor.user_id in made:
         return (
             f"You made or withdrew a manual adjustment in {period}, and the two-person rule is on. An admin who made "
-            f"neither the run ({name}) nor an adjustment ({', '.join(sorted(made.values()))}) approves it."
+            f"neither the run ({', '.join(makers.values())}) nor an adjustment ({', '.join(sorted(made.values()))}) "
+            "approves it."
         )
     return ""
 
