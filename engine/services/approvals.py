@@ -12,6 +12,7 @@ from engine.errors import QuotaPathError
 from engine.periods import parse_period
 from engine.services import freshness
 from engine.services.access import Actor, may, require
+from engine.workers.pool import Pool
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,11 @@ class Standing:
     blocked: str
 
 
-def standing(db: Database, actor: Actor, period: str) -> Standing:
-    """What whoever approves or pays a period should know of it.  Needs "payouts.view"."""
+def standing(db: Database, actor: Actor, period: str, pool: Pool | None = None) -> Standing:
+    """What whoever approves or pays a period should know of it.  Needs "payouts.view".
+
+    With a `pool` a change that moves nobody's lines does not make the run out of date; without one any change does.
+    """
     require(actor, "payouts.view")
     name = parse_period(period).name
     with db.read() as conn:
@@ -69,7 +73,7 @@ def standing(db: Database, actor: Actor, period: str) -> Standing:
             elif payout.status == "approved":
                 blocked = payment_blocked(conn, actor, payout.id, name)
         manual, open_disputes = pay.standing_adjustments(conn, name), disputes.open_in(conn, name)
-        return Standing(version, changes, manual, open_disputes, freshness.seems_outdated(conn, name), blocked)
+        return Standing(version, changes, manual, open_disputes, freshness.seems_outdated(conn, name, pool), blocked)
 
 
 def approval_blocked(conn: sa.Connection, actor: Actor, period: str, run_id: int) -> str:

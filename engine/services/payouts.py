@@ -16,20 +16,25 @@ from engine.periods import parse_period
 from engine.services import approvals, freshness
 from engine.services.access import Actor, require, user_of
 from engine.sheets import to_csv, to_xlsx
+from engine.workers.pool import Pool
 
 
-def approve_period(db: Database, actor: Actor, period: str, seen: str | None = None) -> pay.Payout:
+def approve_period(
+    db: Database, actor: Actor, period: str, seen: str | None = None, pool: Pool | None = None
+) -> pay.Payout:
     """Approve the run that an open period shows: its lines go to the ledger, the period closes for good, for everyone.
 
     So do the manual adjustments that stand.  Everyone's due (the ledger's balance, less what is not payable yet)
     becomes the period's payout.  Approving again gives the payout that is there.  `seen` is the version of the period
-    that the approver looked at (`approvals.Standing`); when it is another by now, nothing is approved.
+    that the approver looked at (`approvals.Standing`); when it is another by now, nothing is approved.  With a `pool`
+    a change after the run that moves nobody's lines is found to be none; without one any change counts.
 
     Needs "payouts.approve".  Raises QuotaPathError when there is nothing to approve, the run is older than the
     approval of another period or than a change of what decides pay, or the two-person rule forbids it.
     """
     require(actor, "payouts.approve")
     name = parse_period(period).name
+    examined = freshness.examine(db, pool, name) if pool is not None else None  # may take long: before the locks
     with db.write() as conn:
         pay.lock_approvals(conn)
         found = pay.lock_period(conn, name)
@@ -50,7 +55,7 @@ def approve_period(db: Database, actor: Actor, period: str, seen: str | None = N
                 f"Another period was approved after {name} was calculated ({run.created_at:%d %b %Y %H:%M} UTC), so "
                 f"its adjustments may be out of date. Run {name} again, then approve it."
             )
-        if freshness.is_outdated(conn, name):
+        if freshness.is_outdated(conn, name, examined):
             raise QuotaPathError(
                 f"Deals, people, plans, quotas or rates have changed since {name} was calculated "
                 f"({run.created_at:%d %b %Y %H:%M} UTC), so nothing was approved. Run {name} again, then approve it."
