@@ -183,7 +183,7 @@ def confirm_approval(period: Period, people: pd.DataFrame, before: Standing) -> 
 
         def approve() -> None:
             actor = auth.require("payouts.approve")
-            payouts.approve_period(state.database(), actor, period.name, before.version)
+            payouts.approve_period(state.database(), actor, period.name, before.version, state.pool())
             # Everyone's statement is kept as it reads now, before names change.
             state.jobs().submit(actor, statements.JOB, {"period": period.name})
 

@@ -474,8 +474,9 @@ class Result:
             return
         credited = self.columns["credit"].part(first, size)
         credit, running, limited, paid = block.credit, block.running, block.limited, block.paid
-        if block.more >= 0:
-            runnings, limits = (self.columns[name].part(block.more, size) for name in ("running", "limited"))
+        runnings, limits = (
+            self.columns[name].part(block.more, size if block.more >= 0 else 0) for name in ("running", "limited")
+        )
         for i in range(size):
             each, credit_after = cents[i], credited[i]
             now, after = running + each, limited + each

@@ -25,8 +25,6 @@ from engine.services.jobs import Body, Work
 from engine.services.run_outcome import Before, Outcome
 from engine.workers.pool import Pool
 
-JOB = "recalculate"
-
 
 @dataclass(frozen=True)
 class Recalculated:
@@ -161,4 +159,4 @@ def _recalculate_job(work: Work) -> Mapping[str, Any]:
     return {"kept": dict(done.kept), "unchanged": list(done.unchanged)}
 
 
-JOBS: Mapping[str, Body] = {JOB: _recalculate_job}
+JOBS: Mapping[str, Body] = {runs.RECALCULATE: _recalculate_job}

@@ -29,7 +29,7 @@ from engine.money import currency_digits, round_ratio
 from engine.periods import Period, parse_period, period_of
 from engine.plans.versions import version_at
 
-_NULL = "\\N"  # as COPY's text has it
+NULL = "\\N"  # as COPY's text has it
 NOTHING = hashlib.sha256().digest()  # the digest of whoever has no line and no figure but 0
 
 Figures = tuple[int, str, int, int, int, int]  # user id, currency, earned, drawn, draw balance, deferred
@@ -105,17 +105,18 @@ class Outcome:
         self, wanted: Period, loaded: Inputs, result: Result, before: Before, people: Collection[int] | None = None
     ) -> None:
         self.wanted, self.loaded, self.result, self.before = wanted, loaded, result, before
-        self._users = dict(zip(loaded.book.people, loaded.user_ids.tolist(), strict=True))
+        self.users = dict(zip(loaded.book.people, loaded.user_ids.tolist(), strict=True))
         self._people = None if people is None else frozenset(people)
 
-    def _wants(self, user_id: int) -> bool:
+    def wants(self, user_id: int) -> bool:
+        """Whether a person is in scope."""
         return self._people is None or user_id in self._people
 
     def parts(self) -> Iterator[Part]:
         """Everybody's part, in the order of the employee codes; nobody's lines are held beside those of the next."""
         blocks = self._blocks
-        for place, (code, user_id) in enumerate(self._users.items()):
-            if not self._wants(user_id):
+        for place, (code, user_id) in enumerate(self.users.items()):
+            if not self.wants(user_id):
                 continue
             own, closed = blocks.get(place, ([], []))
             earned: dict[str, int] = defaultdict(int)
@@ -153,7 +154,7 @@ class Outcome:
             for row, cents, working in self.result.workings(place):
                 if "\\" in working:
                     working = escaped(working)
-                yield f"{head}{ids[row] if row >= 0 else _NULL}{middle}{cents}{tail}{working}"
+                yield f"{head}{ids[row] if row >= 0 else NULL}{middle}{cents}{tail}{working}"
             earned[currency] += block.cents
             versions.add(version_id)
 
@@ -187,7 +188,7 @@ class Outcome:
             found, (_, version_then) = now.get(key, _Now()), posted.get(key, (0, 0))
             version_id, difference = found.version_id or version_then, found.cents - was(key)
             working = {"kind": "adjustment", "was": was(key), "now": found.cents, "lines": workings.get(key, [])}
-            deal = _NULL if deal_id is None else deal_id
+            deal = NULL if deal_id is None else deal_id
             yield (
                 f"{version_id}\t{component}\t{deal}\tadjusted\t{self.wanted.name}\t{origin}\t{difference}\t{currency}\t"
                 + escaped(to_json(working).decode())
@@ -249,7 +250,7 @@ class Outcome:
 
         Whoever has a quota and no credit yet is listed with none.
         """
-        return [row for row in _attainment(self.wanted, self.result, self._users) if self._wants(row[0])]
+        return [row for row in _attainment(self.wanted, self.result, self.users) if self.wants(row[0])]
 
 
 @dataclass

@@ -26,7 +26,7 @@ from engine.workers.pool import Pool
 
 Progress = Callable[[int, int, str], None]
 
-JOB = "run"
+JOB, RECALCULATE = "run", "recalculate"
 
 
 class NotAsShown(QuotaPathError):
@@ -215,10 +215,15 @@ def last_run_period(db: Database, actor: Actor) -> str | None:
 
 
 def run_job_of(db: Database, actor: Actor, period: str) -> Job | None:
-    """The newest job that runs or ran the period.  Needs "runs.view"."""
+    """The newest job that runs or ran the period, by itself or with others.  Needs "runs.view"."""
     require(actor, "runs.view")
     with db.read() as conn:
-        return next((job for job in jobs.recent(conn, 50, JOB) if job.arguments.get("period") == period), None)
+        found = [*jobs.recent(conn, 50, JOB), *jobs.recent(conn, 50, RECALCULATE)]
+        for job in sorted(found, key=lambda job: job.created_at, reverse=True):
+            alone = job.kind == JOB and job.arguments.get("period") == period
+            if alone or (job.kind == RECALCULATE and period in job.arguments.get("periods", ())):
+                return job
+    return None
 
 
 def _run_job(work: Work) -> Mapping[str, Any]:
