@@ -23,8 +23,8 @@ def choose_and_look(actor: Actor, period: Period, calculated: bool) -> None:
     """Choose for whom; look at what would change, or calculate at once.  ``calculated``: the period shows a run."""
     title = widgets.period_title(period)
     with st.container(border=True, key="run_choice"):
-        scope = _scope(actor, period)
-        with st.container(horizontal=True, vertical_alignment="center"):
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            scope = _scope(actor, period)
             look = st.button(
                 "See what would change",
                 icon=":material/compare_arrows:",
@@ -64,8 +64,8 @@ def _scope(actor: Actor, period: Period) -> Scope | None:
             format_func=found.__getitem__,
             index=None,
             key="run_team",
-            placeholder="Choose a team: its manager and everyone below",
-            label_visibility="collapsed",
+            placeholder="Manager and everyone below",
+            width=280,
         )
         return None if team is None else Scope(team=team)
     if who == "people":
@@ -76,7 +76,7 @@ def _scope(actor: Actor, period: Period) -> Scope | None:
             format_func=names.__getitem__,
             key="run_people_chosen",
             placeholder="Choose one or more",
-            label_visibility="collapsed",
+            width=360,
         )
         return Scope(people=tuple(sorted(chosen))) if chosen else None
     return EVERYONE
