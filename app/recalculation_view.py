@@ -1,12 +1,13 @@
-"""Several periods at once: those that are out of date, and those that have no run yet."""
+"""Several periods at once: those that are out of date, and those without a run; and runs that may go."""
 
 import pandas as pd
 import streamlit as st
 
 from app import auth, state, widgets
+from app.actions import attempt
 from app.widgets import money_column, number_column, text_column, time_column
 from engine.periods import Period, parse_period, period_of
-from engine.services import recalculation, runs
+from engine.services import access, clean_ups, recalculation, runs
 from engine.services.access import Actor
 from engine.services.recalculation import Stale
 
@@ -97,3 +98,31 @@ def several(period: Period, periods: pd.DataFrame) -> None:
 def _submit(names: list[str]) -> None:
     state.jobs().submit(auth.require("runs.start"), runs.RECALCULATE, {"periods": names})
     st.rerun()
+
+
+def clean_up(actor: Actor) -> None:
+    """How many lines of superseded runs are kept, and for an admin the button that removes them."""
+    found = clean_ups.superseded(state.database(), actor)
+    if not found.runs or not access.may(actor, "runs.clean"):
+        return
+    with st.container(horizontal=True, vertical_alignment="center", key="run_clean_up"):
+        runs_ = "1 earlier run" if found.runs == 1 else f"{found.runs:,} earlier runs"
+        st.caption(f"{runs_} of open periods, which no period shows any more, hold {found.lines:,} lines.")
+        if st.button("Remove superseded runs", icon=":material/delete_sweep:"):
+            _confirm_clean_up(found.runs, found.lines)
+
+
+@st.dialog("Remove superseded runs?", icon=":material/delete_sweep:")
+def _confirm_clean_up(count: int, lines: int) -> None:
+    st.write(
+        f"Frees {lines:,} lines of {count:,} runs that a later run took the place of. What periods show, what was "
+        "approved or paid, statements, and lines that a dispute or an adjustment names all stay, and so does the "
+        "record of each run, with its figures and hashes."
+    )
+    if st.button("Remove them", type="primary", key="clean_up_yes"):
+
+        def remove() -> None:
+            clean_ups.remove_superseded(state.database(), auth.require("runs.clean"))
+
+        if attempt(remove, f"{lines:,} lines were removed."):
+            st.rerun()

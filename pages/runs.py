@@ -3,14 +3,16 @@
 import streamlit as st
 
 from app import auth, navigation, state, widgets
+from app.actions import show_done
 from app.preview_view import choose_and_look
-from app.recalculation_view import out_of_date, several
+from app.recalculation_view import clean_up, out_of_date, several
 from app.run_view import differing, empty, people_columns, progress, total
 from app.widgets import money_column, text_column
 from engine.services import access, freshness, payouts, runs
 
 actor = auth.require("runs.view")
 db = state.database()
+show_done()
 
 widgets.header(
     "Runs", "Every won deal through every plan, to the cent. A run can be repeated until the period is approved."
@@ -71,3 +73,4 @@ if not periods.empty:
         key="run_periods",
         export="pay-periods",
     )
+    clean_up(actor)

@@ -127,9 +127,7 @@ def _some(column: "array[int] | None", count: int) -> "array[int] | None":
     return None if first is None or not (np.frombuffer(first, dtype=np.int64) != NONE).any() else first
 
 
-def _first(
-    column: "array[int] | None", count: int, words: tuple[Any, ...]
-) -> tuple["array[int]", tuple[Any, ...]]:
+def _first(column: "array[int] | None", count: int, words: tuple[Any, ...]) -> tuple["array[int]", tuple[Any, ...]]:
     """The first codes of a column and the words that these use."""
     codes = array("q") if column is None else column[:count]
     used = int(np.frombuffer(codes, dtype=np.int64).max(initial=-1)) + 1

@@ -166,3 +166,25 @@ def first_change(conn: sa.Connection, since: datetime) -> tuple[Change, int] | N
     """The first entry since a moment about what decides pay, and how many there are; None when there is none."""
     row = conn.execute(_CHANGES, {"since": since}).one_or_none()
     return None if row is None else (Change(row[0], row[1], row[2], row[3]), row[4])
+
+
+# Runs of open periods that are not shown, with lines that nothing else names.
+_SUPERSEDED = sa.text("""
+    SELECT r.id, r.lines FROM runs r JOIN pay_periods p ON p.period = r.period
+     WHERE p.status = 'open' AND p.run_id <> r.id AND r.lines > 0 AND r.freed_lines = 0
+       AND r.id = coalesce(:run, r.id)
+       AND NOT EXISTS (SELECT FROM disputes d JOIN lines l ON l.id = d.line_id WHERE l.run_id = r.id)
+       AND NOT EXISTS (SELECT FROM manual_adjustments a JOIN lines l ON l.id = a.line_id WHERE l.run_id = r.id)
+     ORDER BY r.id
+""").bindparams(sa.bindparam("run", type_=sa.BigInteger))
+
+
+def superseded(conn: sa.Connection, run_id: int | None = None) -> dict[int, int]:
+    """Runs whose lines may go, with how many these are; of all runs or of one."""
+    return {row.id: row.lines for row in conn.execute(_SUPERSEDED, {"run": run_id})}
+
+
+def remove_lines(conn: sa.Connection, run_id: int) -> int:
+    """Remove the lines of a superseded run; returns how many.  The database refuses it for any other run."""
+    conn.execute(sa.text("UPDATE runs SET freed_lines = lines WHERE id = :run"), {"run": run_id})
+    return conn.execute(sa.text("DELETE FROM lines WHERE run_id = :run"), {"run": run_id}).rowcount

@@ -9,8 +9,9 @@ import pytest
 import sqlalchemy as sa
 
 from engine.errors import QuotaPathError
-from engine.services import deals, payouts, runs
+from engine.services import clean_ups, deals, payouts, runs
 from engine.services.access import Forbidden
+from engine.services.clean_ups import Superseded
 from engine.services.run_preview import Preview, preview_run
 from engine.services.run_scope import EVERYONE, Scope
 from engine.workers.pool import Pool
@@ -173,3 +174,47 @@ def test_only_whoever_may_run_may_look(company: Company, pool: Pool) -> None:
     for code in ("fay", "mia", "ana"):
         with pytest.raises(Forbidden):
             preview_run(company.db, pool, company.actors[code], JANUARY)
+
+
+# --- superseded runs -------------------------------------------------------------------------------------
+
+
+def lines_of(company: Company) -> dict[int, int]:
+    with company.db.read() as conn:
+        query = sa.text("SELECT r.id, count(l.id) FROM runs r LEFT JOIN lines l ON l.run_id = r.id GROUP BY r.id")
+        return {row[0]: row[1] for row in conn.execute(query)}
+
+
+def test_superseded_runs_make_room_and_nothing_else_goes(company: Company, pool: Pool) -> None:
+    ada = company.actors["ada"]
+    company.deal("D1", "ana", "2026-01-20", 10_000)
+    company.deal("D2", "ana", "2026-02-20", 10_000)
+    closed = [runs.run_period(company.db, pool, ada, JANUARY) for _ in range(2)]
+    payouts.approve_period(company.db, ada, JANUARY)
+    old, disputed, shown = (runs.run_period(company.db, pool, ada, "2026-02") for _ in range(3))
+    with company.db.write() as conn:
+        conn.execute(
+            sa.text("""
+                INSERT INTO disputes (user_id, period, about, line_id, opened_by)
+                SELECT user_id, period, 'D2', id, user_id FROM lines WHERE run_id = :run LIMIT 1
+            """),
+            {"run": disputed},
+        )
+    before = lines_of(company)
+    assert clean_ups.superseded(company.db, ada) == Superseded(1, 2)
+    for code in ("fay", "mia", "ana"):
+        with pytest.raises(Forbidden):
+            clean_ups.remove_superseded(company.db, company.actors[code])
+    for run in (*closed, shown, old):  # the database itself keeps what is shown, closed, or not given up
+        with pytest.raises(sa.exc.IntegrityError, match="append-only|ledger"), company.db.write() as conn:
+            conn.execute(sa.text("DELETE FROM lines WHERE run_id = :run"), {"run": run})
+    assert lines_of(company) == before
+    assert clean_ups.remove_superseded(company.db, ada) == Superseded(1, 2)
+    assert lines_of(company) == {**before, old: 0}
+    assert clean_ups.superseded(company.db, ada) == Superseded(0, 0)
+    with company.db.read() as conn:
+        kept = conn.execute(sa.text("SELECT lines, freed_lines FROM runs WHERE id = :run"), {"run": old}).one()
+        assert tuple(kept) == (2, 2)
+        assert conn.scalar(sa.text("SELECT detail ->> 'lines' FROM audit WHERE action = 'runs.clean'")) == "2"
+    assert company.earned("ana", "2026-02") == 80_000
+    payouts.approve_period(company.db, ada, "2026-02")
