@@ -191,7 +191,7 @@ def confirm_approval(period: Period, people: pd.DataFrame, before: Standing, *, 
 
         def approve() -> None:
             actor = auth.require("payouts.approve")
-            payouts.approve_period(state.database(), actor, period.name, before.version, state.today())
+            payouts.approve_period(state.database(), actor, period.name, before.version, state.today(), state.pool())
             # Everyone's statement is kept as it reads now, before names change.
             state.jobs().submit(actor, statements.JOB, {"period": period.name})
 
@@ -207,7 +207,12 @@ def confirm_lock(period: Period, people: pd.DataFrame, before: Standing) -> None
     st.write("Nothing is paid yet: approve the payout when it is time. Until then what is payable follows the days.")
     if st.button("Lock amounts", type="primary", key="lock_yes") and attempt(
         lambda: payouts.lock_amounts(
-            state.database(), auth.require("payouts.approve"), period.name, before.version, state.today()
+            state.database(),
+            auth.require("payouts.approve"),
+            period.name,
+            before.version,
+            state.today(),
+            state.pool(),
         ),
         f"The amounts of {title} are locked.",
     ):

@@ -11,6 +11,7 @@ from engine.errors import QuotaPathError
 from engine.periods import Period
 from engine.services import runs
 from engine.services.access import Actor
+from engine.services.freshness import Verdict
 
 _RECENT_SECONDS = 600
 
@@ -26,7 +27,11 @@ def progress(actor: Actor, period: str) -> None:
         widgets.show_problems(QuotaPathError(job.message))
     elif job.finished_at and (datetime.now(UTC) - job.finished_at).total_seconds() < _RECENT_SECONDS:
         seconds = (job.finished_at - (job.started_at or job.created_at)).total_seconds()
-        st.success(f"Calculated in {seconds:.1f} s.", icon=":material/check_circle:")
+        same = period in (job.result or {}).get("unchanged", ())
+        st.success(
+            f"Calculated in {seconds:.1f} s{': it comes to the same, so the run is kept as it was' if same else ''}.",
+            icon=":material/check_circle:",
+        )
 
 
 @st.fragment(run_every="1s")
@@ -45,6 +50,29 @@ def outdated(period: Period, link: bool = True) -> None:
         )
         if link:
             navigation.link("runs", "Run it again", {"period": period.name})
+
+
+def differing(verdict: Verdict, period: Period) -> None:
+    """Say that a run is out of date, for whom and by how much."""
+    title = widgets.period_title(period)
+    if verdict.failed or not verdict.differing:
+        outdated(period, link=False)
+        return
+    moved = [each for each in verdict.differing if each.was != each.now]
+    first = sorted(moved, key=lambda each: -abs(each.now - each.was))[:3]
+    told = [f"{each.name} {signed(each.now - each.was, each.currency)}" for each in first]
+    more = f" and {len(moved) - 3} more" if len(moved) > 3 else ""
+    people = "1 person differs" if len(verdict.differing) == 1 else f"{len(verdict.differing)} people differ"
+    st.warning(
+        f"{title} is out of date: {people}. "
+        + (widgets.plain(", ".join(told) + more) + "." if told else "They earn the same, by other lines or draws."),
+        icon=":material/update:",
+    )
+
+
+def signed(cents: int, currency: str) -> str:
+    """Money with its sign: ``+$5.00``."""
+    return f"{'+' if cents > 0 else ''}{widgets.money(cents, currency)}"
 
 
 def empty(title: str, may_start: bool) -> None:

@@ -5,7 +5,7 @@ from datetime import date
 
 from engine import settings
 from engine.db.database import Database
-from engine.services import batches, import_files, runs, statements
+from engine.services import batches, import_files, recalculation, runs, statements
 from engine.services.jobs import JobRunner
 from engine.workers.pool import Pool
 
@@ -58,7 +58,7 @@ def jobs() -> JobRunner:
     global _jobs
     with _lock:
         if _jobs is None:
-            bodies = {**runs.JOBS, **import_files.JOBS, **batches.JOBS, **statements.JOBS}
+            bodies = {**runs.JOBS, **recalculation.JOBS, **import_files.JOBS, **batches.JOBS, **statements.JOBS}
             _jobs = JobRunner(database(), pool(), bodies)
         return _jobs
 

@@ -37,7 +37,7 @@ if people.empty:
     st.stop()
 
 person = choose_person(actor, people)
-if freshness.outdated(db, actor, period.name):
+if freshness.outdated(db, actor, period.name, state.pool()):
     run_view.outdated(period)
 if view == "statement":
     statement_view.show(actor, int(person["user_id"]), period)

@@ -24,7 +24,7 @@ periods = payouts.list_periods(db, actor)
 found = periods[periods["period"] == period.name]
 status = "open" if found.empty else found["status"].iloc[0]
 people = payouts.period_people(db, actor, period.name, state.today())
-before = approvals.standing(db, actor, period.name)
+before = approvals.standing(db, actor, period.name, state.pool())
 
 if not found.empty:
     steps(found.iloc[0])

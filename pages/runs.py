@@ -1,14 +1,18 @@
-"""Calculate a pay period, watch it, and see what each person earned."""
+"""Calculate a pay period for everyone or some, see first what would change, and what each person earned."""
 
 import streamlit as st
 
 from app import auth, navigation, state, widgets
-from app.run_view import empty, outdated, people_columns, progress, total
+from app.actions import show_done
+from app.preview_view import choose_and_look
+from app.recalculation_view import clean_up, out_of_date, several
+from app.run_view import differing, empty, people_columns, progress, total
 from app.widgets import money_column, text_column
 from engine.services import access, freshness, payouts, runs
 
 actor = auth.require("runs.view")
 db = state.database()
+show_done()
 
 widgets.header(
     "Runs", "Every won deal through every plan, to the cent. A run can be repeated until the period is approved."
@@ -18,9 +22,12 @@ title = widgets.period_title(period)
 people = payouts.period_people(db, actor, period.name)
 periods = payouts.list_periods(db, actor)
 status = next(iter(periods.loc[periods["period"] == period.name, "status"]), "open")
+calculated = period.name in set(periods["period"])
+may_start = access.may(actor, "runs.start")
 
-if access.may(actor, "runs.start"):
+if may_start:
     with widgets.tools():
+        several(period, periods)
         if st.button(f"Run {title}", type="primary", icon=":material/play_arrow:", disabled=status != "open"):
             state.jobs().submit(actor, runs.JOB, {"period": period.name})
 if status != "open":
@@ -29,11 +36,14 @@ if period.last_day >= state.today():
     st.caption(f"{title} has not ended: figures are as of today and may still grow.")
 
 progress(actor, period.name)
-if freshness.outdated(db, actor, period.name):
-    outdated(period, link=False)
+verdict = freshness.verdict(db, actor, period.name, state.pool())
+if not verdict.fresh:
+    differing(verdict, period)
+if may_start and status == "open":
+    choose_and_look(actor, period, calculated)
 
 if people.empty:
-    empty(title, access.may(actor, "runs.start"))
+    empty(title, may_start)
 else:
     total(people)
     chosen = widgets.table(
@@ -47,6 +57,7 @@ else:
     if chosen is not None:
         navigation.open_page("earnings", {"period": period.name, "person": people.iloc[chosen]["code"]})
 
+out_of_date(actor, may_start)
 if not periods.empty:
     st.subheader("All periods", anchor=False)
     widgets.table(
@@ -62,3 +73,4 @@ if not periods.empty:
         key="run_periods",
         export="pay-periods",
     )
+    clean_up(actor)

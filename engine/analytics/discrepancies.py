@@ -78,18 +78,15 @@ def changes(conn: sa.Connection, run_id: int, period: str) -> pd.DataFrame:
     frame = pd.read_sql(_CHANGES, conn, params={"run": run_id, "period": period}, coerce_float=False)
     frame = frame.astype({"approved": "Int64", "earned": "Int64", "difference": "Int64", "deal_id": "Int64"})
     frame = frame.astype(dict.fromkeys(_FLAGS, "boolean")).fillna(dict.fromkeys(_FLAGS, False))
-    edited = [set(fields) if isinstance(fields, list) else set() for fields in frame["fields"]]
-    rows = zip(edited, *(frame[name] for name in _FLAGS), frame["approved"], frame["earned"], strict=True)
+    edits = [set(fields) if isinstance(fields, list) else set() for fields in frame["fields"]]
+    rows = zip(edits, *(frame[name] for name in _FLAGS), frame["approved"], frame["earned"], strict=True)
     return frame.assign(
-        cause=["; ".join(_causes(*row)) for row in rows],
-        detail=[
-            f"{', '.join(_field(name) for name in sorted(fields))} by {who}" if fields - {"created"} else ""
-            for fields, who in zip(edited, frame["who"], strict=True)
-        ],
+        cause=["; ".join(causes_of(*row)) for row in rows],
+        detail=[edited(fields, who) for fields, who in zip(edits, frame["who"], strict=True)],
     ).drop(columns=["fields", "who", *_FLAGS])
 
 
-def _causes(
+def causes_of(
     fields: set[str], late: bool, plan: bool, quota: bool, rate: bool, credit: bool, approved: int, earned: int
 ) -> list[str]:
     """Everything that the data tells of why a line has changed; what moved on its own account first."""
@@ -107,6 +104,11 @@ def _causes(
         return named
     # Nothing about the line itself has changed: either it is credited anew, or no longer, or its place has moved.
     return [KNOCK_ON if credit or (approved and earned) else CREDITED]
+
+
+def edited(fields: set[str], who: str | None) -> str:
+    """Which fields of a deal were edited by whom; "" when it was only created."""
+    return f"{', '.join(_field(name) for name in sorted(fields))} by {who}" if fields - {"created"} else ""
 
 
 def _field(column: str) -> str:

@@ -7,8 +7,9 @@ money is asked of the plans (`fields_used`), so a filter on any field of the CRM
 import hashlib
 import json
 from array import array
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -22,9 +23,9 @@ from engine.calc.book import NONE, Book, Deals, Field, fields_used
 from engine.calc.model import MICRO, Assignment, Day, ExchangeRate, FieldValue, Number, Plan, QuotaRow
 from engine.calc.wire import DEAL_COLUMNS
 from engine.db import bulk, people
-from engine.errors import QuotaPathError
+from engine.errors import QuotaPathError, given
 from engine.money import currency_digits, parse_number
-from engine.periods import Period
+from engine.periods import Period, parse_period
 from engine.plans.canonical import canonical
 from engine.plans.document import parse_plan
 
@@ -36,13 +37,15 @@ class Inputs:
     """A book, and what its codes mean in the database; the book names each deal by its id there.
 
     `deal_ids` and `user_ids` are by the place of the deal and the person in the book; `versions` are the ids
-    of ``plan_versions`` by plan name and place.
+    of ``plan_versions`` by plan name and place.  `shared` is the place of the first deal with rows of its own in
+    ``deal_credits`` (how many deals there are: none has).
     """
 
     book: Book
     deal_ids: Ints
     user_ids: Ints
     versions: Mapping[str, Sequence[int]]
+    shared: int
 
 
 def load(conn: sa.Connection, until: Period, deals_in: str = "deals", credits_in: str = "deal_credits") -> Inputs:
@@ -56,7 +59,7 @@ def load(conn: sa.Connection, until: Period, deals_in: str = "deals", credits_in
     user_ids = np.array([user_id for _, user_id in users], dtype=np.int64)
     code_of = {user_id: code for code, user_id in users}
     by_name, versions = plans(conn)
-    deals, deal_ids = _deals(conn, until, user_ids, by_name, deals_in, credits_in)
+    deals, deal_ids, shared = _deals(conn, until, user_ids, by_name, deals_in, credits_in)
     return Inputs(
         Book(
             people=codes,
@@ -73,7 +76,74 @@ def load(conn: sa.Connection, until: Period, deals_in: str = "deals", credits_in
         deal_ids,
         user_ids,
         versions,
+        shared,
     )
+
+
+def cut(loaded: Inputs, until: Period) -> Inputs:
+    """What `load` gives for `until`, out of what it gave for a later period: the same book, to the fingerprint.
+
+    Deals stand in the order of their close dates, so those up to a day are the first ones; codes are given in the
+    order of the deals as well, so the words that these use are the first ones, too.
+    """
+    book, deals = loaded.book, loaded.book.deals
+    count = bisect_left(deals.close_date, until.end)
+    start, share = deals.credit_start, deals.credit_share
+    credited = count if start is None else start[count]
+    if loaded.shared >= count:  # nothing is shared so far: each deal is its owner's
+        start = share = None
+    currency, currencies = _first(deals.currency, count, deals.currencies)
+    return Inputs(
+        replace(
+            book,
+            deals=Deals(
+                close_date=deals.close_date[:count],
+                credit_person=deals.credit_person[:credited],
+                credit_start=None if start is None else start[: count + 1],
+                credit_share=None if share is None else share[:credited],
+                amount=_some(deals.amount, count),
+                margin=_some(deals.margin, count),
+                cancelled=_some(deals.cancelled, count),
+                currency=currency,
+                currencies=currencies,
+                fields={name: _cut_field(name, field, count) for name, field in deals.fields.items()},
+            ),
+            quotas=tuple(row for row in book.quotas if parse_period(given(row.period)).start < until.end),
+            as_of=until.end - 1,
+            horizon=until.end - 1,
+            ids=book.ids[:count],
+            rows=range(count),
+        ),
+        loaded.deal_ids[:count],
+        loaded.user_ids,
+        loaded.versions,
+        min(loaded.shared, count),
+    )
+
+
+def _some(column: "array[int] | None", count: int) -> "array[int] | None":
+    """The first rows of a column; None when all of them are nothing."""
+    first = None if column is None else column[:count]
+    return None if first is None or not (np.frombuffer(first, dtype=np.int64) != NONE).any() else first
+
+
+def _first(column: "array[int] | None", count: int, words: tuple[Any, ...]) -> tuple["array[int]", tuple[Any, ...]]:
+    """The first codes of a column and the words that these use."""
+    codes = array("q") if column is None else column[:count]
+    used = int(np.frombuffer(codes, dtype=np.int64).max(initial=-1)) + 1
+    return codes, words[:used]
+
+
+def _cut_field(name: str, field: Field, count: int) -> Field:
+    """The first rows of a field as if the later ones had never been seen: a field is of numbers when all it has are."""
+    if name in _NUMBER_FIELDS:
+        return Field(field.values[:count])
+    if field.words is None:
+        values = field.values[:count]
+        nothing = not (np.frombuffer(values, dtype=np.int64) != NONE).any()
+        return Field(values, () if nothing else None)
+    codes, words = _first(field.values, count, field.words)
+    return Field(codes, words) if name in _TEXT_FIELDS else _of_numbers(codes, words)
 
 
 # --- plans, people, quotas --------------------------------------------------------------------------
@@ -208,7 +278,8 @@ def _deals(
     plans: Mapping[str, tuple[Plan, ...]],
     deals_in: str,
     credits_in: str,
-) -> tuple[Deals, Ints]:
+) -> tuple[Deals, Ints, int]:
+    """The columns of the deals, their ids, and the place of the first one that is shared."""
     columns = dict(_COLUMNS)
     params: dict[str, Any] = {"end": date.fromordinal(until.end)}
     wanted = sorted(fields_used(plans))
@@ -227,6 +298,7 @@ def _deals(
     found = bulk.read_columns(conn, f"SELECT {chosen}{_WON.format(deals=deals_in)}", params, types)
     deal_ids = found["id"].to_numpy()
     currencies, currency = _coded(found["currency"])
+    columns_of_credit, shared = _credits(conn, deal_ids, found["owner_id"].to_numpy(), user_ids, credits_in)
     deals = Deals(
         close_date=_array(found["close_date"].to_numpy()),
         amount=_optional(found["amount"]),
@@ -235,15 +307,15 @@ def _deals(
         currency=_array(currency),
         currencies=tuple(currencies),
         fields={name: _field(name, found[f"field {name}"]) for name in wanted},
-        **_credits(conn, deal_ids, found["owner_id"].to_numpy(), user_ids, credits_in),
+        **columns_of_credit,
     )
-    return deals, deal_ids
+    return deals, deal_ids, shared
 
 
 def _credits(
     conn: sa.Connection, deal_ids: Ints, owner_ids: Ints, user_ids: Ints, credits_in: str
-) -> dict[str, "array[int]"]:
-    """Who is credited with which share: the rows of `credits_in`, else all of it to the owner."""
+) -> tuple[dict[str, "array[int]"], int]:
+    """Who is credited with which share: the rows of `credits_in`, else all of it to the owner; see `Inputs.shared`."""
     types = {"deal_id": pa.int64(), "user_id": pa.int64(), "share": pa.int64()}
     rows = bulk.read_columns(conn, _CREDITS.format(credits=credits_in), {}, types)
     by_user = np.argsort(user_ids)
@@ -260,18 +332,19 @@ def _credits(
     place, users, shares = place[known], users[known], shares[known]
 
     if not len(place):
-        return {"credit_person": _array(person(owner_ids))}
+        return {"credit_person": _array(person(owner_ids))}, len(deal_ids)
     alone = np.setdiff1d(np.arange(len(deal_ids)), place)
     deal = np.concatenate([alone, place])
     who = person(np.concatenate([owner_ids[alone], users]))
     share = np.concatenate([np.full(len(alone), MICRO, dtype=np.int64), shares])
     order = np.lexsort((who, deal))
     start = np.searchsorted(deal[order], np.arange(len(deal_ids) + 1))
-    return {
+    columns = {
         "credit_start": _array(start),
         "credit_person": _array(who[order]),
         "credit_share": _array(share[order]),
     }
+    return columns, int(place.min())
 
 
 def _array(values: npt.NDArray[Any]) -> "array[int]":
@@ -297,11 +370,16 @@ def _field(name: str, column: pa.ChunkedArray) -> Field:
     texts, codes = _coded(column)
     if name in _TEXT_FIELDS:
         return Field(_array(codes), tuple(texts))
-    values = [extra_value(text) for text in texts]
-    if values and all(isinstance(value, Number) for value in values):
-        numbers = np.array([value.micro for value in values if isinstance(value, Number)], dtype=np.int64)
-        return Field(_array(np.where(codes == NONE, NONE, numbers[np.maximum(codes, 0)])))
-    return Field(_array(codes), tuple(values))
+    return _of_numbers(_array(codes), tuple(extra_value(text) for text in texts))
+
+
+def _of_numbers(codes: "array[int]", words: tuple[FieldValue, ...]) -> Field:
+    """A field of numbers when all of its words are numbers, else of words."""
+    if not words or not all(isinstance(word, Number) for word in words):
+        return Field(codes, words)
+    numbers = np.array([word.micro for word in words if isinstance(word, Number)], dtype=np.int64)
+    places = np.frombuffer(codes, dtype=np.int64)
+    return Field(_array(np.where(places == NONE, NONE, numbers[np.maximum(places, 0)])))
 
 
 def extra_value(written: str) -> FieldValue:

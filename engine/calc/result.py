@@ -5,6 +5,7 @@ period: 1.2 million lines are four arrays and a few thousand blocks.  Blocks, pa
 ints as well, which cost nothing to send; `Result` reads all of them as records when it is asked.
 """
 
+import json
 from array import array
 from bisect import bisect_right
 from dataclasses import dataclass, field
@@ -105,6 +106,15 @@ class Column(Sequence[int]):
             self._chunk, self._end = self.chunks[number], self._ends[number]
             self._first = self._end - len(self._chunk)
         return self._chunk[place - self._first]
+
+    def part(self, first: int, size: int) -> Sequence[int]:
+        """So many rows from ``first`` on: where they are, when they are in one chunk, as those of a block are."""
+        if not size:
+            return ()
+        self[first]
+        if first + size <= self._end:
+            return self._chunk[first - self._first : first - self._first + size]
+        return self[first : first + size]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Column) and self.tobytes() == other.tobytes()
@@ -295,6 +305,26 @@ class Line:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+class _Step(NamedTuple):
+    """A line in the course of its block: where it stands in the further columns, each total before and after it."""
+
+    row: int
+    cents: int
+    more: int
+    credit: int
+    credit_after: int
+    running: int
+    running_after: int
+    limited: int
+    limited_after: int
+    paid: int
+    paid_after: int
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 @dataclass(frozen=True)
 class Result:
     """With ``problems`` nothing was calculated and the rest is empty."""
@@ -353,49 +383,125 @@ class Result:
 
     def lines(self, periods: Optional[Container[str]] = None) -> Iterator[Line]:
         """Every line, or those of some pay periods, by person, plan and component, then in the order of the deals."""
-        ids, deals = self.book.ids, self.book.deals
         for block in self.blocks:
             if periods is not None and block.period not in periods:
                 continue
             common = self._common_facts(block)
-            credit, running, limited, paid = block.credit, block.running, block.limited, block.paid
-            for i in range(block.first, block.first + block.size):
-                row, cents = self.columns["deal"][i], self.columns["cents"][i]
-                more = block.more + i - block.first
+            for step in self._steps(block):
                 facts = dict(common)
-                day = deals.close_date[row] if row >= 0 else parse_period(block.quota_period).start
                 if block.kind == "clawback":
-                    facts["earned"] = self.columns["running"][more]
-                    facts["closed"], day = day, given(deals.cancelled)[row]
-                    term = deals.fields.get("term_months")
-                    if term is not None and term.words is None and term.values[row] != NONE:
-                        facts["term"] = term.values[row]
+                    facts.update(self._taken_back(block, step))
                 else:
-                    facts["credit"] = [credit, self.columns["credit"][i]]
-                    now, after = running + cents, limited + cents
+                    facts["credit"] = [step.credit, step.credit_after]
                     if block.more >= 0:
-                        now, after = self.columns["running"][more], self.columns["limited"][more]
                         facts["money_scale"] = block.money_scale
-                        facts.update({name: self.columns[name][more] for name in MORE_COLUMNS[2:]})
-                    facts["running"] = [running, now]
-                    facts["limited"] = [limited, after]
-                    facts["paid"] = [paid, paid + cents]
-                    credit, running = facts["credit"][1], now
-                    limited, paid = after, paid + cents
-                    if row >= 0:
-                        facts.update(self._exchange(block, row))
+                        facts.update({name: self.columns[name][step.more] for name in MORE_COLUMNS[2:]})
+                    facts["running"] = [step.running, step.running_after]
+                    facts["limited"] = [step.limited, step.limited_after]
+                    facts["paid"] = [step.paid, step.paid_after]
+                    if step.row >= 0:
+                        facts.update(self._exchange(block, step.row))
                 yield Line(
                     person=self.book.people[block.person],
                     plan=block.plan,
                     version=block.version,
                     component=block.component,
-                    deal=(ids[row] if ids else str(row)) if row >= 0 else "",
-                    day=day,
+                    deal=self.deal(step.row),
+                    day=self._day(block, step.row),
                     period=block.period,
                     kind=block.kind,
-                    cents=cents,
+                    cents=step.cents,
                     facts=facts,
                 )
+
+    def deal(self, row: int) -> str:
+        """What the book calls the deal in a row; "" for none."""
+        if row < 0:
+            return ""
+        return self.book.ids[row] if self.book.ids else str(row)
+
+    def workings(self, place: int) -> Iterator[Tuple[int, int, str]]:
+        """(row of the deal, cents, working) of each line of a block.
+
+        The working is the line's kind, day and facts as compact JSON with sorted keys, the same bytes everywhere; a
+        template for the whole block makes it many times faster than a dict for each line.
+        """
+        block = self.blocks[place]
+        texts = {name: _json(value).replace("%", "%%") for name, value in self._common_facts(block).items()}
+        if block.kind == "clawback":
+            for step in self._steps(block):
+                facts = {**self._common_facts(block), **self._taken_back(block, step)}
+                yield (
+                    step.row,
+                    step.cents,
+                    _json({"day": self._day(block, step.row), "facts": facts, "kind": block.kind}),
+                )
+            return
+        more = block.more >= 0
+        if more:
+            texts["money_scale"] = str(block.money_scale)
+            texts.update(dict.fromkeys(MORE_COLUMNS[2:], "%d"))
+        texts.update(dict.fromkeys(("credit", "limited", "paid", "running"), "[%d,%d]"))
+        foreign = self.book.deals.currency is not None
+        parts = [f'"{name}":{texts[name]},' for name in sorted(texts)]
+        if foreign:
+            parts.insert(sorted([*texts, "exchange"]).index("exchange"), "%s")
+        template = '{"day":%d,"facts":{' + "".join(parts)[:-1] + '},"kind":"' + block.kind + '"}'
+        days, first = self.book.deals.close_date, parse_period(block.quota_period).start
+        columns = [self.columns[name] for name in ("full", "full_money", "money", "share")] if more else []
+        for row, cents, at, c, c2, r, r2, m, m2, p, p2 in self._steps(block):
+            day = days[row] if row >= 0 else first
+            if not more and not foreign:
+                yield row, cents, template % (day, c, c2, m, m2, p, p2, r, r2)
+                continue
+            values: List[object] = [day, c, c2]
+            if foreign:
+                values.append(self._exchange_text(block, row) if row >= 0 else "")
+            if more:
+                full, full_money, money, share = (column[at] for column in columns)
+                values += [full, full_money, m, m2, money, p, p2, r, r2, share]
+            else:
+                values += [m, m2, p, p2, r, r2]
+            yield row, cents, template % tuple(values)
+
+    def _steps(self, block: Block) -> Iterator["_Step"]:
+        """The lines of a block as numbers: what stands before and after each of them."""
+        first, size = block.first, block.size
+        rows, cents = (self.columns[name].part(first, size) for name in ("deal", "cents"))
+        if block.kind == "clawback":
+            for i in range(size):
+                yield _Step(rows[i], cents[i], block.more + i, 0, 0, 0, 0, 0, 0, 0, 0)
+            return
+        credited = self.columns["credit"].part(first, size)
+        credit, running, limited, paid = block.credit, block.running, block.limited, block.paid
+        runnings, limits = (
+            self.columns[name].part(block.more, size if block.more >= 0 else 0) for name in ("running", "limited")
+        )
+        for i in range(size):
+            each, credit_after = cents[i], credited[i]
+            now, after = running + each, limited + each
+            if block.more >= 0:
+                now, after = runnings[i], limits[i]
+            yield _Step(
+                rows[i], each, block.more + i, credit, credit_after, running, now, limited, after, paid, paid + each
+            )
+            credit, running, limited, paid = credit_after, now, after, paid + each
+
+    def _day(self, block: Block, row: int) -> int:
+        if row < 0:
+            return parse_period(block.quota_period).start
+        deals = self.book.deals
+        return given(deals.cancelled)[row] if block.kind == "clawback" else deals.close_date[row]
+
+    def _taken_back(self, block: Block, step: "_Step") -> Dict[str, Any]:
+        """The facts of a clawback: the line it takes back, when the deal closed, the term it was to run."""
+        deals = self.book.deals
+        facts: Dict[str, Any] = {"earned": self.columns["running"][step.more]}
+        facts["closed"] = deals.close_date[step.row] if step.row >= 0 else parse_period(block.quota_period).start
+        term = deals.fields.get("term_months")
+        if term is not None and term.words is None and term.values[step.row] != NONE:
+            facts["term"] = term.values[step.row]
+        return facts
 
     def _common_facts(self, block: Block) -> Dict[str, Any]:
         facts: Dict[str, Any] = {"quota_period": block.quota_period}
@@ -409,6 +515,19 @@ class Result:
             if block.gate is not None:
                 facts["gate"] = list(block.gate)
         return facts
+
+    def _exchange_text(self, block: Block, row: int) -> str:
+        """`_exchange` as a part of a working; worked out once for each currency and day."""
+        deals = self.book.deals
+        key = given(deals.currency)[row], deals.close_date[row], block.plan, block.version
+        if key not in self._exchanges:
+            facts = self._exchange(block, row)
+            self._exchanges[key] = f'"exchange":{_json(facts["exchange"])},' if facts else ""
+        return self._exchanges[key]
+
+    @cached_property
+    def _exchanges(self) -> Dict[Tuple[int, int, str, int], str]:
+        return {}
 
     def _exchange(self, block: Block, row: int) -> Dict[str, Any]:
         """The exchange rate by which a deal's money was converted, and its date."""

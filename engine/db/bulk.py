@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _CHUNK = 4096  # rows joined into one write
+_BLOCK = 1 << 18  # bytes that the driver takes at a time
 
 
 def copy_rows(conn: sa.Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -21,8 +22,19 @@ def copy_rows(conn: sa.Connection, table: str, columns: Sequence[str], rows: Ite
     A value is None, a str, a number, a bool, a date or time (ISO by str), or a dict or list (as JSON).
     `table` and `columns` are names written in the program, never a user's.
     """
+    copy_text(conn, table, columns, _encoded(rows))
+
+
+def copy_text(conn: sa.Connection, table: str, columns: Sequence[str], chunks: Iterable[bytes]) -> None:
+    """`copy_rows` of rows that are COPY's text already: chunks of whole or part lines, none of them held."""
     with _cursor(conn) as cursor:
-        cursor.copy_expert(f"COPY {table} ({', '.join(columns)}) FROM STDIN", _Reader(_encoded(rows)))
+        statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
+        cursor.copy_expert(statement, _Reader(iter(chunks)), _BLOCK)
+
+
+def escaped(text: str) -> str:
+    """`text` as it stands in a field of COPY's text."""
+    return text.translate(_ESCAPES)
 
 
 def read_columns(
@@ -88,12 +100,16 @@ class _Reader:
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
-        self._rest = b""
+        self._rest = memoryview(b"")
 
     def read(self, size: int = -1) -> bytes:
-        while (size < 0 or len(self._rest) < size) and (chunk := next(self._chunks, None)) is not None:
-            self._rest += chunk
+        """The next bytes, at most ``size``; nothing at the end."""
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return b""
+            self._rest = memoryview(chunk)
         if size < 0:
             size = len(self._rest)
-        found, self._rest = self._rest[:size], self._rest[size:]
+        found, self._rest = self._rest[:size].tobytes(), self._rest[size:]
         return found

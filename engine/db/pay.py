@@ -4,14 +4,13 @@ What someone is owed is a sum of ledger amounts: earned, adjusted, clawed back, 
 owed (signed), a paid entry is what was paid out, negative, and a reversed one takes a paid entry back.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from engine.db import bulk
 from engine.periods import Period, parse_period
 
 
@@ -26,7 +25,7 @@ class PayPeriod:
 
 @dataclass(frozen=True)
 class Run:
-    """A kept calculation of one pay period."""
+    """A kept calculation of one pay period; lines_hash is the hash over its people's digests (`engine.db.runs`)."""
 
     id: int
     period: str
@@ -39,6 +38,9 @@ class Run:
     lines: int
     created_by: str
     created_at: datetime
+    scope: str  # for whom, in words; "": for everyone
+    people: Sequence[int] | None  # for whom, by user id; None: for everyone
+    based_on: int | None  # the run that it carries on for everybody else
 
 
 # --- pay periods ------------------------------------------------------------------------------------
@@ -116,81 +118,14 @@ def set_status(conn: sa.Connection, name: str, status: str) -> None:
 
 _RUNS = """
     SELECT r.id, r.period, r.ledger_seen, r.inputs_hash, r.lines_hash, r.engine_version, r.interpreter,
-           r.deals, r.lines, u.name, r.created_at
+           r.deals, r.lines, u.name, r.created_at, r.scope, r.people, r.based_on
       FROM runs r JOIN users u ON u.id = r.created_by
 """
-
-LINE_COLUMNS = (
-    "run_id",
-    "user_id",
-    "plan_version_id",
-    "component",
-    "deal_id",
-    "kind",
-    "period",
-    "origin_period",
-    "amount",
-    "currency",
-    "working",
-)
-
-
-def add_run(conn: sa.Connection, values: Mapping[str, Any]) -> int:
-    """Keep a run; `values` are the columns of ``runs`` but for its id and time.  Returns the id."""
-    run_id: int = conn.execute(
-        sa.text("""
-            INSERT INTO runs (period, job_id, ledger_seen, inputs_hash, lines_hash, engine_version, interpreter,
-                              deals, lines, created_by)
-            VALUES (:period, CAST(:job_id AS uuid), :ledger_seen, :inputs_hash, :lines_hash, :engine_version,
-                    :interpreter, :deals, :lines, :created_by)
-            RETURNING id
-        """),
-        values,
-    ).scalar_one()
-    return run_id
-
-
-def run_of_job(conn: sa.Connection, job_id: str) -> int | None:
-    """The run that a job has kept already."""
-    found: int | None = conn.scalar(sa.text("SELECT id FROM runs WHERE job_id = CAST(:job AS uuid)"), {"job": job_id})
-    return found
 
 
 def run(conn: sa.Connection, run_id: int) -> Run:
     """The run with that id."""
     return Run(*conn.execute(sa.text(_RUNS + "WHERE r.id = :id"), {"id": run_id}).one())
-
-
-def add_lines(conn: sa.Connection, rows: Iterable[Sequence[Any]]) -> None:
-    """Keep the lines of a run; each row as LINE_COLUMNS."""
-    bulk.copy_rows(conn, "lines", LINE_COLUMNS, rows)
-
-
-def add_run_details(
-    conn: sa.Connection,
-    run_id: int,
-    people: Iterable[tuple[int, str, int, int, int, int]],
-    attainment: Iterable[tuple[int, str, str, str, str]],
-    versions: Iterable[int],
-) -> None:
-    """Keep what a run says beside its lines.
-
-    `people`: (user id, currency, earned, drawn, draw balance, deferred) in cents; `attainment`: (user id,
-    component, quota period, credit, quota) in units as decimal text; `versions`: ids of the plan versions used.
-    """
-    bulk.copy_rows(
-        conn,
-        "run_people",
-        ("run_id", "user_id", "currency", "earned", "drawn", "draw_balance", "deferred"),
-        ((run_id, *row) for row in people),
-    )
-    bulk.copy_rows(
-        conn,
-        "run_attainment",
-        ("run_id", "user_id", "component", "quota_period", "credit", "quota"),
-        ((run_id, *row) for row in attainment),
-    )
-    bulk.copy_rows(conn, "run_plan_versions", ("run_id", "plan_version_id"), ((run_id, v) for v in versions))
 
 
 @dataclass(frozen=True)
@@ -327,11 +262,16 @@ def version(conn: sa.Connection, period: str) -> str:
     return conn.scalar(query, {"period": period}) or ""
 
 
-def run_maker(conn: sa.Connection, run_id: int) -> tuple[int, str]:
-    """(user id, name) of who made the run."""
-    query = sa.text("SELECT u.id, u.name FROM runs r JOIN users u ON u.id = r.created_by WHERE r.id = :run")
-    row = conn.execute(query, {"run": run_id}).one()
-    return row.id, row.name
+def run_makers(conn: sa.Connection, run_id: int) -> dict[int, str]:
+    """Who made the run, and the runs that it carries on for people out of its scope: names by user id."""
+    query = sa.text("""
+        WITH RECURSIVE made AS (
+            SELECT based_on, created_by FROM runs WHERE id = :run
+            UNION ALL SELECT r.based_on, r.created_by FROM made JOIN runs r ON r.id = made.based_on
+        )
+        SELECT DISTINCT u.id, u.name FROM made JOIN users u ON u.id = made.created_by ORDER BY u.name
+    """)
+    return {row.id: row.name for row in conn.execute(query, {"run": run_id})}
 
 
 def two_person(conn: sa.Connection) -> bool:

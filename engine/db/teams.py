@@ -35,3 +35,31 @@ class Team(NamedTuple):
 def team_tree(conn: sa.Connection, manager_id: int | None, day: date) -> list[Team]:
     """The teams in force on `day` that `manager_id` leads or that lie below those, parents first; None: all."""
     return [Team(*row) for row in conn.execute(_TREE, {"manager": manager_id, "day": day})]
+
+
+# A team and the teams below it on a day: who is in them and who leads them.
+_IN = sa.text("""
+    WITH RECURSIVE now_in_force AS (
+        SELECT team_id, parent_id, manager_id FROM team_structure
+         WHERE start_date <= :day AND (end_date IS NULL OR end_date > :day)
+    ), tree AS (
+        SELECT team_id, manager_id FROM now_in_force WHERE team_id = :team
+        UNION
+        SELECT n.team_id, n.manager_id FROM now_in_force n JOIN tree ON n.parent_id = tree.team_id
+    )
+    SELECT manager_id FROM tree WHERE manager_id IS NOT NULL
+    UNION
+    SELECT m.user_id FROM team_members m JOIN tree USING (team_id)
+     WHERE m.start_date <= :day AND (m.end_date IS NULL OR m.end_date > :day)
+""")
+
+
+def people_in(conn: sa.Connection, team_id: int, day: date) -> frozenset[int]:
+    """The user ids of a team's manager and of everyone below, as the tree stood on `day`."""
+    return frozenset(conn.scalars(_IN, {"team": team_id, "day": day}))
+
+
+def team_name(conn: sa.Connection, team_id: int) -> str | None:
+    """What a team is called."""
+    found: str | None = conn.scalar(sa.text("SELECT name FROM teams WHERE id = :team"), {"team": team_id})
+    return found

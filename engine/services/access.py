@@ -64,6 +64,7 @@ PERMISSIONS: Mapping[str, Mapping[str, Reach]] = {
     "quotas.edit": _row(_A, _N, _N, _N),
     "runs.view": _row(_A, _A, _N, _N),
     "runs.start": _row(_A, _N, _N, _N),
+    "runs.clean": _row(_A, _N, _N, _N),
     "earnings.view": _row(_A, _A, _T, _S),
     "statements.bulk": _row(_A, _A, _N, _N),
     "payouts.view": _row(_A, _A, _N, _N),

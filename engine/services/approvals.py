@@ -13,6 +13,7 @@ from engine.errors import QuotaPathError
 from engine.periods import parse_period
 from engine.services import freshness
 from engine.services.access import Actor, may, require
+from engine.workers.pool import Pool
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,11 @@ class Standing:
     blocked: str
 
 
-def standing(db: Database, actor: Actor, period: str) -> Standing:
-    """What whoever approves or pays a period should know of it.  Needs "payouts.view"."""
+def standing(db: Database, actor: Actor, period: str, pool: Pool | None = None) -> Standing:
+    """What whoever approves or pays a period should know of it.  Needs "payouts.view".
+
+    With a `pool` a change that moves nobody's lines does not make the run out of date; without one any change does.
+    """
     require(actor, "payouts.view")
     name = parse_period(period).name
     with db.read() as conn:
@@ -70,24 +74,25 @@ def standing(db: Database, actor: Actor, period: str) -> Standing:
             elif payout.is_open:
                 blocked = payment_blocked(conn, actor, payout.id, name)
         manual, open_disputes = pay.standing_adjustments(conn, name), disputes.open_in(conn, name)
-        return Standing(version, changes, manual, open_disputes, freshness.seems_outdated(conn, name), blocked)
+        return Standing(version, changes, manual, open_disputes, freshness.seems_outdated(conn, name, pool), blocked)
 
 
 def approval_blocked(conn: sa.Connection, actor: Actor, period: str, run_id: int) -> str:
     """Why the two-person rule keeps the actor from approving; "" when it does not."""
     if not pay.two_person(conn):
         return ""
-    maker, name = pay.run_maker(conn, run_id)
-    if maker == actor.user_id:
+    makers = pay.run_makers(conn, run_id)
+    if actor.user_id in makers:
         return (
-            f"You made the run of {period} that would be approved, and the two-person rule is on. "
+            f"You made the run of {period} (or a part of it) that would be approved, and the two-person rule is on. "
             "Another admin approves it."
         )
     made = adjustments.makers(conn, period)
     if actor.user_id in made:
         return (
             f"You made or withdrew a manual adjustment in {period}, and the two-person rule is on. An admin who made "
-            f"neither the run ({name}) nor an adjustment ({', '.join(sorted(made.values()))}) approves it."
+            f"neither the run ({', '.join(makers.values())}) nor an adjustment ({', '.join(sorted(made.values()))}) "
+            "approves it."
         )
     return ""
 

@@ -21,6 +21,7 @@ from engine.periods import Period, parse_period
 from engine.services import approvals, freshness, payables
 from engine.services.access import Actor, require, user_of
 from engine.sheets import Value, to_csv, to_xlsx
+from engine.workers.pool import Pool
 
 
 @dataclass(frozen=True)
@@ -49,28 +50,41 @@ class PayoutState:
     moved: int
 
 
-def lock_amounts(db: Database, actor: Actor, period: str, seen: str | None = None, on: date | None = None) -> None:
+def lock_amounts(
+    db: Database,
+    actor: Actor,
+    period: str,
+    seen: str | None = None,
+    on: date | None = None,
+    pool: Pool | None = None,
+) -> None:
     """Close a period's calculation without a payout: lines, draws and manual adjustments go to the ledger, for good.
 
     What is payable of them goes on following schedules and customers' payments until the payout is approved.  Doing it
-    again changes nothing.  `seen` and `on` as for `approve_period`.
+    again changes nothing.  `seen`, `on` and `pool` as for `approve_period`.
 
     Needs "payouts.approve".  Raises QuotaPathError as `approve_period` does.
     """
     require(actor, "payouts.approve")
     name = parse_period(period).name
+    examined = freshness.examine(db, pool, name) if pool is not None else None  # may take long: before the locks
     with db.write() as conn:
         found = _to_approve(conn, actor, name, seen)
         if found.status != "open":
             return
-        _post(conn, actor, found)
+        _post(conn, actor, found, examined)
         pay.set_status(conn, name, "locked")
         day = _day(conn, found.period, on)
         payables_kept.keep(conn, name, day, payables.held_back(conn, day))
 
 
 def approve_period(
-    db: Database, actor: Actor, period: str, seen: str | None = None, on: date | None = None
+    db: Database,
+    actor: Actor,
+    period: str,
+    seen: str | None = None,
+    on: date | None = None,
+    pool: Pool | None = None,
 ) -> payout_rows.Payout:
     """Approve the payout of a period; an open one's amounts are locked with it, as `lock_amounts` does.
 
@@ -78,19 +92,21 @@ def approve_period(
     payable on the day.  Approving again gives the payout that is there.  `seen` is the version of the period that the
     approver looked at (`approvals.Standing`); when it is another by now, nothing is approved.  `on` is the day of the
     approval, by which is decided what is payable; the period's last day, and that of an earlier approval, if they are
-    later or none is given.
+    later or none is given.  With a `pool` a change after the run that moves nobody's lines is found to be none; without
+    one any change counts.
 
     Needs "payouts.approve".  Raises QuotaPathError when there is nothing to approve, the run is older than the
     approval of another period or than a change of what decides pay, or the two-person rule forbids it.
     """
     require(actor, "payouts.approve")
     name = parse_period(period).name
+    examined = freshness.examine(db, pool, name) if pool is not None else None  # may take long: before the locks
     with db.write() as conn:
         found = _to_approve(conn, actor, name, seen)
         if (kept := payout_rows.payout(conn, name)) is not None:
             return kept
         if found.status == "open":
-            _post(conn, actor, found)
+            _post(conn, actor, found, examined)
         pay.set_status(conn, name, "approved")
         payout_id = payout_rows.add_payout(conn, name, user_of(actor))
         day = _day(conn, found.period, on)
@@ -118,7 +134,7 @@ def _to_approve(conn: sa.Connection, actor: Actor, name: str, seen: str | None) 
     return found
 
 
-def _post(conn: sa.Connection, actor: Actor, found: pay.PayPeriod) -> None:
+def _post(conn: sa.Connection, actor: Actor, found: pay.PayPeriod, examined: freshness.Verdict | None = None) -> None:
     """Post what an open period's run and its adjustments come to; raises QuotaPathError when the run is out of date."""
     name, run = found.period.name, pay.run(conn, given(found.run_id))
     if run.ledger_seen != pay.last_entry(conn, found.period.kind):
@@ -126,7 +142,7 @@ def _post(conn: sa.Connection, actor: Actor, found: pay.PayPeriod) -> None:
             f"Another period was approved after {name} was calculated ({run.created_at:%d %b %Y %H:%M} UTC), so "
             f"its adjustments may be out of date. Run {name} again, then approve it."
         )
-    if freshness.is_outdated(conn, name):
+    if freshness.is_outdated(conn, name, examined):
         raise QuotaPathError(
             f"Deals, people, plans, quotas or rates have changed since {name} was calculated "
             f"({run.created_at:%d %b %Y %H:%M} UTC), so nothing was approved. Run {name} again, then approve it."

@@ -2,10 +2,7 @@
 
 import hashlib
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,28 +10,28 @@ import sqlalchemy as sa
 from engine import __version__
 from engine.analytics import inputs
 from engine.analytics.inputs import Inputs
-from engine.calc.model import MICRO, MONEY_MEASURES, Assignment, Component, Plan
-from engine.calc.payout import needs_quota
-from engine.calc.quotas import Quotas
-from engine.calc.result import Line, Result
-from engine.calc.tree import Tree
+from engine.calc.result import Result
 from engine.db import audit, jobs, pay
 from engine.db import payables as payables_kept
-from engine.db.bulk import to_json
+from engine.db import runs as kept_runs
 from engine.db.database import Database
 from engine.db.jobs import Job
 from engine.errors import Problem, ProblemsError, QuotaPathError
-from engine.money import currency_digits, round_ratio
-from engine.periods import KINDS, Period, parse_period, period_of
-from engine.plans.versions import version_at
-from engine.services import payables
+from engine.periods import KINDS, Period, parse_period
+from engine.services import payables, run_outcome
 from engine.services.access import Actor, require
 from engine.services.jobs import Body, Work
+from engine.services.run_outcome import Figures, Outcome, Part
+from engine.services.run_scope import EVERYONE, Chosen, Scope, resolve, scope_of
 from engine.workers.pool import Pool
 
 Progress = Callable[[int, int, str], None]
 
-JOB = "run"
+JOB, RECALCULATE = "run", "recalculate"
+
+
+class NotAsShown(QuotaPathError):
+    """What a run comes to is not what its maker was shown."""
 
 
 def run_period(
@@ -44,69 +41,169 @@ def run_period(
     period: str,
     on_progress: Progress | None = None,
     job_id: str | None = None,
+    scope: Scope = EVERYONE,
+    seen: str = "",
 ) -> int:
-    """Calculate the pay period for everyone on a plan with that kind of pay period; returns the run's id.
+    """Calculate the pay period for everyone on a plan with that kind of pay period, or for some; returns the run's id.
 
     Everything closed up to the period's end is calculated anew.  The run keeps the period's own lines; that of the
     period right after the last closed one keeps, as adjustments, what has changed in closed periods since, once.
-    Closed periods themselves never move.
+    Closed periods themselves never move.  With a `scope` the lines and figures of everybody else are those of the run
+    that the period shows (`engine.services.run_scope`); without one, the run holds the people in scope alone.
+    `seen` is the `Preview.token` of what the maker was shown: when the run comes to anything else, it is not kept.
     Called again with the same `job_id`, it returns the run that is there.
 
-    Needs "runs.start".  Raises ProblemsError when the data does not allow a calculation, QuotaPathError when the
-    period is no period or closed already.
+    Needs "runs.start".  Raises ProblemsError when the data does not allow a calculation, NotAsShown when `seen` is of
+    other figures, QuotaPathError when the period is no period or closed already, or nobody is in scope.
     """
     require(actor, "runs.start")
     wanted = parse_period(period)
     tell = on_progress or _untold
     tell(0, 0, "Reading deals, plans and quotas")
     with db.read() as conn:
-        if job_id is not None and (kept := pay.run_of_job(conn, job_id)) is not None:
+        if job_id is not None and (kept := kept_runs.run_of_job(conn, job_id, wanted.name)) is not None:
             return kept
-        _refuse_closed(pay.pay_period(conn, wanted.name))
-        before = _before(conn, wanted)
+        refuse_closed(pay.pay_period(conn, wanted.name))
+        chosen = resolve(conn, scope, wanted)
+        before = run_outcome.before(conn, wanted)
         loaded = inputs.load(conn, wanted)
+    result = calculated(db, pool, loaded, wanted, lambda done, total: tell(done, total, "Calculating"))
+    tell(0, 0, "Keeping the lines")
+    outcome = Outcome(wanted, loaded, result, before, chosen.people)
+    return keep(db, actor, outcome, pool.interpreter, inputs.fingerprint(loaded.book), job_id, chosen, seen)
+
+
+def calculated(
+    db: Database, pool: Pool, loaded: Inputs, wanted: Period, on_progress: Callable[[int, int], None] | None = None
+) -> Result:
+    """What everyone in a book earned.  Raises as `run_period` does."""
     if not any(plan.pay_period == wanted.kind for versions in loaded.book.plans.values() for plan in versions):
         raise QuotaPathError(
             f"No published plan pays by the {wanted.kind}, so {wanted.name} has nothing to calculate. "
             "Publish a plan, or run a period of the kind that your plans use."
         )
-    result = pool.calculate(loaded.book, lambda done, total: tell(done, total, "Calculating"))
+    result = pool.calculate(loaded.book, on_progress)
     if result.problems:
         raise ProblemsError(_named(db, loaded, result.problems))
-    tell(0, 0, "Keeping the lines")
-    outcome = _outcome(wanted, loaded, result, before)
+    return result
+
+
+def keep(
+    db: Database,
+    actor: Actor,
+    outcome: Outcome,
+    interpreter: str,
+    fingerprint: bytes,
+    job_id: str | None = None,
+    chosen: Chosen = Chosen(),  # noqa: B008  # a frozen record
+    seen: str = "",
+) -> int:
+    """Write an outcome as the run that its period shows, in one transaction; returns the run's id.
+
+    Lines go from the calculation to the database piece by piece.  Raises as `run_period` does.
+    """
+    name, people = outcome.wanted.name, chosen.people
     with db.write() as conn:
-        pay.add_period(conn, wanted)
-        _refuse_closed(pay.lock_period(conn, wanted.name))
-        run_id = pay.add_run(
+        pay.add_period(conn, outcome.wanted)
+        found = pay.lock_period(conn, name)
+        refuse_closed(found)
+        shown = None if found is None else found.run_id
+        base = None if people is None or shown is None else _base(conn, shown)
+        ledger_seen = outcome.before.ledger_seen
+        run_id = kept_runs.add_run(
             conn,
             {
-                "period": wanted.name,
+                "period": name,
                 "job_id": job_id,
-                "ledger_seen": before.ledger_seen,
-                "inputs_hash": inputs.fingerprint(loaded.book),
-                "lines_hash": outcome.lines_hash,
+                # What is carried on knows no more than it did: a run is as old as its oldest part.
+                "ledger_seen": ledger_seen if base is None else min(ledger_seen, base.ledger_seen),
+                "inputs_hash": fingerprint,
                 "engine_version": __version__,
-                "interpreter": pool.interpreter,
-                "deals": len(loaded.book.deals),
-                "lines": len(outcome.lines),
+                "interpreter": interpreter,
+                "deals": len(outcome.loaded.book.deals),
                 "created_by": actor.user_id,
+                "scope": chosen.words,
+                "people": None if people is None else sorted(people),
+                "based_on": None if base is None else base.id,
             },
         )
-        pay.add_lines(conn, ((run_id, *line) for line in outcome.lines))
-        held = payables.held_back(conn, wanted.last_day, run_id, wanted.kind)
-        payables_kept.keep(conn, wanted.name, wanted.last_day, held, run_id=run_id)
-        people = _with_deferred(outcome.people, payables.deferred(held))
-        pay.add_run_details(conn, run_id, people, outcome.attainment, outcome.versions)
-        pay.show_run(conn, wanted.name, run_id)
-        audit.record(
-            conn,
-            actor.user_id,
-            "runs.start",
-            f"run {run_id}",
-            {"period": wanted.name, "lines": len(outcome.lines), "lines_hash": outcome.lines_hash.hex()},
-        )
+        writing = _Writing(run_id)
+        kept_runs.add_lines(conn, writing.chunks(outcome.parts()))
+        if seen and seen != token(shown, writing.digests):
+            raise NotAsShown(
+                f"{name} comes to something else by now than what you were shown, so nothing was kept. "
+                "Look at what would change again, then keep it."
+            )
+        lines, figures = writing.lines, writing.figures
+        if base is not None and people is not None:
+            lines += kept_runs.carry_lines(conn, run_id, base.id, people)
+            figures += [
+                (*key, *kept[:3]) for key, kept in kept_runs.figures(conn, base.id).items() if key[0] not in people
+            ]
+        held = payables.held_back(conn, outcome.wanted.last_day, run_id, outcome.wanted.kind)
+        payables_kept.keep(conn, name, outcome.wanted.last_day, held, run_id=run_id)
+        kept_runs.add_details(conn, run_id, writing.details(outcome, payables.deferred(held)))
+        if base is not None and people is not None:
+            kept_runs.carry_details(conn, run_id, base.id, people)
+        lines_hash = run_outcome.hash_of(kept_runs.coded_digests(conn, run_id))
+        kept_runs.finish_run(conn, run_id, lines, lines_hash)
+        pay.show_run(conn, name, run_id)
+        detail = {"period": name, "lines": lines, "lines_hash": lines_hash.hex()}
+        if people is not None:
+            detail |= {"scope": chosen.words, "people": len(people), "based_on": None if base is None else base.id}
+        audit.record(conn, actor.user_id, "runs.start", f"run {run_id}", detail)
     return run_id
+
+
+def token(shown: int | None, digests: Mapping[str, bytes]) -> str:
+    """One word for what a run would keep in place of the run that is shown: the digests by employee code."""
+    found = hashlib.sha256(f"{shown or 0} ".encode())
+    found.update(run_outcome.hash_of(list(digests.items())))
+    return found.hexdigest()
+
+
+def _base(conn: sa.Connection, run_id: int) -> pay.Run:
+    """The run whose lines are carried on.  Raises QuotaPathError for one of before there were digests."""
+    run = pay.run(conn, run_id)
+    if run.lines and not kept_runs.digests(conn, run_id):
+        raise QuotaPathError(
+            f"{run.period} was last calculated by an earlier version of this program. Calculate it for everyone once, "
+            "then for a team or a person."
+        )
+    return run
+
+
+class _Writing:
+    """Gathers what a run says beside its lines while they are written."""
+
+    def __init__(self, run_id: int) -> None:
+        self._run_id = run_id
+        self._digests: dict[int, bytes] = {}
+        self.figures: list[Figures] = []
+        self._versions: set[int] = set()
+        self.digests: dict[str, bytes] = {}
+        self.lines = 0
+
+    def chunks(self, parts: Iterator[Part]) -> Iterator[bytes]:
+        """The lines of each part as COPY's text."""
+        for part in parts:
+            self._digests[part.user_id] = self.digests[part.code] = part.digest
+            self.figures += part.figures
+            self._versions |= set(part.versions)
+            self.lines += len(part.lines)
+            if part.lines:
+                tail = f"\t{part.user_id}\t{self._run_id}\n"
+                yield (tail.join(part.lines) + tail).encode()
+
+    def details(self, outcome: Outcome, deferred: Mapping[tuple[int, str], int]) -> kept_runs.Details:
+        """What was gathered with what is not payable yet, and the attainment.
+
+        Whoever has only that, from earlier periods, is listed too.
+        """
+        people = [(*row, deferred.get(row[:2], 0)) for row in self.figures]
+        others = sorted(deferred.keys() - {row[:2] for row in self.figures})
+        people += [(*key, 0, 0, 0, deferred[key]) for key in others]
+        return kept_runs.Details(people, outcome.attainment(), self._digests, self._versions)
 
 
 def _untold(_done: int, _total: int, _message: str) -> None:
@@ -132,21 +229,36 @@ def last_run_period(db: Database, actor: Actor) -> str | None:
 
 
 def run_job_of(db: Database, actor: Actor, period: str) -> Job | None:
-    """The newest job that runs or ran the period.  Needs "runs.view"."""
+    """The newest job that runs or ran the period, by itself or with others.  Needs "runs.view"."""
     require(actor, "runs.view")
     with db.read() as conn:
-        return next((job for job in jobs.recent(conn, 50, JOB) if job.arguments.get("period") == period), None)
+        found = [*jobs.recent(conn, 50, JOB), *jobs.recent(conn, 50, RECALCULATE)]
+        for job in sorted(found, key=lambda job: job.created_at, reverse=True):
+            alone = job.kind == JOB and job.arguments.get("period") == period
+            if alone or (job.kind == RECALCULATE and period in job.arguments.get("periods", ())):
+                return job
+    return None
 
 
 def _run_job(work: Work) -> Mapping[str, Any]:
-    run_id = run_period(work.db, work.pool, work.actor, work.arguments["period"], work.progress, work.job_id)
+    run_id = run_period(
+        work.db,
+        work.pool,
+        work.actor,
+        work.arguments["period"],
+        work.progress,
+        work.job_id,
+        scope_of(work.arguments),
+        work.arguments.get("seen", ""),
+    )
     return {"run": run_id}
 
 
 JOBS: Mapping[str, Body] = {JOB: _run_job}
 
 
-def _refuse_closed(found: pay.PayPeriod | None) -> None:
+def refuse_closed(found: pay.PayPeriod | None) -> None:
+    """Raise QuotaPathError for a period that never moves."""
     if found is not None and found.status != "open":
         raise QuotaPathError(
             f"{found.period.name} is {found.status} and never moves. What has changed since is posted as an "
@@ -168,229 +280,3 @@ def _named(db: Database, loaded: Inputs, problems: Sequence[Problem]) -> Iterato
 
     for problem in problems:
         yield Problem(_DEAL_PATH.sub(name, problem.path), problem.message, problem.remedy)
-
-
-# --- what a run keeps -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Before:
-    """What stood before the run: the ledger's last entry, and the closed periods before it.
-
-    `adjusted` are those whose changes this run posts (all or none), with what was posted for them line by line, and
-    `owed` what all closed periods have come to for each person.
-    """
-
-    ledger_seen: int
-    closed: Sequence[str]
-    adjusted: Sequence[str]
-    posted: Mapping[pay.PostedKey, tuple[int, int]]
-    owed: Mapping[tuple[int, str], int]
-
-
-def _before(conn: sa.Connection, wanted: Period) -> _Before:
-    closed = pay.closed_periods(conn, wanted.kind)
-    earlier = [name for name in closed if parse_period(name).start < wanted.start]
-    # One open period posts the changes, else two open ones would show the same money twice.
-    adjusts = bool(closed) and parse_period(closed[-1]).next() == wanted
-    return _Before(
-        pay.last_entry(conn, wanted.kind),
-        earlier,
-        closed if adjusts else (),
-        pay.posted(conn, closed) if adjusts else {},
-        pay.owed(conn, wanted.kind) if adjusts else {},
-    )
-
-
-@dataclass
-class _Now:
-    """What a person, component and deal of a closed period come to now, and the lines that say so."""
-
-    cents: int = 0
-    version_id: int = 0
-    lines: list[dict[str, Any]] = field(default_factory=list)
-
-
-@dataclass
-class _Outcome:
-    """Rows ready for the database; `lines` as pay.LINE_COLUMNS without the run's id."""
-
-    lines: list[Sequence[Any]] = field(default_factory=list)
-    people: list[tuple[int, str, int, int, int]] = field(default_factory=list)
-    attainment: list[tuple[int, str, str, str, str]] = field(default_factory=list)
-    versions: list[int] = field(default_factory=list)
-    lines_hash: bytes = b""
-
-
-def _outcome(wanted: Period, loaded: Inputs, result: Result, before: _Before) -> _Outcome:
-    users = dict(zip(loaded.book.people, loaded.user_ids.tolist(), strict=True))
-    adjusted = set(before.adjusted)
-    digest = hashlib.sha256()
-    outcome = _Outcome()
-    now: dict[pay.PostedKey, _Now] = defaultdict(_Now)
-    earned: dict[tuple[int, str], int] = defaultdict(int)
-    versions = set()
-    for line in result.lines({*adjusted, wanted.name}):
-        plan = result.plan(line)
-        version_id = loaded.versions[line.plan][line.version]
-        user_id, deal_id = users[line.person], int(line.deal) if line.deal else None
-        if line.period in adjusted:
-            entry = now[line.period, user_id, line.component, deal_id, plan.currency]
-            entry.cents += line.cents
-            entry.version_id = version_id
-            entry.lines.append({**_working(line), "cents": line.cents})
-        else:
-            kind = "clawed_back" if line.kind == "clawback" else "earned"
-            working = to_json(_working(line))
-            row = (user_id, version_id, line.component, deal_id, kind, wanted.name, wanted.name, line.cents)
-            outcome.lines.append((*row, plan.currency, working.decode()))
-            earned[user_id, plan.currency] += line.cents
-            versions.add(version_id)
-            digest.update(to_json([line.person, line.deal, *row[2:]]) + working)
-
-    for change in _adjustments(wanted, now, before.posted):
-        outcome.lines.append(change)
-        earned[change[0], change[8]] += change[7]
-        versions.add(change[1])
-        digest.update(to_json(change[2:]))
-
-    outcome.people = list(_people(wanted, loaded, result, before, users, earned))
-    outcome.attainment = list(_attainment(wanted, result, users))
-    outcome.versions = sorted(versions)
-    outcome.lines_hash = digest.digest()
-    return outcome
-
-
-def _working(line: Line) -> dict[str, Any]:
-    """What, beside the plan version, explains a line: stored with it, read back by `engine.calc.explain`."""
-    return {"kind": line.kind, "day": line.day, "facts": dict(line.facts)}
-
-
-def _adjustments(
-    wanted: Period, now: Mapping[pay.PostedKey, _Now], posted: Mapping[pay.PostedKey, tuple[int, int]]
-) -> Iterator[Sequence[Any]]:
-    """What closed periods have come to since they were posted, as lines of the open one."""
-
-    def order(key: pay.PostedKey) -> tuple[str, int, str, int, str]:
-        return key[0], key[1], key[2], key[3] or 0, key[4]
-
-    for key in sorted(now.keys() | posted.keys(), key=order):
-        origin, user_id, component, deal_id, currency = key
-        found, (was, version_then) = now.get(key, _Now()), posted.get(key, (0, 0))
-        if found.cents != was:
-            working = {"kind": "adjustment", "was": was, "now": found.cents, "lines": found.lines}
-            row = (user_id, found.version_id or version_then, component, deal_id, "adjusted", wanted.name, origin)
-            yield (*row, found.cents - was, currency, working)
-
-
-def _people(
-    wanted: Period,
-    loaded: Inputs,
-    result: Result,
-    before: _Before,
-    users: Mapping[str, int],
-    earned: Mapping[tuple[int, str], int],
-) -> Iterator[tuple[int, str, int, int, int]]:
-    """Per person: earned, drawn and draw balance, in cents."""
-    posting = {*before.adjusted, wanted.name}
-    currencies = inputs.pay_currencies(loaded.book)
-    on_plan = _on_plan(wanted, loaded)
-    due: dict[str, int] = defaultdict(int)
-    balance: dict[str, int] = {}
-    for row in result.pay:
-        if row.period in posting:
-            due[row.person] += row.paid
-        if row.period == wanted.name:
-            balance[row.person] = row.draw_balance or 0
-    for person, currency in sorted(currencies.items()):
-        key = users[person], currency
-        cents = earned.get(key, 0)
-        # Due in all, less what closed periods came to, less this run's lines: what the draw adds or takes.
-        drawn = due[person] - before.owed.get(key, 0) - cents
-        if person in on_plan or person in balance or cents or drawn:
-            yield (*key, cents, drawn, balance.get(person, 0))
-
-
-def _with_deferred(
-    people: Sequence[tuple[int, str, int, int, int]], deferred: Mapping[tuple[int, str], int]
-) -> Iterator[tuple[int, str, int, int, int, int]]:
-    """The same with what is not payable yet; whoever has only that, from earlier periods, is listed too."""
-    for row in people:
-        yield (*row, deferred.get(row[:2], 0))
-    for user_id, currency in sorted(deferred.keys() - {row[:2] for row in people}):
-        yield user_id, currency, 0, 0, 0, deferred[user_id, currency]
-
-
-def _covers(row: Assignment, period: Period) -> bool:
-    """Whether the assignment holds on some day of the period."""
-    return (row.start is None or row.start < period.end) and (row.end is None or row.end > period.start)
-
-
-def _on_plan(wanted: Period, loaded: Inputs) -> set[str]:
-    """Who is on a plan that pays the period, on some day of it: they are listed even when they earned nothing."""
-    return {
-        row.person
-        for row in loaded.book.assignments
-        if _covers(row, wanted)
-        and any(plan.pay_period == wanted.kind for plan in loaded.book.plans.get(row.plan or "", ()))
-    }
-
-
-def _attainment(wanted: Period, result: Result, users: Mapping[str, int]) -> Iterator[tuple[int, str, str, str, str]]:
-    """Credit and quota, in units, of the quota periods that hold the pay period; rounded for screens only.
-
-    Whoever has a quota and no credit yet is listed with none.
-    """
-    yield from _begun(wanted, result, users)
-    begun = {(row.person, row.component, row.period) for row in result.attainment}
-    book = result.book
-    quotas = Quotas(book, Tree(book))
-    place = {person: code for code, person in enumerate(book.people)}
-    listed = set()
-    for row in book.assignments:
-        versions = book.plans.get(row.plan or "", ())
-        if not versions or not _covers(row, wanted) or versions[0].effective_from >= wanted.end:
-            continue
-        plan = version_at(versions, wanted.end - 1)
-        for component in plan.components:
-            period = period_of(component.quota_period, wanted.start)
-            key = row.person, component.id, period.name
-            quota = quotas.of(place[row.person], plan, component, period) if needs_quota(component) else None
-            if quota is not None and key not in begun and key not in listed:
-                listed.add(key)
-                yield (
-                    users[row.person],
-                    component.id,
-                    period.name,
-                    "0",
-                    _decimal(quota.prorated / _parts(plan, component)),
-                )
-
-
-def _parts(plan: Plan, component: Component) -> int:
-    """How many of the parts that the rules count in make a unit of the component's measure."""
-    return 10 ** currency_digits(plan.currency) if component.measure in MONEY_MEASURES else MICRO
-
-
-def _begun(wanted: Period, result: Result, users: Mapping[str, int]) -> Iterator[tuple[int, str, str, str, str]]:
-    quotas = {
-        (block.person, block.plan, block.component, block.quota_period): (block.quota, block.version)
-        for block in result.blocks
-        if block.quota is not None
-    }
-    place = {person: code for code, person in enumerate(result.book.people)}
-    for row in result.attainment:
-        period = parse_period(row.period)
-        quota, version = quotas.get((place[row.person], row.plan, row.component, row.period), (None, 0))
-        if quota is None or not period.start <= wanted.start < period.end:
-            continue
-        plan = result.book.plans[row.plan][version]
-        units = Fraction(*quota) / _parts(plan, next(part for part in plan.components if part.id == row.component))
-        credit = units * row.credit / row.quota
-        yield users[row.person], row.component, row.period, _decimal(credit), _decimal(units)
-
-
-def _decimal(value: Fraction) -> str:
-    """Decimal text with six places."""
-    micro = round_ratio(value.numerator * MICRO, value.denominator)
-    return f"{'-' if micro < 0 else ''}{abs(micro) // MICRO}.{abs(micro) % MICRO:06d}"

@@ -24,6 +24,7 @@ def test_every_section_runs_and_agrees() -> None:
         "Postgres",
         "simulated",
         "4 million",
+        "12 monthly runs",
         "Salesforce",
         "the deals page",
     ):

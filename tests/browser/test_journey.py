@@ -69,14 +69,21 @@ def test_main_job(start_server: Callable[..., Server], new_page: Callable[..., P
     shot(page, "uploaded")
     assert upload(page, server.url) == ("0", "0", "117", "3")  # the same file again changes nothing
 
-    # Runs the month.
+    # Runs the month: sees what would change, and keeps it.
     before = ben(page, server.url)
     page.goto(f"{server.url}/runs?period=2026-10")
     settle(page)
-    page.get_by_role("button", name="Run October 2026").click()
+    expect(page.get_by_text("October 2026 is out of date")).to_be_visible()
+    page.get_by_role("button", name="See what would change").click()
+    expect(page.get_by_text("What would change in October 2026 for everyone")).to_be_visible(timeout=60_000)
+    settle(page)
+    shot(page, "run-preview")
+    page.get_by_role("button", name="Keep it").click()
     settle(page)
     expect(page.get_by_test_id("stProgress")).to_have_count(0, timeout=120_000)
     expect(page.get_by_text("Calculated in")).to_be_visible()
+    expect(page.get_by_text("October 2026 is out of date")).to_have_count(0)
+    expect(page.get_by_role("button", name="Keep it")).to_have_count(0)
     settle(page)
     shot(page, "run")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.calc.explain import explain
+from engine.db.bulk import to_json
 from engine.plans.cases import run_case
 from engine.workers.pool import Pool
 
@@ -32,6 +33,12 @@ def test_case(path, pool):
     result = outcome.summary.result
     if result is None:  # problems, as expected
         return
+    # What a run stores of each line is written by a shorter way, and must be the same bytes.
+    stored = [each for place in range(len(result.blocks)) for each in result.workings(place)]
+    assert [(result.deal(row), cents, text) for row, cents, text in stored] == [
+        (line.deal, line.cents, to_json({"day": line.day, "facts": line.facts, "kind": line.kind}).decode())
+        for line in result.lines()
+    ]
     for line in result.lines():
         working = explain(line, result.plan(line))
         assert sum(part.cents or 0 for part in working.parts) == line.cents, "\n".join(working.texts)

@@ -78,7 +78,8 @@ def test_figures_that_are_out_of_date_are_not_approved(calculated: Any, open_pag
         deal = deal_rows.find(conn, conn.scalar(sa.text("SELECT id FROM deals WHERE name = 'Beta'")) or 0)
     assert deal is not None
     deals.edit_deal(db, ada, deal.id, deal.version, replace(deal.fields, amount=12_345_00))
-    for page in ("payouts", "runs", "earnings"):
+    assert "October 2026 is out of date: 1 person differs" in words(open_page("runs", period="2026-10"))
+    for page in ("payouts", "earnings"):
         assert "have changed since October 2026 was calculated" in words(open_page(page, period="2026-10")), page
     assert button(open_page("payouts", period="2026-10"), "Approve October").disabled
     assert "have changed since" in words(open_page("earnings", "rob", period="2026-10"))
