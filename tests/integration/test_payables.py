@@ -231,7 +231,7 @@ def test_amounts_lock_and_what_is_payable_goes_on(company: Company, pool: Pool) 
     customer_pays(company, deal, "2026-02-10", 10_000)
     today = date(2026, 2, 12)
     people = payouts.period_people(company.db, ada, "2026-01", today).set_index("code")
-    assert people.loc["bo", ["deferred", "payable"]].tolist() == [40_000, 40_000]
+    assert (people.at["bo", "deferred"], people.at["bo", "payable"]) == (40_000, 40_000)
     assert later(company, "2026-01", today) == [("", "D1", 40_000)]
     payouts.approve_period(company.db, ada, "2026-01", seen, today)
     assert (due(company, "bo", "2026-01"), due(company, "ana", "2026-01")) == (40_000, 80_000)
@@ -357,7 +357,7 @@ def test_nothing_is_paid_twice_whoever_presses(approved: Company) -> None:
     assert left(company, "2026-01")["ana"] == 50_000
     forms = [part(company, "2026-01", ana=300) for _ in range(3)]  # three tabs, opened before anybody pressed
     answers = at_once(
-        *(lambda one=one: payouts.mark_paid(company.db, abe, "2026-01", one) for one in forms),  # type: ignore[misc]
+        *(lambda one=one: payouts.mark_paid(company.db, abe, "2026-01", one) for one in forms),
         lambda: payouts.release(company.db, ada, "2026-01", part(company, "2026-01", ana=500), "Not now"),
     )
     assert sum(not isinstance(answer, QuotaPathError) for answer in answers) == 1
