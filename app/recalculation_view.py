@@ -58,7 +58,8 @@ def _row(each: Stale) -> dict[str, object]:
     if each.changes > 1:
         told += f" and {each.changes - 1:,} more change{'s' if each.changes > 2 else ''}"
     if not told:
-        told = "another period was approved" if each.approved else "people who were left out of the run"
+        left_out = f"it was calculated for {each.scope} alone" if each.scope else "a change while it was calculated"
+        told = "another period was approved" if each.approved else left_out
     currencies = {one.currency for one in verdict.differing}
     one = len(currencies) == 1
     return {

@@ -122,7 +122,8 @@ def _same_result(db: Database, outcome: Outcome) -> bool:
 class Stale:
     """An open period whose run is out of date: who differs, and the first of the changes since it was made.
 
-    `approved` means that a period was approved since, so that the run may not be approved as it is.
+    `approved` means that a period was approved since, so that the run may not be approved as it is; `scope` says for
+    whom the run was, "" for everyone.
     """
 
     verdict: Verdict
@@ -130,6 +131,7 @@ class Stale:
     since: Change | None
     changes: int
     approved: bool
+    scope: str
 
 
 def stale(db: Database, pool: Pool, actor: Actor) -> list[Stale]:
@@ -150,7 +152,7 @@ def stale(db: Database, pool: Pool, actor: Actor) -> list[Stale]:
                 continue
             change = kept_runs.first_change(conn, run.created_at)
             since, changes = change or (None, 0)
-            found.append(Stale(verdict, run.created_at, since, changes, approved))
+            found.append(Stale(verdict, run.created_at, since, changes, approved, run.scope))
     return found
 
 
