@@ -21,7 +21,6 @@ import sqlalchemy as sa
 from celery import Celery
 from celery.exceptions import Reject, SecurityWarning
 from celery.signals import worker_ready, worker_shutting_down
-from kombu import Queue
 
 from engine import settings
 from engine.db import migrate, workers
@@ -75,13 +74,13 @@ class Worker:
                 rules=self.rules,
             )
         _add_tasks(self.celery, self.runner, self.pool)
-        self.celery.conf.task_queues = [Queue(broker.JOBS), Queue(self.queue)]
         worker_ready.connect(self._ready, weak=False)
         worker_shutting_down.connect(self._leave, weak=False)
         looking = threading.Thread(target=self._look, name="looking", daemon=True)
         looking.start()
         try:
             self.celery.Worker(
+                queues=[broker.JOBS, self.queue],
                 pool="threads",
                 concurrency=AT_ONCE,
                 hostname=f"quotapath@{self.name}",
@@ -131,16 +130,14 @@ class Worker:
 def _add_tasks(app: Celery, runner: JobRunner, pool: FleetPool) -> None:
     """What may be asked of a worker."""
 
-    @app.task(name=broker.JOB)
     def job(job_id: str) -> None:
         try:
             runner.run(job_id)
         except Stopped:
             raise Reject("this worker ends", requeue=True) from None
 
-    @app.task(name=broker.SHARD)
-    def shard(asked: dict[str, Any]) -> None:
-        pool.serve(asked)
+    app.task(job, name=broker.JOB)
+    app.task(pool.serve, name=broker.SHARD)
 
 
 def main() -> int:

@@ -41,7 +41,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 120  # seconds; a loaded machine is slow
 
 
-def wait_for(condition: Callable[[], T], seconds: float = PATIENCE) -> T:
+def wait_for(condition: Callable[[], T | None], seconds: float = PATIENCE) -> T:
     """What the condition gives, as soon as that is true."""
     end = time.monotonic() + seconds
     while not (found := condition()):
