@@ -161,8 +161,9 @@ class Cluster:
     ) -> None:
         self._folder, self._started = folder, False
         self.postgres = Postgres(folder / "home")
-        (folder / "redis").mkdir()
-        self.redis = RedisServer(folder / "redis")
+        self.redis_folder = folder / "redis"  # emptied while Redis is killed, it starts empty
+        self.redis_folder.mkdir()
+        self.redis = RedisServer(self.redis_folder)
         migrate.upgrade(self.postgres.url)
         self.environ = {
             "DATABASE_URL": self.postgres.url,

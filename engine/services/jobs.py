@@ -142,12 +142,12 @@ class JobRunner:
                     jobs.unlock(conn, job_id)
 
     def _outcome(self, conn: sa.Connection, job: Job) -> tuple[str, str, Mapping[str, Any] | None]:
-        last = 0.0
+        last, told = 0.0, ""
 
         def progress(done: int, total: int, message: str) -> None:
-            nonlocal last
-            if done == total or time.monotonic() - last > _SECONDS_BETWEEN_REPORTS:
-                last = time.monotonic()
+            nonlocal last, told
+            if done == total or message != told or time.monotonic() - last > _SECONDS_BETWEEN_REPORTS:
+                last, told = time.monotonic(), message
                 if jobs.progress(conn, job.id, done, total, message):
                     raise _Cancelled
                 if self._leaving.is_set():
