@@ -240,7 +240,7 @@ def cancel_job(db: Database, actor: Actor, job_id: str) -> str:
         if found is None or found.is_over:
             raise QuotaPathError("The job has ended already, so there is nothing to cancel.")
         status = jobs.cancel(conn, job_id)
-        audit.record(conn, actor.user_id, "jobs.manage", f"job {job_id}", {"cancel": found.kind, "status": status})
+        audit.note(conn, actor.user_id, "jobs.manage", f"job {job_id}", {"cancel": found.kind, "status": status})
     return status
 
 
@@ -260,6 +260,6 @@ def retry_job(db: Database, runner: JobRunner, actor: Actor, job_id: str) -> str
         new_id = jobs.add(conn, found.kind, found.arguments, user_of(actor), retry_of=job_id)
         if jobs.hand_file_over(conn, job_id, new_id) not in (None, actor.user_id):
             raise QuotaPathError("This job works on a file that somebody else has uploaded. Only they can retry it.")
-        audit.record(conn, actor.user_id, "jobs.manage", f"job {new_id}", {"retry": found.kind, "of": job_id})
+        audit.note(conn, actor.user_id, "jobs.manage", f"job {new_id}", {"retry": found.kind, "of": job_id})
     runner.start(new_id)
     return new_id
