@@ -124,6 +124,30 @@ def kinds(conn: sa.Connection) -> list[str]:
     return list(conn.scalars(sa.text("SELECT DISTINCT kind FROM jobs ORDER BY kind")))
 
 
+def running(conn: sa.Connection, limit: int) -> list[ListedJob]:
+    """The jobs that are queued or running, the oldest first."""
+    query = f"""
+        SELECT u.name, {_COLUMNS} FROM jobs j JOIN users u ON u.id = j.created_by
+         WHERE j.status IN ('queued', 'running') ORDER BY j.created_at LIMIT :limit
+    """  # noqa: S608  # names of this module
+    return [
+        ListedJob(Job(*row), who, False) for who, *row in map(tuple, conn.execute(sa.text(query), {"limit": limit}))
+    ]
+
+
+_SPEEDS = """
+    SELECT r.period, r.deals, r.lines, r.interpreter, j.finished_at,
+           CAST(extract(epoch FROM j.finished_at - j.started_at) AS float) AS seconds
+      FROM runs r JOIN jobs j ON j.id = r.job_id
+     WHERE j.status = 'done' AND j.finished_at > j.started_at ORDER BY j.finished_at DESC LIMIT :limit
+"""
+
+
+def speeds(conn: sa.Connection, limit: int) -> list[sa.RowMapping]:
+    """The newest runs that a job made, with the seconds from its start to its end."""
+    return list(conn.execute(sa.text(_SPEEDS), {"limit": limit}).mappings())
+
+
 def unfinished(conn: sa.Connection) -> list[str]:
     """Ids of the jobs that are queued or running, oldest first."""
     found = conn.scalars(

@@ -211,22 +211,34 @@ def recent_jobs(db: Database, actor: Actor, limit: int = 50, kind: str | None = 
         return jobs.recent(conn, limit, kind)
 
 
-@dataclass(frozen=True)
-class JobPage:
-    """Some of the jobs that were asked for, of `total`; `kinds` are those that there are at all."""
-
-    rows: list[ListedJob]
-    total: int
-    kinds: list[str]
-
-
 def list_jobs(
     db: Database, actor: Actor, kind: str | None = None, status: str | None = None, limit: int = 50, offset: int = 0
-) -> JobPage:
+) -> list[ListedJob]:
     """The jobs of a kind and with a status (None: any), the newest first.  Needs "status.view"."""
     require(actor, "status.view")
     with db.read() as conn:
-        return JobPage(jobs.listed(conn, kind, status, limit, offset), jobs.count(conn, kind, status), jobs.kinds(conn))
+        return jobs.listed(conn, kind, status, limit, offset)
+
+
+def count_jobs(db: Database, actor: Actor, kind: str | None = None, status: str | None = None) -> int:
+    """How many `list_jobs` has.  Needs "status.view"."""
+    require(actor, "status.view")
+    with db.read() as conn:
+        return jobs.count(conn, kind, status)
+
+
+def kinds(db: Database, actor: Actor) -> list[str]:
+    """The kinds of job that there are.  Needs "status.view"."""
+    require(actor, "status.view")
+    with db.read() as conn:
+        return jobs.kinds(conn)
+
+
+def open_jobs(db: Database, actor: Actor, limit: int = 10) -> list[ListedJob]:
+    """The jobs that wait or run, the oldest first.  Needs "status.view"."""
+    require(actor, "status.view")
+    with db.read() as conn:
+        return jobs.running(conn, limit)
 
 
 def cancel_job(db: Database, actor: Actor, job_id: str) -> str:
