@@ -204,13 +204,6 @@ def job(db: Database, actor: Actor, job_id: str) -> Job | None:
         return jobs.get(conn, job_id)
 
 
-def recent_jobs(db: Database, actor: Actor, limit: int = 50, kind: str | None = None) -> list[Job]:
-    """The newest jobs first.  Needs "status.view"."""
-    require(actor, "status.view")
-    with db.read() as conn:
-        return jobs.recent(conn, limit, kind)
-
-
 def list_jobs(
     db: Database, actor: Actor, kind: str | None = None, status: str | None = None, limit: int = 50, offset: int = 0
 ) -> list[ListedJob]:

@@ -28,7 +28,6 @@ from engine.services.jobs import (
     job,
     kinds,
     list_jobs,
-    recent_jobs,
     retry_job,
 )
 from engine.workers.pool import Pool
@@ -77,7 +76,7 @@ def test_a_job_is_kept_with_its_result(db: Database, admin: Actor) -> None:
 
     done = run_one(db, admin, body, {"numbers": [1, 2]})
     assert (done.status, done.result, done.done, done.total) == ("done", {"who": "Ada", "sum": 3}, 3, 3)
-    assert [each.id for each in recent_jobs(db, admin)] == [done.id]
+    assert [each.job.id for each in list_jobs(db, admin)] == [done.id]
 
 
 def test_a_refusal_is_its_sentence_and_a_fault_is_named(db: Database, admin: Actor) -> None:
@@ -103,7 +102,7 @@ def test_a_disabled_user_starts_nothing(db: Database, admin: Actor) -> None:
 
 def test_only_those_who_may_see_jobs(db: Database, admin: Actor) -> None:
     with pytest.raises(Forbidden):
-        recent_jobs(db, Actor(admin.user_id, "rep", "Ada"))
+        list_jobs(db, Actor(admin.user_id, "rep", "Ada"))
 
 
 # A program that starts a job which never ends.
