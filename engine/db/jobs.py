@@ -80,7 +80,8 @@ def add(conn: sa.Connection, kind: str, arguments: Mapping[str, Any], user_id: i
 
 def get(conn: sa.Connection, job_id: str, *, lock: bool = False) -> Job | None:
     """The job with that id; with `lock`, nobody else changes it until the transaction ends."""
-    query = f"{_JOBS} WHERE j.id = CAST(:id AS uuid) {'FOR UPDATE' if lock else ''}"
+    # No key: what the job itself writes in its open transaction may refer to this row.
+    query = f"{_JOBS} WHERE j.id = CAST(:id AS uuid) {'FOR NO KEY UPDATE' if lock else ''}"
     row = conn.execute(sa.text(query), {"id": job_id}).one_or_none()
     return None if row is None else Job(*row)
 
@@ -166,7 +167,7 @@ _ABANDONED = f"""
            message = CASE jobs.status WHEN 'running' THEN 'Its worker was lost; it starts again' ELSE message END
      WHERE id IN (SELECT j.id FROM jobs j
                    WHERE j.status IN ('queued', 'running') AND j.sent_at < now() - :seconds * INTERVAL '1 second'
-                     AND NOT {_HELD} ORDER BY j.created_at FOR UPDATE SKIP LOCKED)
+                     AND NOT {_HELD} ORDER BY j.created_at FOR NO KEY UPDATE SKIP LOCKED)
     RETURNING CAST(id AS text)
 """  # noqa: S608  # a condition of this module
 

@@ -58,8 +58,10 @@ class JobRunner:
     """Runs jobs in threads of this process.  `bodies` maps a job's kind to the function that does it.
 
     A body must be idempotent: after a crash it starts again from the beginning with the same job id, and
-    whatever it keeps it must keep in one transaction.  What `progress` raises it must let through: that is how a
-    job is cancelled.  `worker` is the name under which this process shows as the one that has the job.
+    whatever it keeps it must keep in one transaction.  What `progress` raises it must let through, and after its
+    work is kept it tells of no progress: that is how a job is cancelled and nothing of it stays.
+
+    `worker` is the name under which this process shows as the one that has the job.
     """
 
     def __init__(self, db: Database, pool: Pool, bodies: Mapping[str, Body], worker: str | None = None) -> None:

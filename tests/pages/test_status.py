@@ -127,7 +127,7 @@ def test_workers_of_other_machines_are_listed(
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")  # where nobody listens
     screen = open_page("status")
     assert "Redis does not answer" in words(screen)
-    assert "no worker lives" in words(screen)
+    assert "no worker is running" in words(screen)
     assert "No workers yet" in words(screen)
     assert cards(screen)["Redis"] == "is away"
 
@@ -143,7 +143,7 @@ def test_workers_of_other_machines_are_listed(
     screen = open_page("status")
     assert not screen.exception
     assert cards(screen)["Workers alive"] == "1"
-    assert "no worker lives" not in words(screen)
+    assert "no worker is running" not in words(screen)
     frame = next(each.value for each in screen.dataframe if "host" in each.value)
     shown = {row.host: (row.state, row.jobs, row.busy, row.shards, row.deals) for row in frame.itertuples()}
     assert shown == {
