@@ -177,7 +177,7 @@ def without_workers(alive: int, is_open: int) -> None:
     if not alive:
         waiting = f"{is_open:,} {'job waits' if is_open == 1 else 'jobs wait'}" if is_open else "Jobs will wait"
         st.warning(
-            f"{waiting}: no worker is running. Start one with `make worker`, here or on another machine, with the app's "
-            "DATABASE\\_URL and REDIS\\_URL.",
+            f"{waiting}: no worker is running. Start one with `make worker`, here or on another machine, with the "
+            "app's DATABASE\\_URL and REDIS\\_URL.",
             icon=":material/engineering:",
         )
