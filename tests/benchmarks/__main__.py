@@ -44,6 +44,7 @@ from tests.benchmarks.deals import deals_page
 from tests.benchmarks.imports import import_file
 from tests.benchmarks.measure import Row, book_of, cpu, machine, numbers, race, race_unlike
 from tests.benchmarks.runs import recalculation
+from tests.benchmarks.workers import celery_workers
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
@@ -302,7 +303,9 @@ def growth(sizes: Sizes, pools: dict[str, Pool]) -> Iterator[Row]:
               best["4 million"] <= 4.4 * best["1 million"])  # fmt: skip
 
 
-SECTIONS = (one_core, rich, two_workers, what_if, simulation, growth, recalculation, import_file, deals_page)
+SECTIONS = (
+    one_core, rich, two_workers, what_if, simulation, growth, recalculation, import_file, deals_page, celery_workers,
+)  # fmt: skip
 
 
 def table(rows: list[Row], about: list[str]) -> str:

@@ -27,6 +27,7 @@ def test_every_section_runs_and_agrees() -> None:
         "12 monthly runs",
         "Salesforce",
         "the deals page",
+        "Celery workers",
     ):
         assert section in found.stdout
 
