@@ -17,6 +17,7 @@ from app.widgets import Column
 from engine.money import currency_digits
 
 _PICK = "pick"
+_MILLION = 1_000_000
 
 
 def show(
@@ -61,6 +62,28 @@ def show(
                 draw = partial(pictures.render, chart, kind, title or alt_text, dark)  # type: ignore[arg-type]
                 widgets.download(label, f"{name}.{kind}", draw, mime)
     return chosen
+
+
+def money_formats(currency: str) -> tuple[str, str]:
+    """How a tooltip and an axis write money, in the formats of the charts."""
+    sign = "$" if currency == "USD" else ""
+    return f"{sign},.{currency_digits(currency)}f", f"{sign}~s"
+
+
+def unit(title: str, currency: str) -> str:
+    """The title of an axis of money: with the currency, where no sign says it."""
+    return title if currency == "USD" else f"{title} ({currency})"
+
+
+def short(cents: float | None, currency: str) -> str:
+    """Money that fits a card: exact below a million; a dash where there is none."""
+    if cents is None:
+        return "–"
+    units = cents / 10 ** currency_digits(currency)
+    if abs(units) < _MILLION:
+        return widgets.money(round(cents), currency)
+    in_millions = widgets.money(round(units / _MILLION * 10 ** (2 if currency_digits(currency) else 0)), currency)
+    return f"{in_millions}M"
 
 
 def bars(

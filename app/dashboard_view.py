@@ -11,7 +11,6 @@ from engine.periods import Period, parse_period
 from engine.services.access import Actor
 from engine.services.dashboard import Dashboard, Figure
 
-_MILLION = 1_000_000
 _PACE = "Attainment at the end of the quota period, at the speed so far"
 
 
@@ -127,14 +126,14 @@ def _cards(actor: Actor, board: Dashboard) -> None:
         _money_card("Average deal", board.average, currency, "Won revenue per deal won."),
         Card(
             "Open pipeline",
-            _short(board.pipeline.value, currency),
+            charts.short(board.pipeline.value, currency),
             help=f"{board.open_deals:,} open deals that should close in {widgets.period_title(board.period)}. "
             "The small chart is this and the coming periods.",
             trend=_trend(board.pipeline),
         ),
         Card(
             "Weighted pipeline",
-            _short(board.weighted.value, currency),
+            charts.short(board.weighted.value, currency),
             help="Open pipeline times the probability of each stage. The small chart is this and the coming periods.",
             trend=_trend(board.weighted),
         ),
@@ -144,7 +143,7 @@ def _cards(actor: Actor, board: Dashboard) -> None:
 def _money_card(label: str, figure: Figure, currency: str, meaning: str) -> Card:
     exact = "" if figure.value is None else f" Exactly {widgets.money(round(figure.value), currency)}."
     return Card(
-        label, _short(figure.value, currency), _change(figure), _better(figure), meaning + exact, _trend(figure)
+        label, charts.short(figure.value, currency), _change(figure), _better(figure), meaning + exact, _trend(figure)
     )
 
 
@@ -188,17 +187,6 @@ def _points(difference: float | None, digits: int = 1) -> str | None:
 
 def _percent(ratio: float | None, digits: int) -> str:
     return "–" if ratio is None else f"{ratio:.{digits}%}"
-
-
-def _short(cents: float | None, currency: str) -> str:
-    """Money that fits a card: exact below a million."""
-    if cents is None:
-        return "–"
-    units = cents / 10 ** currency_digits(currency)
-    if abs(units) < _MILLION:
-        return widgets.money(round(cents), currency)
-    in_millions = widgets.money(round(units / _MILLION * 10 ** (2 if currency_digits(currency) else 0)), currency)
-    return f"{in_millions}M"
 
 
 # --------------------------------------------------------------------------------------------- charts
