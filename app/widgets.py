@@ -21,7 +21,7 @@ from engine.db.jobs import Job
 from engine.errors import Problem, ProblemsError, QuotaPathError
 from engine.money import currency_digits, format_money
 from engine.periods import Period, parse_period, period_of
-from engine.services import teams
+from engine.services import freshness, teams
 from engine.services.access import Actor
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -174,6 +174,22 @@ def team_filter(actor: Actor) -> int | None:
             width=200,
         )
     return int(chosen) if chosen else None
+
+
+# ---------------------------------------------------------------- live figures
+_POLLED = 5  # seconds
+
+
+def live(actor: Actor) -> None:
+    """Draw the page again when somebody has kept a change; until then nothing is read but one number."""
+    seen = freshness.data_version(state.database(), actor)
+
+    @st.fragment(run_every=_POLLED)
+    def watch() -> None:
+        if freshness.data_version(state.database(), actor) != seen:
+            st.rerun()
+
+    watch()
 
 
 # ---------------------------------------------------------------- cards

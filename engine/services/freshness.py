@@ -39,6 +39,13 @@ def outdated(db: Database, actor: Actor, period: str) -> bool:
         return seems_outdated(conn, parse_period(period).name)
 
 
+def data_version(db: Database, actor: Actor) -> int:
+    """A number that grows with every kept change: while it stands, so does what a screen shows."""
+    require(actor, "dashboard.view")
+    with db.read() as conn:
+        return audit.data_version(conn)
+
+
 def _differs(conn: sa.Connection, period: str, now: Callable[[Period], bytes]) -> bool:
     found = pay.pay_period(conn, period)
     if found is None or found.run_id is None or found.status != "open":
