@@ -1,6 +1,7 @@
 """The parts of the analytics page: what commission comes to, what it costs, and who gets it for what."""
 
 from datetime import date
+from functools import partial
 from typing import Any
 
 import altair as alt
@@ -37,7 +38,7 @@ def span() -> tuple[Period, Period]:
             st.selectbox(
                 label,
                 names,
-                format_func=lambda each, label=label: f"{label.lower()} {parse_period(each).first_day:%b %Y}",
+                format_func=partial(_month, label.lower()),
                 key=f"span_{name}",
                 on_change=_keep,
                 args=(name,),
@@ -50,6 +51,10 @@ def span() -> tuple[Period, Period]:
 def _chosen(name: str, names: list[str], default: str) -> str:
     asked = st.query_params.get(name, "") or st.session_state.get(f"analytics_{name}", "")
     return asked if asked in names else default
+
+
+def _month(before: str, name: str) -> str:
+    return f"{before} {parse_period(name).first_day:%b %Y}"
 
 
 def _keep(name: str) -> None:

@@ -233,7 +233,7 @@ def _pipeline(board: Dashboard, team: int | None) -> None:
             widgets.stem("open-pipeline", board.period.name, f"team {team}" if team else ""),
         )
         if picked:
-            query = {"show": "Open", "closing": board.period.name, "deal_stages": picked["stage"]}
+            query = {"show": "Open", "closing": title, "deal_stages": picked["stage"]}
             drill.deals({**query, "team": str(team or "")})
     if board.overdue_deals:
         amount = widgets.money(board.overdue_amount, board.currency)

@@ -1,6 +1,5 @@
 """The pieces of the deals page: filters, cards, the list to read or to type in, exports."""
 
-from contextlib import suppress
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,7 +12,6 @@ from app import drill, state, widgets
 from app.deal_drawer import COLORS, amount_text, forget, redraw
 from app.widgets import Card
 from engine import sheets
-from engine.errors import QuotaPathError
 from engine.money import parse_money
 from engine.periods import Period, parse_period, period_of
 from engine.services import deals
@@ -182,17 +180,26 @@ def _field_filter(field: DealField) -> FieldFilter | None:
 
 def _periods(today: date, asked: str) -> list[str]:
     """Years, quarters and months around today, the wider and later first; before them one that the address asks for."""
+    found = _around(today, (2, 1), (5, 3), (12, 6))
+    titles = {widgets.period_title(parse_period(name)): name for name in found}
+    if asked and asked not in titles:
+        wider = _around(today, (30, 5), (120, 20), (360, 60))
+        titles = {widgets.period_title(parse_period(name)): name for name in wider}
+        found = [titles[asked], *found] if asked in titles else found
+    return found
+
+
+def _around(today: date, *spans: tuple[int, int]) -> list[str]:
+    """The names of so many years, quarters and months before and after today's."""
     found: list[str] = []
-    with suppress(QuotaPathError):
-        found = [parse_period(asked).name]
-    for kind, before, after in (("year", 2, 1), ("quarter", 5, 3), ("month", 12, 6)):
+    for kind, (before, after) in zip(("year", "quarter", "month"), spans, strict=True):
         period: Period = period_of(kind, today.toordinal())
         for _ in range(after):
             period = period.next()
         for _ in range(before + after + 1):
             found.append(period.name)
             period = period.previous()
-    return list(dict.fromkeys(found))
+    return found
 
 
 def cards(found: DealPage, currency: str) -> None:

@@ -281,14 +281,13 @@ def _ageing(view: View) -> None:
     frame = frame.groupby(["stage_id", "stage", "bucket"], as_index=False, sort=False)[["deals", "amount"]].sum()
     names = (*_AGES, _NO_USUAL)
     frame["age"] = [names[each] for each in frame["bucket"]]
-    frame["waiting"] = [_waiting(found.usual.get(stage), bucket)
-                        for stage, bucket in zip(frame["stage_id"], frame["bucket"], strict=True)]  # fmt: skip
-    frame["span"] = [drill.days_in_words(*each) if each else "–" for each in frame["waiting"]]
-    frame["asked"] = [drill.days(*each) if each else "" for each in frame["waiting"]]
-    shown = frame.drop(columns="waiting")
+    spans = [_waiting(found.usual.get(stage), bucket)
+             for stage, bucket in zip(frame["stage_id"], frame["bucket"], strict=True)]  # fmt: skip
+    frame["span"] = [drill.days_in_words(*each) if each else "–" for each in spans]
+    frame["asked"] = [drill.days(*each) if each else "" for each in spans]
     used = [name for name in names if name in set(frame["age"])]
     chart = (
-        alt.Chart(shown)
+        alt.Chart(frame)
         .mark_bar()
         .encode(
             alt.X("deals:Q", title="Deals", axis=alt.Axis(format="~s", tickCount=5)),
@@ -307,7 +306,7 @@ def _ageing(view: View) -> None:
     )  # fmt: skip
     picked = charts.show(
         chart,
-        shown,
+        frame,
         view.stem("ageing"),
         {
             "stage": text_column("Stage"),
@@ -482,7 +481,7 @@ def _cycle(view: View) -> None:
         pick=["asked", "grp"],
     )
     if picked:
-        _go(view, picked, {"show": "Won", "closing": view.period.name, "cycle": picked["asked"]})
+        _go(view, picked, {"show": "Won", "closing": view.title, "cycle": picked["asked"]})
 
 
 # --------------------------------------------------------------------------------------------- groups

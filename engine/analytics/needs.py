@@ -1,4 +1,4 @@
-"""What waits for somebody: pay periods, disputes, refused rows, plans and quotas that are not complete, tasks, late deals.
+"""What waits for somebody: pay periods, disputes, refused rows, incomplete plans and quotas, tasks, late deals.
 
 Each of the queries gives a row: number (0: nothing waits) and first, what to open first.
 """

@@ -58,10 +58,10 @@ _MONEY = f"""
 """
 
 
-def _bucket(days: str, edges: Sequence[int]) -> str:
-    """The number of the bucket that `days` lie in: 0 below the first edge; NULL for no days."""
+def _bucket(days: str, edges: Sequence[int | str]) -> str:
+    """The number of the bucket that `days` lie in: 0 below the first edge; NULL without days or without edges."""
     cases = " ".join(f"WHEN {days} < {edge} THEN {number}" for number, edge in enumerate(edges))
-    return f"CASE WHEN {days} IS NULL THEN NULL {cases} ELSE {len(edges)} END"
+    return f"CASE WHEN {days} IS NULL OR {edges[0]} IS NULL THEN NULL {cases} ELSE {len(edges)} END"
 
 
 # Open deals by stage, group, and how long they have been in the stage, against what is usual there.

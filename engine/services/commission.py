@@ -114,9 +114,9 @@ def _mix(mix: pd.DataFrame, versions: pd.DataFrame) -> pd.DataFrame:
             plan = plan_of(each.document, each.plan)
         except QuotaPathError:
             continue  # then a component is called by its id
-        labels |= {(each.title, part.id): part.label or part.id for part in plan.components}
+        labels |= {(str(each.title), part.id): part.label or part.id for part in plan.components}
     frame = mix.merge(versions[["plan_version_id", "title"]], on="plan_version_id")
-    frame = frame.groupby(["title", "component", "kind"], as_index=False, sort=False)["amount"].sum()
+    frame = frame.groupby(["title", "component", "kind"], as_index=False, sort=False)[["amount"]].sum()
     names = [labels.get(key, key[1]) for key in zip(frame["title"], frame["component"], strict=True)]
     return frame.assign(component=names).rename(columns={"title": "plan"})
 

@@ -40,7 +40,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Reached:
-    """Credit to date and quota of all people together (minor units), and what would be sold by now if it came evenly."""
+    """Credit to date and quota of all together (minor units), and what would be sold by now if it came evenly."""
 
     credit: int
     quota: int
@@ -61,7 +61,8 @@ class Dashboard:
 
     The figures compare with the same number of days of the period before while this one runs, and with
     nothing before it has `begun`.
-    `reached` is None where nobody has a quota.  `pace` is the part of the quota that would be reached by now if it came evenly.  Frames: `revenue`
+    `reached` is None where nobody has a quota.
+    `pace` is the part of the quota that would be reached by now if it came evenly.  Frames: `revenue`
     (at, series, amount: cumulated), `commission_months` (month, status, amount), `attainment_periods`
     (period, attainment), `people` and `teams` (credit, quota, attainment, pace: what it comes to at the speed
     so far), `stages` (stage, deals, amount, weighted), `top_won` and `top_open`.
