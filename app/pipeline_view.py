@@ -15,11 +15,12 @@ from engine.periods import Period
 from engine.services.pipeline import AGES, CYCLES, MOVES, Pipeline
 
 GROUPS = {"all": "Together", "rep": "Rep", "team": "Team", "product": "Product", "segment": "Segment"}
-_MOST = 8  # groups with a colour of their own; the smaller ones are one
+_MOST = 6  # groups with a colour of their own; the smaller ones are one
 _OTHERS, _MANY = "All others", "…"
 _STILL = "Still there"
 _AGES = ("Up to the usual days", *(f"Over {times}x the usual" for times in AGES))
 _NO_USUAL = "No usual yet"
+_COLORS = ("#0d9488", "#6366f1", "#f59e0b", "#ec4899", "#0ea5e9", "#84cc16")
 _AGE_COLORS = ("#0d9488", "#f59e0b", "#ea580c", "#be123c", "#94a3b8")
 
 
@@ -31,6 +32,8 @@ class View:
         self.title = widgets.period_title(period)
         self.stem_parts = (period.name, team, "" if by == "all" else f"by {by}")
         self.stage_names = dict(zip(found.stages["id"], found.stages["name"], strict=True))
+        # The same groups have colours of their own, and the same ones, in every chart.
+        self.largest = [] if by == "all" else list(compared(found)["grp"][:_MOST])
 
     def stem(self, what: str) -> str:
         """The stem of a file's name."""
@@ -134,11 +137,16 @@ def _weighted(frame: pd.DataFrame) -> pd.Series:
 
 def _grouped(view: View, frame: pd.DataFrame, keys: Sequence[str], sums: Sequence[str]) -> pd.DataFrame:
     """Sums by keys and group; the groups beyond the largest are one, `group` is what each is called."""
-    largest = frame.groupby("grp")[sums[0]].sum().nlargest(_MOST).index
-    names = frame["grp"].where(frame["grp"].isin(largest), None)
-    known = {group: view.named(group) for group in largest}
-    frame = frame.assign(group=[known.get(group, _OTHERS) for group in names], grp=names.fillna(_MANY))
-    return frame.groupby([*keys, "grp", "group"], as_index=False, sort=False)[list(sums)].sum()
+    if view.by != "all":
+        known = {group: view.named(group) for group in view.largest}
+        frame = frame.assign(
+            group=[known.get(group, _OTHERS) for group in frame["grp"]],
+            grp=[group if group in known else _MANY for group in frame["grp"]],
+        )
+    else:
+        frame = frame.assign(group="")
+    frame = frame.groupby([*keys, "grp", "group"], as_index=False, sort=False)[list(sums)].sum()
+    return frame.assign(place=[view.largest.index(each) if each in view.largest else 99 for each in frame["grp"]])
 
 
 def _go(view: View, picked: dict[str, Any] | None, query: dict[str, str], grouped: bool = True) -> None:
@@ -159,8 +167,13 @@ def _colored(view: View, frame: pd.DataFrame) -> dict[str, Any]:
     """The colour of a bar by its group, where there are groups."""
     if view.by == "all":
         return {}
-    order = list(frame.groupby("group")["deals"].sum().sort_values(ascending=False).index)
-    return {"color": alt.Color("group:N", title=None, sort=order, legend=alt.Legend(orient="top", columns=3))}
+    colors = dict(zip((*map(view.named, view.largest), _OTHERS), _COLORS, strict=False)) | {_OTHERS: "#94a3b8"}
+    used = [name for name in colors if name in set(frame["group"])]
+    return {
+        "color": alt.Color("group:N", title=None, sort=used, legend=alt.Legend(orient="top", columns=3),
+                           scale=alt.Scale(domain=used, range=[colors[name] for name in used])),
+        "order": alt.Order("place:Q"),
+    }  # fmt: skip
 
 
 def _stages(view: View) -> None:
@@ -188,7 +201,7 @@ def _stages(view: View) -> None:
             ],
             **_colored(view, frame),
         )
-        .properties(height=280)
+        .properties(height=280 if view.by == "all" else 320)
     )
     columns = {
         "stage": text_column("Stage"),
@@ -345,7 +358,7 @@ def _days_in_stage(view: View) -> None:
     frame = _grouped(view, left, ["stage_id"], ["deals", "seconds"])
     frame["stage"] = frame["stage_id"].map(view.stage_names)
     frame["days"] = (frame["seconds"] / frame["deals"] / 86_400).round(1)
-    offset = {} if view.by == "all" else {"yOffset": alt.YOffset("group:N")}
+    offset = {} if view.by == "all" else {"yOffset": alt.YOffset("place:O")}
     chart = (
         alt.Chart(frame)
         .mark_bar(cornerRadiusEnd=3)
@@ -361,7 +374,7 @@ def _days_in_stage(view: View) -> None:
             **offset,
             **_colored(view, frame),
         )
-        .properties(height=280)
+        .properties(height=280 if view.by == "all" else 420)
     )
     picked = charts.show(
         chart,
@@ -406,7 +419,7 @@ def _slippage(view: View) -> None:
             ],
             **_colored(view, frame),
         )
-        .properties(height=240)
+        .properties(height=240 if view.by == "all" else 300)
     )  # fmt: skip
     picked = charts.show(
         chart,
@@ -465,7 +478,7 @@ def _cycle(view: View) -> None:
             ],
             **_colored(view, frame),
         )
-        .properties(height=240)
+        .properties(height=240 if view.by == "all" else 300)
     )  # fmt: skip
     picked = charts.show(
         chart,
