@@ -57,6 +57,7 @@ def _people(conn: sa.Connection, scope: Scope, start: date, end: date) -> dict[s
     return {
         "limited": scope.people is not None or scope.team is not None,
         "whole": whole,
+        "everyone": sorted({*whole, *(row.user_id for row in partly)}),
         "partly": [row.user_id for row in partly],
         "firsts": [row.first for row in partly],
         "pasts": [row.past for row in partly],
@@ -88,6 +89,10 @@ _CREDITED = """
       LEFT JOIN deal_credits k ON k.deal_id = d.id AND :limited
 """
 _PERSON = "coalesce(k.user_id, d.owner_id)"
+# The deals of those in the scope are found by the indexes, before it is asked who counted on which day.
+_THEIRS = """(NOT :limited OR d.owner_id = ANY(CAST(:everyone AS bigint[]))
+              OR d.id = ANY(ARRAY(
+                  SELECT deal_id FROM deal_credits WHERE user_id = ANY(CAST(:everyone AS bigint[])))))"""
 _SHARE = f"""CASE WHEN k.deal_id IS NULL THEN {_DEAL_AMOUNT}
              ELSE CAST(round({_DEAL_AMOUNT} * (k.share_ppm / 1000000.0)) AS bigint) END"""
 _HOW_MANY = "count(*) FILTER (WHERE k.deal_id IS NULL{0}) + count(DISTINCT k.deal_id) FILTER (WHERE true{0})"
@@ -99,7 +104,7 @@ _WON = f"""
            {_HOW_MANY.format(f" AND d.amount IS NOT NULL AND {_DEAL_AMOUNT} IS NULL")} AS unconverted
     {_CREDITED}
      WHERE s.outcome = 'won' AND d.close_date >= :start AND d.close_date < :end
-       AND {within(_PERSON, "d.close_date")}
+       AND {_THEIRS} AND {within(_PERSON, "d.close_date")}
      GROUP BY d.close_date ORDER BY d.close_date
 """
 
@@ -196,7 +201,7 @@ _PIPELINE = f"""
            CAST(coalesce(sum({_SHARE}), 0) AS bigint) AS amount,
            {_HOW_MANY.format(f" AND d.amount IS NOT NULL AND {_DEAL_AMOUNT} IS NULL")} AS unconverted
     {_CREDITED}
-     WHERE s.outcome = 'open' AND {within(_PERSON, "greatest(d.close_date, :today)")}
+     WHERE s.outcome = 'open' AND {_THEIRS} AND {within(_PERSON, "greatest(d.close_date, :today)")}
      GROUP BY s.id, month, overdue ORDER BY s.position, month
 """
 
@@ -213,7 +218,7 @@ _TOP = f"""
     {_CREDITED}
       JOIN users u ON u.id = d.owner_id
      WHERE s.outcome = :outcome AND d.close_date >= :start AND d.close_date < :end AND d.amount > 0
-       AND {within(_PERSON, "d.close_date")}
+       AND {_THEIRS} AND {within(_PERSON, "d.close_date")}
      ORDER BY amount DESC NULLS LAST, d.id LIMIT :limit
 """
 
