@@ -1,22 +1,23 @@
 """The parts of the dashboard: cards, charts, attainment, top deals."""
 
+from typing import Any
+
 import altair as alt
 import pandas as pd
 import streamlit as st
 
-from app import charts, navigation, widgets
+from app import charts, drill, navigation, widgets
 from app.widgets import Card, date_column, money_column, number_column, percent_column, progress_column, text_column
 from engine.money import currency_digits
 from engine.periods import Period, parse_period
 from engine.services.access import Actor
 from engine.services.dashboard import Dashboard, Figure
 
-_MILLION = 1_000_000
 _PACE = "Attainment at the end of the quota period, at the speed so far"
 
 
-def show(actor: Actor, board: Dashboard) -> None:
-    """The whole page under the filters."""
+def show(actor: Actor, board: Dashboard, team: int | None) -> None:
+    """The whole page under the filters; `team` is the one chosen."""
     st.caption(_compared(board))
     _notes(board)
     if board.is_empty:
@@ -34,7 +35,7 @@ def show(actor: Actor, board: Dashboard) -> None:
     with left.container(border=True, height="stretch"):
         _revenue(board)
     with right.container(border=True, height="stretch"):
-        _pipeline(board)
+        _pipeline(board, team)
     left, right = st.columns([2, 1], gap="medium")
     with left.container(border=True, height="stretch"):
         _attainment(board)
@@ -109,10 +110,10 @@ def _cards(actor: Actor, board: Dashboard) -> None:
             "From the latest run of each pay period, adjustments and what was given by hand included.",
         ),
         Card(
-            "Effective rate",
+            "Effective rate" if own else "Cost of sales",
             _percent(rate.value, 2),
             _points(None if rate.value is None or rate.before is None else rate.value - rate.before, 2),
-            help="Commission earned per unit of won revenue, over the months that have been run.",
+            help="Commission as a share of won revenue, over the months that have been run.",
             trend=_trend(rate),
         ),
         _attainment_card(board),
@@ -127,14 +128,14 @@ def _cards(actor: Actor, board: Dashboard) -> None:
         _money_card("Average deal", board.average, currency, "Won revenue per deal won."),
         Card(
             "Open pipeline",
-            _short(board.pipeline.value, currency),
+            charts.short(board.pipeline.value, currency),
             help=f"{board.open_deals:,} open deals that should close in {widgets.period_title(board.period)}. "
             "The small chart is this and the coming periods.",
             trend=_trend(board.pipeline),
         ),
         Card(
             "Weighted pipeline",
-            _short(board.weighted.value, currency),
+            charts.short(board.weighted.value, currency),
             help="Open pipeline times the probability of each stage. The small chart is this and the coming periods.",
             trend=_trend(board.weighted),
         ),
@@ -144,7 +145,7 @@ def _cards(actor: Actor, board: Dashboard) -> None:
 def _money_card(label: str, figure: Figure, currency: str, meaning: str) -> Card:
     exact = "" if figure.value is None else f" Exactly {widgets.money(round(figure.value), currency)}."
     return Card(
-        label, _short(figure.value, currency), _change(figure), _better(figure), meaning + exact, _trend(figure)
+        label, charts.short(figure.value, currency), _change(figure), _better(figure), meaning + exact, _trend(figure)
     )
 
 
@@ -190,17 +191,6 @@ def _percent(ratio: float | None, digits: int) -> str:
     return "–" if ratio is None else f"{ratio:.{digits}%}"
 
 
-def _short(cents: float | None, currency: str) -> str:
-    """Money that fits a card: exact below a million."""
-    if cents is None:
-        return "–"
-    units = cents / 10 ** currency_digits(currency)
-    if abs(units) < _MILLION:
-        return widgets.money(round(cents), currency)
-    in_millions = widgets.money(round(units / _MILLION * 10 ** (2 if currency_digits(currency) else 0)), currency)
-    return f"{in_millions}M"
-
-
 # --------------------------------------------------------------------------------------------- charts
 
 
@@ -220,25 +210,40 @@ def _revenue(board: Dashboard) -> None:
         color="series",
         currency=board.currency,
         y_title="Revenue",
+        name=widgets.stem("won-revenue", board.period.name),
         alt_text=f"Won revenue since the start of {_listed(list(titles.values()))}, cumulated",
     )
+    if board.weighted.value:
+        lands = widgets.money(round((board.won.value or 0) + board.weighted.value), board.currency)
+        st.caption(
+            widgets.plain(f"With the weighted pipeline {titles[board.period.name]} comes to {lands}, an estimate.")
+        )
 
 
-def _pipeline(board: Dashboard) -> None:
+def _pipeline(board: Dashboard, team: int | None) -> None:
     title = widgets.period_title(board.period)
     st.subheader("Open pipeline by stage", anchor=False)
     if board.stages.empty:
         st.caption(f"No open deal should close in {title}.")
     else:
-        _stage_bars(board.stages, board.currency, f"Open pipeline by stage for {title}, in full and weighted")
+        picked = _stage_bars(
+            board.stages,
+            board.currency,
+            f"Open pipeline by stage for {title}, in full and weighted",
+            widgets.stem("open-pipeline", board.period.name, f"team {team}" if team else ""),
+        )
+        if picked:
+            query = {"show": "Open", "closing": title, "deal_stages": picked["stage"]}
+            drill.deals({**query, "team": str(team or "")})
     if board.overdue_deals:
         amount = widgets.money(board.overdue_amount, board.currency)
         several = board.overdue_deals > 1
         deals = f"{board.overdue_deals:,} open deals" if several else "1 open deal"
         st.caption(widgets.plain(f"{deals} ({amount}) {'are' if several else 'is'} past the close date."))
+    navigation.link("pipeline", "More in Pipeline", {"period": board.period.name})
 
 
-def _stage_bars(stages: pd.DataFrame, currency: str, alt_text: str) -> None:
+def _stage_bars(stages: pd.DataFrame, currency: str, alt_text: str, name: str) -> dict[str, Any] | None:
     kinds = {"amount": "In full", "weighted": "Weighted"}
     data = stages.melt(["stage", "deals"], list(kinds), "kind", "value")
     data["kind"] = data["kind"].map(kinds)
@@ -261,19 +266,19 @@ def _stage_bars(stages: pd.DataFrame, currency: str, alt_text: str) -> None:
         )
         .properties(height=300)
     )
-    st.altair_chart(chart, alt=alt_text)
-    with st.popover("Table", icon=":material/table_rows:", type="tertiary"):
-        widgets.table(
-            stages,
-            {
-                "stage": text_column("Stage"),
-                "deals": number_column("Deals"),
-                "amount": money_column("In full", currency),
-                "weighted": money_column("Weighted", currency),
-            },
-            key="pipeline_table",
-            export="pipeline-by-stage",
-        )
+    return charts.show(
+        chart,
+        stages,
+        name,
+        {
+            "stage": text_column("Stage"),
+            "deals": number_column("Deals"),
+            "amount": money_column("In full", currency),
+            "weighted": money_column("Weighted", currency),
+        },
+        alt_text=alt_text,
+        pick=["stage"],
+    )
 
 
 def _commission(board: Dashboard) -> None:
@@ -282,7 +287,8 @@ def _commission(board: Dashboard) -> None:
     if months.empty:
         st.caption("No pay period has been calculated yet.")
         return
-    charts.bars(
+    names = {f"{month:%b} ’{month:%y}": f"{month:%Y-%m}" for month in months["month"]}
+    picked = charts.bars(
         months.assign(
             month=[f"{month:%b} ’{month:%y}" for month in months["month"]], status=months["status"].str.capitalize()
         ),
@@ -292,10 +298,33 @@ def _commission(board: Dashboard) -> None:
         currency=board.currency,
         y_title="Commission",
         alt_text="Commission earned in each of the last twelve months, by whether it is paid",
+        name=widgets.stem("commission-by-month", board.period.name),
+        pick=True,
     )
+    if picked:
+        navigation.open_page("earnings", {"period": names[picked["month"]]})
+    navigation.link("analytics", "More in Analytics")
 
 
 # --------------------------------------------------------------------------------------------- tables
+
+
+def _landing(board: Dashboard) -> None:
+    """Everyone together: how far, how far an even quarter would be, and where it ends at this speed."""
+    reached = board.reached
+    if reached is None:
+        return
+    ratio = reached.credit / reached.quota
+    credit, quota = (widgets.money(each, board.currency) for each in (reached.credit, reached.quota))
+    st.progress(min(1.0, max(0.0, ratio)), text=widgets.plain(f"Together {ratio:.1%}: {credit} of {quota}"))
+    if board.pace is not None and board.pace < 1 and reached.landing is not None:
+        lands = widgets.money(round(reached.landing * reached.quota), board.currency)
+        st.caption(
+            widgets.plain(
+                f"An even period would stand at {board.pace:.1%} today. At the speed so far it ends at "
+                f"{reached.landing:.1%} ({lands}), an estimate."
+            )
+        )
 
 
 def _attainment(board: Dashboard) -> None:
@@ -314,6 +343,7 @@ def _attainment(board: Dashboard) -> None:
     if len(people) == 1:
         _own_attainment(board)
         return
+    _landing(board)
     shown = people.assign(team=people["team"] + people["leads"].map({True: " (lead)", False: ""}))
     by_person, by_team = st.tabs(["People", "Teams"])
     with by_person:
@@ -363,7 +393,7 @@ def _top_deals(actor: Actor, board: Dashboard) -> None:
             if frame.empty:
                 st.caption(_no_deals(board.period, word))
                 continue
-            widgets.table(
+            chosen = widgets.table(
                 frame,
                 {
                     "name": text_column("Deal"),
@@ -374,9 +404,13 @@ def _top_deals(actor: Actor, board: Dashboard) -> None:
                     "type": text_column("Type"),
                     "product": text_column("Product"),
                 },
-                key=f"top_{word}",
+                key=f"top_{word}_{st.session_state.get('top_drawn', 0)}",
                 export=f"top-deals-{word}-{board.period.name}",
+                select=True,
             )
+            if chosen is not None:
+                st.session_state["top_drawn"] = st.session_state.get("top_drawn", 0) + 1
+                drill.deals({"deal": str(frame["id"].iloc[chosen])})
 
 
 def _no_deals(period: Period, word: str) -> str:

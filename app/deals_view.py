@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import state, widgets
+from app import drill, state, widgets
 from app.deal_drawer import COLORS, amount_text, forget, redraw
 from app.widgets import Card
 from engine import sheets
@@ -61,13 +61,15 @@ def filters(choices: DealChoices, team: int | None) -> tuple[DealFilters, Page, 
         )
         closing = st.selectbox(
             "Close date",
-            ["", *_periods(state.today())],
+            ["", *_periods(state.today(), st.query_params.get("closing", ""))],
             format_func=lambda name: widgets.period_title(parse_period(name)) if name else "Any close date",
             key="closing",
             bind="query-params",
             label_visibility="collapsed",
             width=180,
         )
+    behind = drill.asked()
+    drill.shown(behind, dict(zip(choices.stages["id"], choices.stages["name"], strict=True)))
     for_cards = st.container()
     with st.container(horizontal=True, horizontal_alignment="distribute"):
         with st.container(horizontal=True, vertical_alignment="center", width="content"):
@@ -89,6 +91,7 @@ def filters(choices: DealChoices, team: int | None) -> tuple[DealFilters, Page, 
         outcome=_OUTCOMES[show or "All"],
         closed_from=period.first_day if period else None,
         closed_until=period.last_day + timedelta(days=1) if period else None,
+        behind=behind,
         **more,
     )
     if st.session_state.get("deals_filtered") != (chosen, order):
@@ -117,11 +120,17 @@ def _more_filters(choices: DealChoices) -> dict[str, Any]:
         owner = None
         if len(names) > 1:
             owner = st.selectbox(
-                "Owner", [None, *names], format_func=lambda key: names.get(key, "Anyone"), key="deal_owner"
+                "Owner",
+                [None, *names],
+                format_func=lambda key: names.get(key, "Anyone"),
+                key="deal_owner",
+                bind="query-params",
             )
-        found = st.multiselect("Stage", list(stages), format_func=lambda key: stages[key], key="deal_stages")
-        types = st.multiselect("Type", choices.types, key="deal_types")
-        products = st.multiselect("Product", choices.products, key="deal_products")
+        found = st.multiselect(
+            "Stage", list(stages), format_func=lambda key: stages[key], key="deal_stages", bind="query-params"
+        )
+        types = st.multiselect("Type", choices.types, key="deal_types", bind="query-params")
+        products = st.multiselect("Product", choices.products, key="deal_products", bind="query-params")
         low, high = st.columns(2)
         note = f"Deals in {choices.currency}; others are left out while an amount is set."
         least = low.number_input(f"Amount from ({choices.currency})", value=None, step=1000, key="deal_from", help=note)
@@ -169,10 +178,21 @@ def _field_filter(field: DealField) -> FieldFilter | None:
     return None if low is None and high is None else FieldFilter(field.name, low=low, high=high)
 
 
-def _periods(today: date) -> list[str]:
-    """Years, quarters and months around today, the wider and later first."""
+def _periods(today: date, asked: str) -> list[str]:
+    """Years, quarters and months around today, the wider and later first; before them one that the address asks for."""
+    found = _around(today, (2, 1), (5, 3), (12, 6))
+    titles = {widgets.period_title(parse_period(name)): name for name in found}
+    if asked and asked not in titles:
+        wider = _around(today, (30, 5), (120, 20), (360, 60))
+        titles = {widgets.period_title(parse_period(name)): name for name in wider}
+        found = [titles[asked], *found] if asked in titles else found
+    return found
+
+
+def _around(today: date, *spans: tuple[int, int]) -> list[str]:
+    """The names of so many years, quarters and months before and after today's."""
     found: list[str] = []
-    for kind, before, after in (("year", 2, 1), ("quarter", 5, 3), ("month", 12, 6)):
+    for kind, (before, after) in zip(("year", "quarter", "month"), spans, strict=True):
         period: Period = period_of(kind, today.toordinal())
         for _ in range(after):
             period = period.next()

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import sqlalchemy as sa
 
-from engine.analytics import conversion
+from engine.analytics import conversion, frames
 from engine.analytics.conversion import converted
 from engine.money import currency_digits
 
@@ -43,7 +43,7 @@ _TEAM = sa.text("""
 
 
 def _people(conn: sa.Connection, scope: Scope, start: date, end: date) -> dict[str, Any]:
-    """The parameters of `_within`: who counts on every day of ``[start, end)``, and who on some of them.
+    """The parameters of `within`: who counts on every day of ``[start, end)``, and who on some of them.
 
     The first are looked up in a hash, so that a day is compared only for the few who joined, left or moved.
     """
@@ -57,13 +57,14 @@ def _people(conn: sa.Connection, scope: Scope, start: date, end: date) -> dict[s
     return {
         "limited": scope.people is not None or scope.team is not None,
         "whole": whole,
+        "everyone": sorted({*whole, *(row.user_id for row in partly)}),
         "partly": [row.user_id for row in partly],
         "firsts": [row.first for row in partly],
         "pasts": [row.past for row in partly],
     }
 
 
-def _within(person: str, day: str) -> str:
+def within(person: str, day: str) -> str:
     """The condition that `person` is in the scope on `day`; both are SQL expressions."""
     return f"""
         (NOT :limited OR {person} = ANY(CAST(:whole AS bigint[]))
@@ -74,10 +75,10 @@ def _within(person: str, day: str) -> str:
     """
 
 
-def _read(conn: sa.Connection, query: str, scope: Scope, start: date, end: date, **values: Any) -> pd.DataFrame:
+def read(conn: sa.Connection, query: str, scope: Scope, start: date, end: date, **values: Any) -> pd.DataFrame:
     """The query's rows; its days lie in ``[start, end)``."""
     shared = conversion.parameters(conn, scope.currency) | {"start": start, "end": end}
-    return pd.read_sql(sa.text(query), conn, params={**_people(conn, scope, start, end), **shared, **values})
+    return frames.read(conn, query, {**_people(conn, scope, start, end), **shared, **values})
 
 
 _DEAL_AMOUNT = converted("d.amount", "d.currency", "d.close_date")
@@ -88,6 +89,10 @@ _CREDITED = """
       LEFT JOIN deal_credits k ON k.deal_id = d.id AND :limited
 """
 _PERSON = "coalesce(k.user_id, d.owner_id)"
+# The deals of those in the scope are found by the indexes, before it is asked who counted on which day.
+_THEIRS = """(NOT :limited OR d.owner_id = ANY(CAST(:everyone AS bigint[]))
+              OR d.id = ANY(ARRAY(
+                  SELECT deal_id FROM deal_credits WHERE user_id = ANY(CAST(:everyone AS bigint[])))))"""
 _SHARE = f"""CASE WHEN k.deal_id IS NULL THEN {_DEAL_AMOUNT}
              ELSE CAST(round({_DEAL_AMOUNT} * (k.share_ppm / 1000000.0)) AS bigint) END"""
 _HOW_MANY = "count(*) FILTER (WHERE k.deal_id IS NULL{0}) + count(DISTINCT k.deal_id) FILTER (WHERE true{0})"
@@ -99,7 +104,7 @@ _WON = f"""
            {_HOW_MANY.format(f" AND d.amount IS NOT NULL AND {_DEAL_AMOUNT} IS NULL")} AS unconverted
     {_CREDITED}
      WHERE s.outcome = 'won' AND d.close_date >= :start AND d.close_date < :end
-       AND {_within(_PERSON, "d.close_date")}
+       AND {_THEIRS} AND {within(_PERSON, "d.close_date")}
      GROUP BY d.close_date ORDER BY d.close_date
 """
 
@@ -109,7 +114,7 @@ def won_by_day(conn: sa.Connection, scope: Scope, start: date, end: date) -> pd.
 
     A shared deal is one deal, and counts with the shares of those in the scope.
     """
-    return _read(conn, _WON, scope, start, end)
+    return read(conn, _WON, scope, start, end)
 
 
 # What a pay period comes to for everyone: the lines of the run that it shows, and what was given by hand.
@@ -126,7 +131,7 @@ _EARNED = f"""
     SELECT p.period, p.end_date - 1 AS paid_for, p.status,
            CAST(coalesce(sum({converted("l.amount", "l.currency", "(p.end_date - 1)")}), 0) AS bigint) AS amount
       FROM pay_periods p
-      LEFT JOIN {_GIVEN} ON {_within("l.user_id", "(p.end_date - 1)")}
+      LEFT JOIN {_GIVEN} ON {within("l.user_id", "(p.end_date - 1)")}
      WHERE p.run_id IS NOT NULL AND p.end_date > :start AND p.end_date <= :end
      GROUP BY p.period, p.end_date, p.status ORDER BY p.end_date, p.period
 """  # noqa: S608
@@ -137,22 +142,22 @@ def earned(conn: sa.Connection, scope: Scope, start: date, end: date) -> pd.Data
 
     period, paid_for (its last day), status, amount.
     """
-    return _read(conn, _EARNED, scope, start, end)
+    return read(conn, _EARNED, scope, start, end)
 
 
 # A deal that changed after the run was kept is in the revenue, and not in the commission.
-_BEFORE_CHANGES = sa.text("""
+_BEFORE_CHANGES = """
     SELECT p.period FROM pay_periods p JOIN runs r ON r.id = p.run_id
      WHERE p.status = 'open' AND p.start_date >= :start AND p.end_date <= :end
        AND EXISTS (SELECT FROM deals d WHERE d.close_date >= p.start_date AND d.close_date < p.end_date
                       AND d.updated_at > r.created_at)
      ORDER BY p.start_date, p.period
-""")
+"""
 
 
 def runs_before_changes(conn: sa.Connection, start: date, end: date) -> list[str]:
     """The open pay periods within ``[start, end)`` with a deal that changed since their run, the earliest first."""
-    return list(conn.scalars(_BEFORE_CHANGES, {"start": start, "end": end}))
+    return list(frames.read(conn, _BEFORE_CHANGES, {"start": start, "end": end})["period"])
 
 
 # The part of the same that comes from deals closed before a day.
@@ -161,7 +166,7 @@ _EARNED_BY = f"""
       FROM pay_periods p JOIN {_GIVEN} ON true LEFT JOIN deals d ON d.id = l.deal_id
      WHERE p.run_id IS NOT NULL AND p.end_date > :start AND p.end_date <= :end
        AND coalesce(d.close_date, p.start_date) < :day
-       AND {_within("l.user_id", "(p.end_date - 1)")}
+       AND {within("l.user_id", "(p.end_date - 1)")}
 """  # noqa: S608
 
 
@@ -170,7 +175,7 @@ def earned_by(conn: sa.Connection, scope: Scope, start: date, end: date, day: da
 
     What was given by hand is about no day, and counts whole.
     """
-    return int(_read(conn, _EARNED_BY, scope, start, end, day=day)["amount"].iloc[0])
+    return int(read(conn, _EARNED_BY, scope, start, end, day=day)["amount"].iloc[0])
 
 
 # Credit and quota of everyone, as the run of each pay period says; who leads a team then has its credit too.
@@ -188,7 +193,7 @@ _ATTAINMENT = f"""
           SELECT min(lt.name) AS name FROM team_structure s JOIN teams lt ON lt.id = s.team_id
            WHERE s.manager_id = a.user_id AND s.start_date < p.end_date
              AND (s.end_date IS NULL OR s.end_date >= p.end_date)) led ON true
-     WHERE p.end_date > :start AND p.end_date <= :end AND {_within("a.user_id", "(p.end_date - 1)")}
+     WHERE p.end_date > :start AND p.end_date <= :end AND {within("a.user_id", "(p.end_date - 1)")}
      ORDER BY p.end_date, u.name, a.user_id, a.component
 """  # noqa: S608
 
@@ -199,7 +204,7 @@ def attainment(conn: sa.Connection, scope: Scope, start: date, end: date) -> pd.
     period, paid_for, user_id, name, component, quota_period, credit and quota (minor units), team, leads.
     """
     units = 10 ** currency_digits(scope.currency)
-    return _read(conn, _ATTAINMENT, scope, start, end, units=units)
+    return read(conn, _ATTAINMENT, scope, start, end, units=units)
 
 
 # Open deals by stage and by the month in which they should close.
@@ -209,14 +214,14 @@ _PIPELINE = f"""
            CAST(coalesce(sum({_SHARE}), 0) AS bigint) AS amount,
            {_HOW_MANY.format(f" AND d.amount IS NOT NULL AND {_DEAL_AMOUNT} IS NULL")} AS unconverted
     {_CREDITED}
-     WHERE s.outcome = 'open' AND {_within(_PERSON, "greatest(d.close_date, :today)")}
+     WHERE s.outcome = 'open' AND {_THEIRS} AND {within(_PERSON, "greatest(d.close_date, :today)")}
      GROUP BY s.id, month, overdue ORDER BY s.position, month
 """
 
 
 def pipeline(conn: sa.Connection, scope: Scope, today: date) -> pd.DataFrame:
     """Open deals: stage, position, probability_ppm, month of closing, overdue, deals, amount, unconverted."""
-    return _read(conn, _PIPELINE, scope, today, date.max, today=today)
+    return read(conn, _PIPELINE, scope, today, date.max, today=today)
 
 
 # The largest deals of a period with an outcome, in full, in which someone of the scope has a share.
@@ -226,11 +231,11 @@ _TOP = f"""
     {_CREDITED}
       JOIN users u ON u.id = d.owner_id
      WHERE s.outcome = :outcome AND d.close_date >= :start AND d.close_date < :end AND d.amount > 0
-       AND {_within(_PERSON, "d.close_date")}
+       AND {_THEIRS} AND {within(_PERSON, "d.close_date")}
      ORDER BY amount DESC NULLS LAST, d.id LIMIT :limit
 """
 
 
 def top_deals(conn: sa.Connection, scope: Scope, outcome: str, start: date, end: date, limit: int) -> pd.DataFrame:
     """The largest deals of the period that are `outcome` ("won" or "open"), largest first."""
-    return _read(conn, _TOP, scope, start, end, outcome=outcome, limit=limit)
+    return read(conn, _TOP, scope, start, end, outcome=outcome, limit=limit)

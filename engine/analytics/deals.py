@@ -1,7 +1,7 @@
 """Deals as frames for the screens: the filtered list, its totals, one deal's history and earnings."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -12,6 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import sqlalchemy as sa
 
+from engine.analytics import behind as drill
+from engine.analytics.behind import Behind
 from engine.analytics.remembered import Remembered
 from engine.db import audit, bulk
 from engine.errors import QuotaPathError
@@ -41,7 +43,8 @@ class DealFilters:
     ``text`` is looked for in name, account and external id.  Close dates are ``[closed_from, closed_until)``.
     Amounts are cents of the company's currency, both ends included; deals in another currency do not
     match them.  ``team_id``: deals owned or shared by someone who is in the team, or below it, today.
-    ``outcome``: one of `OUTCOMES`; a won deal that was cancelled is ``cancelled``.
+    ``outcome``: one of `OUTCOMES`; a won deal that was cancelled is ``cancelled``.  ``behind``: those behind a mark of
+    a chart.
     """
 
     text: str = ""
@@ -56,6 +59,7 @@ class DealFilters:
     amount_from: int | None = None
     amount_to: int | None = None
     extra: tuple[FieldFilter, ...] = ()
+    behind: Behind = field(default_factory=Behind)
 
 
 @dataclass(frozen=True)
@@ -214,7 +218,7 @@ def _totals(conn: sa.Connection, where: str, params: dict[str, Any]) -> pd.DataF
 def _ids(
     conn: sa.Connection, page: Page, where: str, params: dict[str, Any], limit: int | None
 ) -> npt.NDArray[np.int64]:
-    few = params["people"] is not None or params["pattern"] is not None
+    few = params["people"] is not None or params["pattern"] is not None or "today" in params
     query = _filled(_IDS_OF_FEW if few else _IDS, page, where)
     asked = sa.text(query).compile(dialect=conn.dialect)
     rows = bulk.read_columns(conn, str(asked), params | {"limit": limit}, {"id": pa.int64()})
@@ -285,19 +289,22 @@ def _conditions(
     params["outcome"] = None if params["cancelled"] else params["outcome"] or None
     for name in ("stage_ids", "types", "products"):
         params[name] = list(params[name]) or None
-    del params["extra"]
+    del params["extra"], params["behind"]
     asked_for = [condition for name, condition in _WHERE.items() if params[name] is not None]
-    for place, field in enumerate(filters.extra):
-        ranged = field.low if field.low is not None else field.high
-        asked = "text" if field.text else "values" if field.values else "date" if isinstance(ranged, date) else "number"
+    for place, own in enumerate(filters.extra):
+        ranged = own.low if own.low is not None else own.high
+        asked = "text" if own.text else "values" if own.values else "date" if isinstance(ranged, date) else "number"
         asked_for.append(_FIELD[asked].replace("<n>", str(place)))
         params |= {
-            f"field{place}": field.name,
-            f"field_text{place}": _pattern(field.text),
-            f"field_values{place}": list(field.values),
-            f"field_low{place}": field.low,
-            f"field_high{place}": field.high,
+            f"field{place}": own.name,
+            f"field_text{place}": _pattern(own.text),
+            f"field_values{place}": list(own.values),
+            f"field_low{place}": own.low,
+            f"field_high{place}": own.high,
         }
+    more, values = drill.conditions(filters.behind, on)
+    asked_for += more
+    params |= values
     return "WHERE " + " AND ".join(asked_for) if asked_for else "", params
 
 

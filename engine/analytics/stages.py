@@ -7,11 +7,12 @@ from typing import Any
 import pandas as pd
 import sqlalchemy as sa
 
+from engine.analytics import frames
 from engine.money import PPM, currency_digits, round_ratio
 
 # One row for each stage, outcome and currency: the deals that first entered the stage in the span, what they come to,
 # and how long those that left it had stayed.  A refund (an amount below 0) is no deal that was won.
-_PASSAGE = sa.text("""
+_PASSAGE = """
     WITH stays AS (
         SELECT deal_id, stage_id, entered_at,
                lead(entered_at) OVER (PARTITION BY deal_id ORDER BY entered_at, stage_id) AS left_at,
@@ -28,7 +29,7 @@ _PASSAGE = sa.text("""
       FROM stays v JOIN deals d ON d.id = v.deal_id JOIN pipeline_stages s ON s.id = d.stage_id
      WHERE v.entered_at >= :since AND v.entered_at < :until AND coalesce(d.amount, 0) >= 0
      GROUP BY 1, 2, 3
-""")
+"""
 _RATES = sa.text("""
     SELECT DISTINCT ON (currency) currency, rate FROM exchange_rates
      WHERE to_currency = :currency AND day < :until ORDER BY currency, day DESC
@@ -48,7 +49,8 @@ def passage(
     ``[since, until)``; a deal that entered a stage twice counts once, where its first entry lies in the span.
     """
     values: dict[str, Any] = {"since": since, "until": until}
-    rows = conn.execute(_PASSAGE, values | {"people": None if people is None else sorted(people)}).all()
+    seen = frames.read(conn, _PASSAGE, values | {"people": None if people is None else sorted(people)})
+    rows: list[Any] = list(seen.itertuples(index=False))
     rates = _rates(conn, currency, until)
     found: dict[int, dict[str, int]] = {}
     for row in rows:

@@ -53,6 +53,8 @@ _N, _S, _T, _A = Reach
 # action -> role -> reach.  For a plan, SELF means the plans that one is or was on.
 PERMISSIONS: Mapping[str, Mapping[str, Reach]] = {
     "dashboard.view": _row(_A, _A, _T, _S),
+    "pipeline.view": _row(_A, _A, _T, _S),
+    "analytics.view": _row(_A, _A, _T, _S),
     "deals.view": _row(_A, _A, _T, _S),
     "deals.edit": _row(_A, _N, _N, _N),
     "deals.import": _row(_A, _N, _N, _N),

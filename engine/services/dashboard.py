@@ -39,6 +39,20 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Reached:
+    """Credit to date and quota of all together (minor units), and what would be sold by now if it came evenly."""
+
+    credit: int
+    quota: int
+    expected: int
+
+    @property
+    def landing(self) -> float | None:
+        """Attainment at the end of the quota period at the speed so far, as a ratio; an estimate."""
+        return self.credit / self.expected if self.expected > 0 else None
+
+
+@dataclass(frozen=True)
 class Dashboard:
     """Everything on the page, of one moment.  Money is in minor units of `currency`.
 
@@ -47,6 +61,7 @@ class Dashboard:
 
     The figures compare with the same number of days of the period before while this one runs, and with
     nothing before it has `begun`.
+    `reached` is None where nobody has a quota.
     `pace` is the part of the quota that would be reached by now if it came evenly.  Frames: `revenue`
     (at, series, amount: cumulated), `commission_months` (month, status, amount), `attainment_periods`
     (period, attainment), `people` and `teams` (credit, quota, attainment, pace: what it comes to at the speed
@@ -68,6 +83,7 @@ class Dashboard:
     pipeline: Figure
     weighted: Figure
     pace: float | None
+    reached: Reached | None
     open_deals: int
     overdue_deals: int
     overdue_amount: int
@@ -160,6 +176,7 @@ def dashboard(db: Database, actor: Actor, period: Period, team: int | None, toda
         pipeline=Figure(int(open_now["amount"].sum()), None, tuple(int(each["amount"].sum()) for each in coming)),
         weighted=Figure(_weighted(open_now), None, tuple(_weighted(each) for each in coming)),
         pace=_sold_by_now(now),
+        reached=_reached(now),
         open_deals=int(open_now["deals"].sum()),
         overdue_deals=int(overdue["deals"].sum()),
         overdue_amount=int(overdue["amount"].sum()),
@@ -278,6 +295,11 @@ def _ratio(attained: pd.DataFrame) -> float | None:
 def _sold_by_now(attained: pd.DataFrame) -> float | None:
     rows = _each_once(attained)
     return float(rows["expected"].sum()) / int(rows["quota"].sum()) if len(rows) else None
+
+
+def _reached(attained: pd.DataFrame) -> Reached | None:
+    rows = _each_once(attained)
+    return Reached(*(int(rows[name].sum()) for name in ("credit", "quota", "expected"))) if len(rows) else None
 
 
 def attainment_by_person(conn: sa.Connection, scope: Scope, period: Period, today: date) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from engine.analytics import deals as analytics
+from engine.analytics.behind import Behind
 from engine.analytics.deals import DealFilters, DealPage, FieldFilter, Page
 from engine.db import audit, deal_fields, deals
 from engine.db.database import Database
@@ -26,7 +27,7 @@ from engine.services.naming import slug
 from engine.sheets import Value
 from engine.workers.pool import Pool
 
-__all__ = ["Deal", "DealFields", "DealFilters", "DealPage", "FieldFilter", "Page"]
+__all__ = ["Behind", "Deal", "DealFields", "DealFilters", "DealPage", "FieldFilter", "Page"]
 
 
 @dataclass(frozen=True)

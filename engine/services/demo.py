@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from random import Random
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,7 +18,7 @@ from engine.plans.canonical import plan_hash
 from engine.plans.document import parse_plan
 from engine.services import deals, payouts, runs, sign_in
 from engine.services.access import Actor
-from engine.services.demo_company import WON, Activity, DemoCompany, Span
+from engine.services.demo_company import WON, Activity, Deal, DemoCompany, Span
 from engine.workers.pool import Pool
 
 PASSWORD = "northwind-demo"  # noqa: S105  everyone's in the demo company; shown on its sign-in page
@@ -239,8 +240,9 @@ class _Loader:
             "deal_changes",
             "deal_id at user_id changes",
             (
-                (number, deal.stages[0][1], self.people[deal.owner], {"created": [None, SOURCE]})
+                (number, at, self.people[deal.owner], changes)
                 for number, deal in deals
+                for at, changes in ((deal.stages[0][1], {"created": [None, SOURCE]}), *_moves(number, deal))
             ),
         )
         self._copy(
@@ -259,6 +261,18 @@ class _Loader:
             return None, None
         done = act.at + timedelta(days=4)
         return (act.at + timedelta(days=5)).date(), done if done.date() < self.company.today else None
+
+
+def _moves(number: int, deal: Deal) -> list[tuple[datetime, dict[str, list[str]]]]:
+    """When the close date of a deal was moved later on its way, and from what to what, the first first."""
+    chance = Random(number)  # noqa: S311 - invented history
+    found, to = [], deal.close_date
+    for _, at in reversed(deal.stages[1:]):
+        before = to - timedelta(days=chance.choice((7, 7, 14, 14, 21, 30, 45, 60, 90)))
+        if chance.random() < 0.2 and before > at.date():
+            found.append((at, {"close_date": [before.isoformat(), to.isoformat()]}))
+            to = before
+    return found[::-1]
 
 
 def _weeks_before(start: date, by: int) -> tuple[datetime, int, datetime]:

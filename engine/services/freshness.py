@@ -169,3 +169,10 @@ def verdict(db: Database, actor: Actor, period: str, pool: Pool) -> Verdict:
     require(actor, "runs.view")
     with db.read() as conn:
         return verdicts(conn, pool, [period])[0]
+
+
+def data_version(db: Database, actor: Actor) -> int:
+    """A number that grows with every kept change: while it stands, so does what a screen shows."""
+    require(actor, "dashboard.view")
+    with db.read() as conn:
+        return audit.data_version(conn)

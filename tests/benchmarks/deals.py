@@ -136,7 +136,7 @@ def _page(db: Database, view: str) -> Callable[[], None]:
     return look
 
 
-def _changed(db: Database) -> None:
+def changed(db: Database) -> None:
     """Somebody kept something: nothing that was worked out before counts any more."""
     with db.write() as conn:
         conn.execute(sa.text("UPDATE company SET data_version = data_version + 1"))
@@ -151,7 +151,7 @@ def deals_page(sizes: Sizes, pools: dict[str, Pool]) -> Iterator[Row]:
             then: dict[str, float] = {}
             for name, db in (("a thousand", small), ("a million", big)):
                 look = _page(db, view)
-                _changed(db)
+                changed(db)
                 first |= race_unlike({name: look}, 1, perf_counter)
                 then |= race_unlike({name: look}, rounds, perf_counter)
             ratio = then["a million"] / then["a thousand"]

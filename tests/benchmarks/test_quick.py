@@ -28,6 +28,7 @@ def test_every_section_runs_and_agrees() -> None:
         "Salesforce",
         "the deals page",
         "Celery workers",
+        "the pipeline page",
     ):
         assert section in found.stdout
 

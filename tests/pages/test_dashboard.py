@@ -11,7 +11,7 @@ from app import dashboard_view
 from engine.services.dashboard import Figure
 
 LABELS = [
-    "Won revenue", "Commission earned", "Effective rate", "Quota attainment",
+    "Won revenue", "Commission earned", "Cost of sales", "Quota attainment",
     "Deals won", "Average deal", "Open pipeline", "Weighted pipeline",
 ]  # fmt: skip
 PROPOSAL, WON = 3, 5
@@ -85,7 +85,10 @@ def run(company):
 def cards(screen):
     """The values of the eight cards, by label (a rep's commission under the common label)."""
     assert not screen.exception
-    return {metric.label.replace("Your commission", "Commission earned"): metric for metric in screen.metric}
+    return {
+        metric.label.replace("Your commission", "Commission earned").replace("Effective rate", "Cost of sales"): metric
+        for metric in screen.metric
+    }
 
 
 @pytest.mark.parametrize("person", ["ada", "finn", "mia", "rob"])
@@ -103,7 +106,7 @@ def test_a_deal_that_is_only_open_leaves_the_rest_explained(open_page, sell):
     shown = cards(screen)
     assert list(shown) == LABELS
     assert shown["Won revenue"].value == "$0.00"
-    assert [shown[label].value for label in ("Commission earned", "Effective rate", "Quota attainment")] == ["–"] * 3
+    assert [shown[label].value for label in ("Commission earned", "Cost of sales", "Quota attainment")] == ["–"] * 3
     texts = " ".join(caption.value for caption in screen.caption)
     for sentence in (
         "Nothing was won in Q4 2026 and Q3 2026",
@@ -124,7 +127,7 @@ def test_one_deal_of_a_rep_with_a_run(open_page, sell, run):
     assert values == {
         "Won revenue": "$1,000.00",
         "Commission earned": "$80.00",
-        "Effective rate": "8.00%",
+        "Cost of sales": "8.00%",
         "Quota attainment": "25.0%",
         "Deals won": "1",
         "Average deal": "$1,000.00",

@@ -1,0 +1,102 @@
+"""The deals behind a mark of the pipeline's charts: conditions that the deals page adds to its own filters."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Behind:
+    """Which deals stand behind a mark; a field left empty does not filter.
+
+    `waiting`: days in the present stage, ``[low, high)``, high None without an end.  `cycle`: the same for the days
+    from its creation to its close date.  `slipped`: an expected close date in ``[from, until)`` was moved, and the
+    deal now closes later than that.  `moved`: its close date was moved later on a day in ``[from, until)``, by days
+    in ``[low, high)``.  `entered`: it first came into a stage, by id, on a day in ``[from, until)``, and with a third
+    part went on from there to the stage of that id next, 0: is there still.  `segment` and
+    `product` are the deal's own, `owner_team` is the id of the owner's team today, 0: no team.
+    """
+
+    waiting: tuple[int, int | None] | None = None
+    cycle: tuple[int, int | None] | None = None
+    slipped: tuple[date, date] | None = None
+    moved: tuple[date, date, int, int | None] | None = None
+    entered: tuple[int, date, date, int | None] | None = None
+    segment: str | None = None
+    product: str | None = None
+    owner_team: int | None = None
+
+
+# How long a deal has been where it is: since it last came there, else since it was created, else since it was kept.
+SINCE = """
+    coalesce((SELECT max(e.entered_at) FROM deal_stage_entries e WHERE e.deal_id = d.id),
+             CAST(d.created_date AS timestamptz), d.created_at)
+"""
+DAYS_WAITING = f"(CAST(:today AS date) - CAST({SINCE} AS date))"
+
+# A refund is no deal that was won.
+SALE = "coalesce(d.amount, 0) >= 0"
+CYCLE = "CASE WHEN d.created_date IS NOT NULL THEN greatest(d.close_date - d.created_date, 0) END"
+# A change of the close date, as the history keeps it.
+FROM, TO = (f"CAST(c.changes -> 'close_date' ->> {place} AS date)" for place in (0, 1))
+CHANGES = "c.changes ? 'close_date' AND c.changes -> 'close_date' ->> 0 IS NOT NULL"
+
+_SLIPPED = f"""
+    d.close_date >= :slipped_until AND d.id = ANY(ARRAY(
+        SELECT c.deal_id FROM deal_changes c
+         WHERE {CHANGES} AND {FROM} >= :slipped_from AND {FROM} < :slipped_until AND {TO} >= :slipped_until))
+"""  # noqa: S608
+_MOVED = f"""
+    d.id = ANY(ARRAY(
+        SELECT c.deal_id FROM deal_changes c
+         WHERE {CHANGES} AND c.at >= :moved_from AND c.at < :moved_until AND {TO} - {FROM} >= :moved_low
+           AND (CAST(:moved_high AS int) IS NULL OR {TO} - {FROM} < :moved_high)))
+"""  # noqa: S608
+_ENTERED = f"""
+    {SALE} AND d.id = ANY(ARRAY(
+        SELECT deal_id FROM (
+            SELECT deal_id, min(entered_at) AS first FROM deal_stage_entries
+             WHERE stage_id = :entered_stage GROUP BY deal_id) e
+         WHERE first >= :entered_from AND first < :entered_until
+           AND (CAST(:entered_next AS bigint) IS NULL OR :entered_next = coalesce((
+               SELECT n.stage_id FROM deal_stage_entries n
+                WHERE n.deal_id = e.deal_id AND (n.entered_at, n.stage_id) > (e.first, CAST(:entered_stage AS bigint))
+                ORDER BY n.entered_at, n.stage_id LIMIT 1), 0))))
+"""  # noqa: S608
+_OWNER_TEAM = """
+    coalesce((SELECT m.team_id FROM team_members m WHERE m.user_id = d.owner_id AND m.start_date <= :today
+                 AND (m.end_date IS NULL OR m.end_date > :today)), 0) = :owner_team
+"""
+
+
+def _days(expression: str, name: str) -> str:
+    return f"""{expression} >= :{name}_low
+               AND (CAST(:{name}_high AS int) IS NULL OR {expression} < :{name}_high)"""
+
+
+def conditions(behind: Behind, today: date) -> tuple[list[str], dict[str, Any]]:
+    """Conditions on ``deals d``, and their parameters."""
+    found: list[str] = []
+    params: dict[str, Any] = {}
+    for name, condition, parts in (
+        ("waiting", _days(DAYS_WAITING, "waiting"), ("low", "high")),
+        ("cycle", f"{SALE} AND {_days(CYCLE, 'cycle')}", ("low", "high")),
+        ("slipped", _SLIPPED, ("from", "until")),
+        ("moved", _MOVED, ("from", "until", "low", "high")),
+        ("entered", _ENTERED, ("stage", "from", "until", "next")),
+    ):
+        values = getattr(behind, name)
+        if values is not None:
+            found.append(condition)
+            params |= {f"{name}_{part}": value for part, value in zip(parts, values, strict=True)}
+    for name, condition in (
+        ("segment", "d.segment = :segment"),
+        ("product", "d.product = :product"),
+        ("owner_team", _OWNER_TEAM),
+    ):
+        if getattr(behind, name) is not None:
+            found.append(condition)
+            params[name] = getattr(behind, name)
+    if not found:
+        return [], {}
+    return [*found, "d.cancelled_on IS NULL"], params | {"today": today}
