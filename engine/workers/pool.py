@@ -219,7 +219,7 @@ class _Job:
     book: Book
     request: dict[str, Any]
     columns: wire.Columns
-    shards: "queue.SimpleQueue[tuple[int, range]]"
+    shards: "queue.SimpleQueue[tuple[int, Sequence[int]]]"
     done: "queue.SimpleQueue[tuple[int, _Answer | Exception]]"
 
     @functools.cached_property
@@ -335,13 +335,15 @@ class Pool:
         days: Days = Days(),  # noqa: B008  # a frozen record
         plans: Plans | None = None,
         on_progress: Progress | None = None,
+        people: Sequence[int] | None = None,
     ) -> Simulation:
         """What everyone earns over many outcomes of the open deals, drawn by ``seed`` and paid by the real rules.
 
         The book holds won and open deals alike; ``chances`` (ppm) says for each of its deals how likely it is
         won: 1,000,000 is won, 0 is lost.  Pay counts where its pay period starts in ``days``; it is earnings
         before draws.  The same seed gives the same cents on any interpreter and any number of workers; see
-        `engine.calc.simulate`.  Raises as `totals` does.
+        `engine.calc.simulate`.  ``people`` are the places in the book of those who are asked about, in order;
+        None: everyone.  Raises as `totals` does.
         """
         if len(chances) != len(book.deals) or rounds < 1:
             raise QuotaPathError(
@@ -350,12 +352,12 @@ class Pool:
             )
         request = {"do": "simulate", "rounds": rounds, "seed": seed, "days": list(days)}
         request["plans"] = wire.pack_plans(plans or {})
-        answers = self._ask(book, request, {"chances": chances}, SHARDS_A_WORKER, on_progress, rounds)
+        answers = self._ask(book, request, {"chances": chances}, SHARDS_A_WORKER, on_progress, rounds, people)
         parts = [
             SimulatedPart(columns["totals"], columns["spreads"], [Finding(*finding) for finding in header["findings"]])
             for header, columns in answers
         ]
-        return combine_simulated(book, parts, rounds)
+        return combine_simulated(book, parts, rounds, people)
 
     def _ask(
         self,
@@ -365,9 +367,11 @@ class Pool:
         shards_a_worker: int,
         on_progress: Progress | None,
         weight: int = 1,
+        wanted: Sequence[int] | None = None,
     ) -> list[_Answer]:
-        """Ask for all people of a book, shard by shard; the answers are in the order of the people."""
-        shards = _shards(book, self.size, shards_a_worker, weight)
+        """Ask for all people of a book (or those ``wanted``), shard by shard; answers are in the people's order."""
+        everyone = range(len(book.people)) if wanted is None else wanted
+        shards = _shards(book, everyone, self.size, shards_a_worker, weight)
         job = _Job(self._key(book), book, request, columns, queue.SimpleQueue(), queue.SimpleQueue())
         for shard in enumerate(shards):
             job.shards.put(shard)
@@ -387,7 +391,7 @@ class Pool:
                 answers[number] = outcome
                 people += len(shards[number])
                 if on_progress is not None:
-                    on_progress(deals * people // max(1, len(book.people)), deals)
+                    on_progress(deals * people // max(1, len(everyone)), deals)
         finally:
             with contextlib.suppress(queue.Empty):
                 while True:
@@ -436,7 +440,7 @@ class Pool:
             place = next((i for i, worker in enumerate(self._idle) if worker.key == job.key), 0)
             return self._idle.pop(place)
 
-    def _shard(self, worker: _Worker, job: _Job, people: range) -> _Answer:
+    def _shard(self, worker: _Worker, job: _Job, people: Sequence[int]) -> _Answer:
         """One shard, sent again when its worker is lost."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -503,12 +507,12 @@ def _environment(size: int) -> dict[str, str]:
     return env
 
 
-def _shards(book: Book, size: int, shards_a_worker: int, weight: int) -> list[range]:
-    """Ranges of people; more than workers, so that the last ones are short and progress moves.
+def _shards(book: Book, everyone: Sequence[int], size: int, shards_a_worker: int, weight: int) -> list[Sequence[int]]:
+    """Runs of people; more than workers, so that the last ones are short and progress moves.
 
     ``weight`` tells how much more work a deal is than in a calculation.
     """
-    people = len(book.people)
+    people = len(everyone)
     count = 1 if visible(book) * weight < SMALL else max(1, min(people, size * shards_a_worker))
     edges = [people * place // count for place in range(count + 1)]
-    return [range(start, end) for start, end in itertools.pairwise(edges)]
+    return [everyone[start:end] for start, end in itertools.pairwise(edges)]
