@@ -18,6 +18,7 @@ class Entry(NamedTuple):
 
 CATALOG = (
     Entry("Overview", "dashboard", "Dashboard", ":material/space_dashboard:", "dashboard.view"),
+    Entry("Overview", "forecast", "Forecast", ":material/query_stats:", "forecast.view"),
     Entry("Sales", "deals", "Deals", ":material/handshake:", "deals.view"),
     Entry("Sales", "activities", "Activities", ":material/event_note:", "activities.view"),
     Entry("Sales", "stages", "Pipeline stages", ":material/view_kanban:", "stages.view"),

@@ -32,6 +32,11 @@ class Quarter:
     start: date
     end: date
 
+    @property
+    def months(self) -> str:
+        """``"Nov 2026 – Jan 2027"``."""
+        return f"{self.start:%b %Y} – {self.end - timedelta(days=1):%b %Y}"
+
 
 def quarter_of(day: date, first_month: int) -> Quarter:
     """The fiscal quarter that holds a day.
@@ -39,13 +44,13 @@ def quarter_of(day: date, first_month: int) -> Quarter:
     >>> quarter_of(date(2026, 11, 24), 1).title
     'Q4 2026'
     >>> quarter_of(date(2026, 11, 24), 2).title
-    'Q4 FY 2027 (Nov 2026 – Jan 2027)'
+    'Q4 FY 2027'
     """
     year, part = fiscal.year_of(day, first_month), fiscal.part_of(day, first_month)
     start, end = fiscal.bounds(year, first_month, part)
     title = f"Q{part} {year}"
     if first_month != 1:
-        title = f"Q{part} FY {year} ({fiscal.part_title(year, first_month, part)})"
+        title = f"Q{part} FY {year}"
     return Quarter(f"{year}-Q{part}", title, start, end)
 
 

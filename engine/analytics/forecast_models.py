@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-FEWEST_MONTHS = 8  # fewer say nothing about how far months differ
+FEWEST_MONTHS = 10  # of which the first states are estimated; fewer say nothing about how far months differ
 SEASONS = (12, 3)  # months: of the year, and of the quarter (its last one is often the strongest)
 FULL_SEASONS = 2  # so many must have been seen before a season is looked for
 MARGIN = 2.0  # of AICc, by which a season must win: half of that is noise
@@ -217,10 +217,10 @@ def score(way: str, rows: Sequence[tuple[float, float, float | None, float | Non
     return replace(found, seasonal_quarters=len(yearly), seasonal_naive=wape(actual, year), beside=wape(actual, said))
 
 
-def quarters_of(months: Sequence[float]) -> list[float]:
-    """The sums of three months each, up to the last month; what is left over at the beginning is no quarter."""
-    first = len(months) % 3
-    return [float(sum(months[place : place + 3])) for place in range(first, len(months), 3)]
+def quarters_of(months: Sequence[float], step: int = 3) -> list[float]:
+    """The sums of three months (``step``) each, up to the last; what is left over at the beginning is no quarter."""
+    first = len(months) % step
+    return [float(sum(months[place : place + step])) for place in range(first, len(months), step)]
 
 
 @dataclass(frozen=True)
@@ -234,19 +234,24 @@ class Tested:
     chosen: str = ""
 
 
-def rolling(months: Sequence[float], quarters: int, rounds: int = 500, seed: int = 1) -> list[Tested]:
-    """The last `quarters` quarters of a history that ends with a whole quarter, each forecast as it began."""
+def rolling(
+    months: Sequence[float], quarters: int, step: int = 3, seasons: Sequence[int] = SEASONS, rounds: int = 500
+) -> list[Tested]:
+    """The last `quarters` quarters of a history that ends with a whole quarter, each forecast as it began.
+
+    ``step`` is how many figures of the history make a quarter, and ``seasons`` the lengths looked for among them.
+    """
     found = []
     for ago in range(quarters, 0, -1):
-        known = list(months[: len(months) - 3 * ago])
+        known = list(months[: len(months) - step * ago])
         if not known:
             continue
-        actual = float(sum(months[len(known) : len(known) + 3]))
-        chosen = choose(known)
+        actual = float(sum(months[len(known) : len(known) + step]))
+        chosen = choose(known, seasons)
         model = None
         if chosen is not None:
-            model = float(np.median(paths(known, chosen, 3, rounds, seed).sum(axis=1)))
-        past = quarters_of(known)
+            model = float(np.median(paths(known, chosen, step, rounds, seed=1).sum(axis=1)))
+        past = quarters_of(known, step)
         last, year_ago = naive(past, 1), seasonal_naive(past, 1)
         found.append(
             Tested(

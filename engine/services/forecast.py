@@ -17,7 +17,7 @@ from engine.analytics import forecast as parts
 from engine.analytics import forecast_models as models
 from engine.analytics.dashboard import Scope
 from engine.analytics.forecast import Quarter
-from engine.analytics.forecast_models import Chosen, Score
+from engine.analytics.forecast_models import FEWEST_MONTHS, Chosen, Score
 from engine.analytics.remembered import Remembered
 from engine.db import audit, company
 from engine.db.database import Database
@@ -26,11 +26,10 @@ from engine.periods import parse_period, period_of
 from engine.services import access
 from engine.services.access import Actor
 
-__all__ = ["Chosen", "Quarter", "Score"]
+__all__ = ["FEWEST_MONTHS", "Chosen", "Quarter", "Score"]
 
 ROUNDS = (500, 2_000, 5_000)
 SEED = 2026
-MOST_AHEAD = 4  # quarters, the running one among them
 WAYS = ("pipeline", "model", "naive", "seasonal_naive")
 SHOWN_BEFORE = 8  # quarters of history in the charts, and at most that many in the backtest
 _YEARS = 10  # of history that is read
