@@ -194,10 +194,11 @@ def _result(found: IfClosed, name: str, own: bool, ticked: int) -> None:
 
 
 def _span(pay: pd.DataFrame) -> str:
-    """``", October to December 2026"``."""
+    """``", October 2026"``, ``", Oct – Dec 2026"``."""
     if pay.empty:
         return ""
     first, last = (parse_period(pay["period"].iloc[place]) for place in (0, -1))
     if first == last:
         return f", {widgets.period_title(first)}"
-    return f", {first.first_day:%b} – {last.last_day:%b %Y}"
+    since = f"{first.first_day:%b}" if first.first_day.year == last.last_day.year else f"{first.first_day:%b %Y}"
+    return f", {since} – {last.last_day:%b %Y}"
