@@ -120,7 +120,9 @@ def _tested_chart(found: Backtest) -> None:
     ]
     is_actual = data["series"] == _TESTED["actual"]
     said = names[1:]
-    bars = alt.Chart(data[is_actual]).mark_bar(cornerRadiusEnd=4, width={"band": 0.7}).encode(x, y, color, tooltip=tooltip)
+    bars = (
+        alt.Chart(data[is_actual]).mark_bar(cornerRadiusEnd=4, width={"band": 0.7}).encode(x, y, color, tooltip=tooltip)
+    )
     points = (
         alt.Chart(data[~is_actual])
         .mark_point(filled=True, size=90, opacity=1)

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from engine.analytics import inputs
 from engine.analytics.inputs import Inputs
-from engine.calc.book import Book
+from engine.calc.book import NONE, Book
 from engine.calc.model import Plan, QuotaRow
 from engine.calc.result import EARNED, WIDTH, Result, Row, coded_period
 from engine.calc.simulate import LOW, MULTIPLIER
@@ -158,6 +158,29 @@ def cut_for(plans: Mapping[str, tuple[Plan, ...]], since: date) -> date | None:
                     return None
     day = since.toordinal()
     return date.fromordinal(min([day, *(period_of(kind, day).start for kind in kinds)]))
+
+
+def without_certain_cancellations(trial: Trial, today: date) -> Trial:
+    """The trial without cancellations where what they give back is certain, as that of deals closed before today is.
+
+    A line depends on what closed before it, except where a gate looks at another component, whose attainment is that
+    of the period's end.  Pay that depends on credit alone is simulated many times faster.
+    """
+    deals = trial.book.deals
+    gated = any(
+        component.gate is not None and component.gate.component is not None
+        for versions in trial.book.plans.values()
+        for plan in versions
+        for component in plan.components
+    )
+    if deals.cancelled is None or gated:
+        return trial
+    cancelled = np.frombuffer(deals.cancelled, dtype=np.int64) != NONE
+    closed = np.frombuffer(deals.close_date, dtype=np.int64)
+    if bool((closed[cancelled] >= today.toordinal()).any()):
+        return trial
+    book = replace(trial.book, deals=replace(deals, cancelled=None))
+    return replace(trial, inputs=replace(trial.inputs, book=book))
 
 
 _DEAL_PATH = re.compile(r"deal\[(\d+)\]\.")

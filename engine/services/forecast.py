@@ -131,10 +131,8 @@ def _outlook(conn: sa.Connection, scope: Scope, today: date, ahead: int, first_m
     earned = reads.earned(conn, scope, before[0].start - timedelta(days=366), today + timedelta(days=1))
     rate, rate_days = _effective_rate(won, earned, today)
 
-    rates = parts.stage_rates(conn, [today + timedelta(days=1)])
-    open_rows = expected_open(
-        _in_scope(conn, scope, parts.open_deals(conn, scope.currency, today), today), rates, today
-    )
+    rates = stage_rates(conn, [today + timedelta(days=1)])
+    open_rows = expected_open(_in_scope(conn, scope, open_deals(conn, scope.currency, today), today), rates, today)
     weights = open_rows["amount"] * open_rows["rate"] / PPM
     ways = []
     for quarter, known in zip(quarters, so_far, strict=True):
@@ -142,7 +140,7 @@ def _outlook(conn: sa.Connection, scope: Scope, today: date, ahead: int, first_m
         ways.append(_way(quarter, "pipeline", None, known + float(weights[inside].sum()), None, rate))
 
     months = _months(won, today)
-    chosen = _chosen(months)
+    chosen = _chosen(conn, months)
     if chosen is not None:
         totals = _continued(won, months, chosen, quarters, today)
         for quarter, drawn in zip(quarters, totals, strict=True):
@@ -245,8 +243,32 @@ def _months(won: pd.DataFrame, today: date) -> list[float]:
     return [float(sums.get(place, 0)) for place in range(first, this.year * 12 + this.month)]
 
 
-def _chosen(months: Sequence[float]) -> Chosen | None:
-    return models.choose(months) if months else None
+def stage_rates(conn: sa.Connection, days: Sequence[date]) -> pd.DataFrame:
+    """`analytics.forecast.stage_rates`, once for everyone: the win rates are the whole company's."""
+    return remembered.get(
+        conn, audit.data_version(conn), ("rates", tuple(days)), lambda: parts.stage_rates(conn, days), len
+    )
+
+
+def open_deals(conn: sa.Connection, currency: str, today: date) -> pd.DataFrame:
+    """`analytics.forecast.open_deals`, once for everyone."""
+    return remembered.get(
+        conn, audit.data_version(conn), ("open", currency, today), lambda: parts.open_deals(conn, currency, today), len
+    )
+
+
+# A model depends on nothing but the months: it is good for every version of the data with the same ones.
+_ANY = 0
+
+
+def _chosen(conn: sa.Connection, months: Sequence[float]) -> Chosen | None:
+    key = ("chosen", tuple(months))
+    return remembered.get(conn, _ANY, key, lambda: models.choose(months), lambda _: 100) if months else None
+
+
+def _tried(conn: sa.Connection, months: Sequence[float], quarters: int) -> list[models.Tested]:
+    key = ("tried", quarters, tuple(months))
+    return remembered.get(conn, _ANY, key, lambda: models.rolling(months, quarters), lambda _: 100) if quarters else []
 
 
 def _continued(
@@ -294,8 +316,8 @@ def backtest_of(conn: sa.Connection, scope: Scope, today: date, first_month: int
     quarters = parts.quarters_before(running, count, first_month)
     starts = [each.start for each in quarters]
     pipeline = parts.pipeline_then(conn, scope, starts)
-    rates = parts.stage_rates(conn, starts) if starts else pipeline
-    tried = models.rolling(months, count) if count else []
+    rates = stage_rates(conn, starts) if starts else pipeline
+    tried = _tried(conn, months, count)
     tried = [models.Tested(0.0, None, None, None)] * (count - len(tried)) + tried
     rows = []
     for quarter, each in zip(quarters, tried, strict=True):

@@ -12,13 +12,14 @@ from engine.analytics import forecast_outcomes as outcomes
 from engine.analytics.forecast_outcomes import Trial
 from engine.analytics.inputs import pay_currencies
 from engine.calc.result import Result
-from engine.db import people
 from engine.db.database import Database
+from engine.db.people import with_those_below
 from engine.errors import Problem, ProblemsError
 from engine.money import LARGEST, PPM
 from engine.periods import parse_period, period_of
 from engine.services import access
 from engine.services.access import Actor
+from engine.services.forecast import stage_rates
 from engine.workers.pool import Pool
 
 MOST = 500  # open deals offered at once
@@ -85,8 +86,8 @@ def open_deals(db: Database, actor: Actor, user_id: int, today: date) -> pd.Data
     """
     with db.read() as conn:
         access.require_person(conn, actor, "forecast.view", user_id, today)
-        found = parts.tickable(conn, _credited(conn, user_id), MOST)
-        rates = parts.stage_rates(conn, [today + timedelta(days=1)])
+        found = parts.tickable(conn, with_those_below(conn, frozenset({user_id})), MOST)
+        rates = stage_rates(conn, [today + timedelta(days=1)])
     by_stage = dict(zip(rates["stage_id"], rates["rate"], strict=True))
     return found.assign(
         rate=[by_stage.get(stage, 0) / PPM for stage in found["stage_id"]],
@@ -105,7 +106,7 @@ def if_these_close(
     start = period_of("quarter", today.toordinal()).first_day
     with db.read() as conn:
         access.require_person(conn, actor, "forecast.view", user_id, today)
-        credited = _credited(conn, user_id)
+        credited = with_those_below(conn, frozenset({user_id}))
         _refuse(parts.tickable(conn, credited, MOST), ticks, start, today)
         last = max([today, *(tick.closes for tick in ticks.values())])
         until = date.fromordinal(period_of("quarter", last.toordinal()).end)
@@ -127,19 +128,6 @@ def if_these_close(
         _lines(before, after, code, start, set(ticks), names),
         trial.copied,
     )
-
-
-def _credited(conn: sa.Connection, user_id: int) -> frozenset[int]:
-    """The person, and everyone who ever was below them: whose deals may decide what the person is paid."""
-    below: dict[int, set[int]] = {}
-    for member, manager, *_ in people.manager_spans(conn):
-        below.setdefault(manager, set()).add(member)
-    found, left = {user_id}, [user_id]
-    while left:
-        more = below.get(left.pop(), set()) - found
-        found |= more
-        left += more
-    return frozenset(found)
 
 
 def _refuse(offered: pd.DataFrame, ticks: Mapping[int, Tick], start: date, today: date) -> None:

@@ -21,6 +21,7 @@ from engine.calc.result import Totals
 from engine.calc.simulate import Days, Simulation, Spread
 from engine.db import audit
 from engine.db.database import Database
+from engine.db.people import with_those_below
 from engine.errors import Problem
 from engine.money import PPM
 from engine.periods import parse_period
@@ -33,8 +34,10 @@ from engine.services.forecast import (
     SEED,
     due_in,
     expected_open,
+    open_deals,
     remembered,
     scope_of,
+    stage_rates,
     won_between,
     won_days,
 )
@@ -122,11 +125,13 @@ def _simulate(
     nothing = Simulated(scope.currency, rounds, seed)
 
     progress(0, steps, "Reading the deals")
-    rates = parts.stage_rates(conn, [today + timedelta(days=1)])
-    every = expected_open(parts.open_deals(conn, scope.currency, today), rates, today)
+    rates = stage_rates(conn, [today + timedelta(days=1)])
+    every = expected_open(open_deals(conn, scope.currency, today), rates, today)
     every = every[every["expected"] < end.toordinal()]
     members = parts.members(conn, scope, today)
-    everyone = outcomes.load_trial(conn, today, end, {})
+    # What is certain needs the whole history, of those in the scope and of whoever they are paid on.
+    credited = None if members is None else with_those_below(conn, members)
+    everyone = outcomes.load_trial(conn, today, end, {}, credited=credited)
     known = pool.totals(everyone.book)
     if known.problems:
         return Simulated(scope.currency, rounds, seed, problems=known.problems)
@@ -137,6 +142,7 @@ def _simulate(
     if problems:
         return Simulated(scope.currency, rounds, seed, problems=problems, dropped=dropped)
 
+    trial = outcomes.without_certain_cancellations(trial, today)
     progress(2, steps, "Crediting the open deals")
     names = parts.names(conn, today)
     names = names if members is None else names[names["user_id"].isin(members)]
@@ -149,7 +155,7 @@ def _simulate(
     won = outcomes.draw(trial.open_rows, np.frombuffer(chances, dtype=np.int64)[trial.open_rows], seed, rounds)
     column_of = {int(deal): place for place, deal in enumerate(trial.inputs.deal_ids[trial.open_rows].tolist())}
     every = every.assign(column=every["deal_id"].map(column_of))
-    credited = pool.calculate(trial.book)
+    in_full = pool.calculate(trial.book)
     revenue_won = parts.won_by_person(conn, scope.currency, running.start, end)
     by_day = won_days(conn, scope, today, end)
 
@@ -181,7 +187,7 @@ def _simulate(
             }
         )
         bins += [*_bins(quarter, "revenue", revenue), *_bins(quarter, "pay", pay)]
-        quotas = outcomes.quota_credits(credited, trial, quarter.start, quarter.end)
+        quotas = outcomes.quota_credits(in_full, trial, quarter.start, quarter.end)
         people += _people(quarter, names, due, revenue_won, won, paid, quotas)
     progress(steps, steps, "Done")
     return Simulated(
@@ -242,8 +248,8 @@ def _groups(trial: Trial, names: pd.DataFrame, quarters: Sequence[Quarter], curr
 class _Paid(NamedTuple):
     """The simulated pay of some people, and by code what each earns certainly, and what to add to each outcome.
 
-    The trial's book begins with the longest quota period.  What older deals still do (one that was cancelled since is
-    taken back) is certain: it is the shift.
+    The trial's book begins with the longest quota period, and knows of no cancellation.  What older deals still do and
+    what cancelled ones give back is certain: it is the shift.
     """
 
     simulation: Simulation
