@@ -111,7 +111,7 @@ def _tested_chart(found: Backtest) -> None:
         title=None,
         sort=names,
         scale=alt.Scale(domain=names, range=["#94a3b8", "#0d9488", "#6366f1", "#ec4899", "#0ea5e9"]),
-        legend=alt.Legend(orient="top", columns=3),
+        legend=alt.Legend(orient="top", columns=2),
     )
     tooltip = [
         alt.Tooltip("title:N", title="Quarter"),
@@ -119,14 +119,12 @@ def _tested_chart(found: Backtest) -> None:
         alt.Tooltip("amount:Q", title=found.currency, format=f"{sign},.0f"),
     ]
     is_actual = data["series"] == _TESTED["actual"]
-    said = names[1:]
-    bars = (
-        alt.Chart(data[is_actual]).mark_bar(cornerRadiusEnd=4, width={"band": 0.7}).encode(x, y, color, tooltip=tooltip)
-    )
+    slot = alt.XOffset("series:N", sort=names, scale=alt.Scale(domain=names))
+    bars = alt.Chart(data[is_actual]).mark_bar(cornerRadiusEnd=4).encode(x, y, color, slot, tooltip=tooltip)
     points = (
         alt.Chart(data[~is_actual])
         .mark_point(filled=True, size=90, opacity=1)
-        .encode(x, y, color, alt.XOffset("series:N", sort=said, scale=alt.Scale(domain=said)), tooltip=tooltip)
+        .encode(x, y, color, slot, tooltip=tooltip)
     )
     charts.show(
         alt.layer(bars, points).properties(height=320),

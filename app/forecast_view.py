@@ -274,7 +274,7 @@ def _three_ways(found: Outlook, simulated: Simulated, measure: str) -> None:
             domain=["Actual", known[1] if measure == "revenue" else known[2], *WAYS.values()],
             range=["#94a3b8", "#cbd5e1", "#0d9488", "#6366f1", "#f59e0b"],
         ),
-        legend=alt.Legend(orient="top", columns=3, symbolOpacity=1),
+        legend=alt.Legend(orient="top", columns=2, symbolOpacity=1),
     )
     offset = alt.XOffset("series:N", sort=list(WAYS.values()), scale=alt.Scale(domain=list(WAYS.values())))
     bars = (
