@@ -203,6 +203,7 @@ class Card:
     good: bool | None = None
     help: str | None = None
     trend: Sequence[float] | None = None
+    arrow: bool = True  # before the delta
 
 
 def cards(*cards: Card) -> None:
@@ -216,6 +217,7 @@ def cards(*cards: Card) -> None:
                 card.value,
                 delta,
                 delta_color="off" if card.good is None else ("inverse" if card.good is falling else "normal"),
+                delta_arrow="auto" if card.arrow else "off",
                 help=card.help,
                 border=True,
                 chart_data=list(card.trend) if card.trend is not None else None,

@@ -219,6 +219,15 @@ def _worker(_options: argparse.Namespace) -> int:
     return 0
 
 
+def _forecast_backtest(_options: argparse.Namespace) -> int:
+    """Tests the forecasts on the demo company's past and on public series, and writes the tables into the docs."""
+    from engine.services.forecast_report import PAGE, write
+
+    print(write())
+    print(f"written into {PAGE}", file=sys.stderr)
+    return 0
+
+
 def _no_arguments(_parser: argparse.ArgumentParser) -> None:
     """The command takes none."""
 
@@ -233,6 +242,12 @@ COMMANDS = (
     Command("backup", "write the whole database to one file, while people work", _backup_arguments, _backup),
     Command("restore", "fill an empty database from a backup", _restore_arguments, _restore),
     Command("worker", "do the jobs of an app with the same DATABASE_URL and REDIS_URL", _no_arguments, _worker),
+    Command(
+        "forecast-backtest",
+        "test the forecasts on the past, and write the tables of docs/forecast.md",
+        _no_arguments,
+        _forecast_backtest,
+    ),
     Command("demo", "load the demo company into an empty database", _no_arguments, _demo),
 )
 

@@ -42,7 +42,7 @@ _TEAM = sa.text("""
 """)
 
 
-def _people(conn: sa.Connection, scope: Scope, start: date, end: date) -> dict[str, Any]:
+def people_in(conn: sa.Connection, scope: Scope, start: date, end: date) -> dict[str, Any]:
     """The parameters of `within`: who counts on every day of ``[start, end)``, and who on some of them.
 
     The first are looked up in a hash, so that a day is compared only for the few who joined, left or moved.
@@ -78,7 +78,7 @@ def within(person: str, day: str) -> str:
 def read(conn: sa.Connection, query: str, scope: Scope, start: date, end: date, **values: Any) -> pd.DataFrame:
     """The query's rows; its days lie in ``[start, end)``."""
     shared = conversion.parameters(conn, scope.currency) | {"start": start, "end": end}
-    return frames.read(conn, query, {**_people(conn, scope, start, end), **shared, **values})
+    return frames.read(conn, query, {**people_in(conn, scope, start, end), **shared, **values})
 
 
 _DEAL_AMOUNT = converted("d.amount", "d.currency", "d.close_date")

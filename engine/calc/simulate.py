@@ -78,8 +78,10 @@ def spread(amounts: Sequence[int]) -> Spread:
     return Spread(size, sum(ordered), tuple(ordered[max(0, -(-percent * size // 100) - 1)] for percent in PERCENTS))
 
 
-def combine_simulated(book: Book, parts: Iterable[SimulatedPart], rounds: int) -> Simulation:
-    """One simulation out of the parts of all people, in their order."""
+def combine_simulated(
+    book: Book, parts: Iterable[SimulatedPart], rounds: int, people: Optional[Sequence[int]] = None
+) -> Simulation:
+    """One simulation out of the parts of all people, or of those asked about, in their order."""
     totals, found = [0] * rounds, array(INT64)
     findings: Dict[Tuple[int, str], Finding] = {}
     for part in parts:
@@ -91,11 +93,12 @@ def combine_simulated(book: Book, parts: Iterable[SimulatedPart], rounds: int) -
         nothing = spread([0] * rounds)
         return Simulation(nothing, {}, array(INT64), problems_of(book, findings.values()))
     width = 1 + len(PERCENTS)
-    people = {
-        person: Spread(rounds, found[place * width], tuple(found[place * width + 1 : (place + 1) * width]))
-        for place, person in enumerate(book.people)
+    asked = range(len(book.people)) if people is None else people
+    spreads = {
+        book.people[person]: Spread(rounds, found[place * width], tuple(found[place * width + 1 : (place + 1) * width]))
+        for place, person in enumerate(asked)
     }
-    return Simulation(spread(totals), people, array(INT64, totals))
+    return Simulation(spread(totals), spreads, array(INT64, totals))
 
 
 class Outcomes:

@@ -82,6 +82,19 @@ def manager_spans(conn: sa.Connection) -> list[tuple[int, int, date, date | None
     return [tuple(row) for row in conn.execute(_MANAGER_SPANS)]
 
 
+def with_those_below(conn: sa.Connection, user_ids: frozenset[int]) -> frozenset[int]:
+    """These users, and everyone who ever was below one of them."""
+    below: dict[int, set[int]] = {}
+    for user, manager, _start, _end in manager_spans(conn):
+        below.setdefault(manager, set()).add(user)
+    found, left = set(user_ids), list(user_ids)
+    while left:
+        more = below.get(left.pop(), set()) - found
+        found |= more
+        left += more
+    return frozenset(found)
+
+
 @dataclass(frozen=True)
 class Person:
     """A user in a list; team, manager and plan as of a day.  `leads` are the names of the teams led then."""

@@ -75,6 +75,12 @@ def load_demo(db: Database, pool: Pool, today: date, on_progress: Progress | Non
     )
 
 
+def load_records(db: Database, today: date) -> None:
+    """Only the records of the company, into an empty database: nothing is run, and nobody is paid."""
+    with db.write() as conn:
+        _Loader(conn, DemoCompany(today)).load(lambda _done, _what: None)
+
+
 def _correct_late(db: Database, actor: Actor, company: DemoCompany, month: Period) -> None:
     """Two amounts of a closed month turn out lower: the next run posts the differences as adjustments."""
     for segment in ("Enterprise", "Mid-Market"):

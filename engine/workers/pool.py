@@ -235,7 +235,7 @@ class _Job:
     book: Packed
     request: dict[str, Any]
     columns: wire.Columns
-    shards: "queue.SimpleQueue[tuple[int, range]]"
+    shards: "queue.SimpleQueue[tuple[int, Sequence[int]]]"
     done: "queue.SimpleQueue[tuple[int, Answer | Exception]]"
 
 
@@ -351,13 +351,15 @@ class Pool:
         days: Days = Days(),  # noqa: B008  # a frozen record
         plans: Plans | None = None,
         on_progress: Progress | None = None,
+        people: Sequence[int] | None = None,
     ) -> Simulation:
         """What everyone earns over many outcomes of the open deals, drawn by ``seed`` and paid by the real rules.
 
         The book holds won and open deals alike; ``chances`` (ppm) says for each of its deals how likely it is
         won: 1,000,000 is won, 0 is lost.  Pay counts where its pay period starts in ``days``; it is earnings
         before draws.  The same seed gives the same cents on any interpreter and any number of workers; see
-        `engine.calc.simulate`.  Raises as `totals` does.
+        `engine.calc.simulate`.  ``people`` are the places in the book of those who are asked about, in order;
+        None: everyone.  Raises as `totals` does.
         """
         if len(chances) != len(book.deals) or rounds < 1:
             raise QuotaPathError(
@@ -366,12 +368,12 @@ class Pool:
             )
         request = {"do": "simulate", "rounds": rounds, "seed": seed, "days": list(days)}
         request["plans"] = wire.pack_plans(plans or {})
-        answers = self._ask(book, request, {"chances": chances}, SHARDS_A_WORKER, on_progress, rounds)
+        answers = self._ask(book, request, {"chances": chances}, SHARDS_A_WORKER, on_progress, rounds, people)
         parts = [
             SimulatedPart(columns["totals"], columns["spreads"], [Finding(*finding) for finding in header["findings"]])
             for header, columns in answers
         ]
-        return combine_simulated(book, parts, rounds)
+        return combine_simulated(book, parts, rounds, people)
 
     def _ask(
         self,
@@ -381,16 +383,17 @@ class Pool:
         shards_a_worker: int,
         on_progress: Progress | None,
         weight: int = 1,
+        wanted: Sequence[int] | None = None,
     ) -> list[Answer]:
-        """Ask for all people of a book, shard by shard; the answers are in the order of the people."""
-        deals = visible(book)
+        """Ask for all people of a book (or those ``wanted``), shard by shard; answers are in the people's order."""
+        deals, everyone = visible(book), range(len(book.people)) if wanted is None else wanted
         packed = Packed(self._key(book), lambda: wire.pack_book(book))
 
         def tell(people: int) -> None:
             if on_progress is not None:
-                on_progress(deals * people // max(1, len(book.people)), deals)
+                on_progress(deals * people // max(1, len(everyone)), deals)
 
-        shards = _shards(range(len(book.people)), deals * weight, self.size, shards_a_worker)
+        shards = _shards(everyone, deals * weight, self.size, shards_a_worker)
         return self._spread(packed, request, columns, shards, tell)
 
     def _spread(
@@ -398,7 +401,7 @@ class Pool:
         book: Packed,
         request: dict[str, Any],
         columns: wire.Columns,
-        shards: Sequence[range],
+        shards: Sequence[Sequence[int]],
         tell: Callable[[int], None],
     ) -> list[Answer]:
         """Ask for these shards; ``tell`` hears of how many people are done."""
@@ -469,7 +472,7 @@ class Pool:
             place = next((i for i, worker in enumerate(self._idle) if worker.key == job.book.key), 0)
             return self._idle.pop(place)
 
-    def _shard(self, worker: _Worker, job: _Job, people: range) -> Answer:
+    def _shard(self, worker: _Worker, job: _Job, people: Sequence[int]) -> Answer:
         """One shard, sent again when its worker is lost."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -538,12 +541,13 @@ def _environment(size: int) -> dict[str, str]:
     return env
 
 
-def _shards(people: range, work: int, size: int, shards_a_worker: int) -> list[range]:
-    """Ranges of people; more than workers, so that the last ones are short and progress moves.
+def _shards(everyone: Sequence[int], work: int, size: int, shards_a_worker: int) -> list[Sequence[int]]:
+    """Runs of people; more than workers, so that the last ones are short and progress moves.
 
     ``work`` is how much there is to do for all of them, counted in deals of a calculation.
     """
-    return cut(people, 1 if work < SMALL else size * shards_a_worker)
+    parts = cut(range(len(everyone)), 1 if work < SMALL else size * shards_a_worker)
+    return [everyone[part.start : part.stop] for part in parts]
 
 
 def cut(people: range, count: int) -> list[range]:
