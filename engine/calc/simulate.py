@@ -78,8 +78,10 @@ def spread(amounts: Sequence[int]) -> Spread:
     return Spread(size, sum(ordered), tuple(ordered[max(0, -(-percent * size // 100) - 1)] for percent in PERCENTS))
 
 
-def combine_simulated(book: Book, parts: Iterable[SimulatedPart], rounds: int) -> Simulation:
-    """One simulation out of the parts of all people, in their order."""
+def combine_simulated(
+    book: Book, parts: Iterable[SimulatedPart], rounds: int, wanted: Optional[Sequence[int]] = None
+) -> Simulation:
+    """One simulation out of the parts of the ``wanted`` people (default: everyone), in their order."""
     totals, found = [0] * rounds, array(INT64)
     findings: Dict[Tuple[int, str], Finding] = {}
     for part in parts:
@@ -91,9 +93,10 @@ def combine_simulated(book: Book, parts: Iterable[SimulatedPart], rounds: int) -
         nothing = spread([0] * rounds)
         return Simulation(nothing, {}, array(INT64), problems_of(book, findings.values()))
     width = 1 + len(PERCENTS)
+    codes = range(len(book.people)) if wanted is None else wanted
     people = {
-        person: Spread(rounds, found[place * width], tuple(found[place * width + 1 : (place + 1) * width]))
-        for place, person in enumerate(book.people)
+        book.people[code]: Spread(rounds, found[place * width], tuple(found[place * width + 1 : (place + 1) * width]))
+        for place, code in enumerate(codes)
     }
     return Simulation(spread(totals), people, array(INT64, totals))
 
@@ -105,8 +108,8 @@ class Outcomes:
         self.chances, self.seed, self.rounds = chances, seed, rounds
         self.open = [row for row, chance in enumerate(chances) if chance < PPM]
 
-    def _begin(self, row: int) -> Tuple[int, int]:
-        """A deal's first state, and the draw from which on it is lost."""
+    def begin(self, row: int) -> Tuple[int, int]:
+        """A deal's first state, and the draw from which on it is lost; see this module's text."""
         digest = sha256(f"{self.seed}:{row}".encode()).digest()
         return int.from_bytes(digest[:8], "big") >> 2 | 1, (max(0, self.chances[row]) << 32) // PPM
 
@@ -116,7 +119,7 @@ class Outcomes:
             for i in range(self.rounds):
                 sums[i] += credit
             return
-        state, limit = self._begin(row)
+        state, limit = self.begin(row)
         for i in range(self.rounds):
             low, high = state & LOW, state >> 32
             # -1, which keeps every bit of the credit, where the draw is below the limit; else 0.
@@ -126,7 +129,7 @@ class Outcomes:
     def each(self) -> Iterable[bytearray]:
         """Round by round one byte a deal: 1 where it is won.  The same object each time."""
         happened = bytearray(b"\1") * len(self.chances)
-        states = [self._begin(row) for row in self.open]
+        states = [self.begin(row) for row in self.open]
         for first in range(0, self.rounds, AT_ONCE):
             count = min(AT_ONCE, self.rounds - first)
             won = []

@@ -19,7 +19,7 @@ import time
 import traceback
 from array import array
 from pathlib import Path
-from typing import IO, Any, Dict, Optional, Tuple
+from typing import IO, Any, Dict, Tuple
 
 from engine.calc import wire
 from engine.calc.account import Lines

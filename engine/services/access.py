@@ -83,6 +83,8 @@ PERMISSIONS: Mapping[str, Mapping[str, Reach]] = {
     "stages.edit": _row(_A, _N, _N, _N),
     "activities.view": _row(_A, _A, _T, _S),
     "activities.edit": _row(_A, _N, _S, _S),
+    "whatif.use": _row(_A, _A, _N, _N),
+    "whatif.save": _row(_A, _A, _N, _N),
 }
 
 

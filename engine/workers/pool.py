@@ -220,7 +220,7 @@ class _Job:
     book: Book
     request: dict[str, Any]
     columns: wire.Columns
-    shards: "queue.SimpleQueue[tuple[int, range]]"
+    shards: "queue.SimpleQueue[tuple[int, Sequence[int]]]"
     done: "queue.SimpleQueue[tuple[int, _Answer | Exception]]"
 
     @functools.cached_property
@@ -321,16 +321,18 @@ class Pool:
         plans: Plans | None = None,
         quotas: Sequence[QuotaRow] | None = None,
         assignments: Sequence[Assignment] | None = None,
+        people: Sequence[int] | None = None,
     ) -> Totals:
         """What everyone in a loaded book earns when ``plans`` (all versions, by name) take the place of its own.
 
-        So do ``quotas`` and ``assignments`` where they are given; who leads whom must stay the same.  Only what
-        changed is sent; sums of the same lines that `calculate` writes come back.  Raises as `calculate` does, and
-        `QuotaPathError` when a plan uses a deal field that the book does not have.
+        So do ``quotas`` and ``assignments`` where they are given; who leads whom must stay the same.  ``people`` are
+        the codes of those who are asked about (default: everyone).  Only what changed is sent; sums of the same lines
+        that `calculate` writes come back.  Raises as `calculate` does, and `QuotaPathError` when a plan uses a deal
+        field that the book does not have.
         """
         changed = {**book.plans, **(plans or {})}
         request = {"do": "totals", **_changes(plans, quotas, assignments)}
-        answers = self._ask(book, request, {}, 1, None)
+        answers = self._ask(book, request, {}, 1, None, people=people)
         result = combine(replace(book, plans=changed), [wire.unpack_part(*answer) for answer in answers])
         return totals(result)
 
@@ -345,6 +347,7 @@ class Pool:
         on_progress: Progress | None = None,
         quotas: Sequence[QuotaRow] | None = None,
         assignments: Sequence[Assignment] | None = None,
+        people: Sequence[int] | None = None,
     ) -> Simulation:
         """What everyone earns over many outcomes of the open deals, drawn by ``seed`` and paid by the real rules.
 
@@ -360,12 +363,12 @@ class Pool:
             )
         request = {"do": "simulate", "rounds": rounds, "seed": seed, "days": list(days)}
         request.update(_changes(plans, quotas, assignments))
-        answers = self._ask(book, request, {"chances": chances}, SHARDS_A_WORKER, on_progress, rounds)
+        answers = self._ask(book, request, {"chances": chances}, SHARDS_A_WORKER, on_progress, rounds, people)
         parts = [
             SimulatedPart(columns["totals"], columns["spreads"], [Finding(*finding) for finding in header["findings"]])
             for header, columns in answers
         ]
-        return combine_simulated(book, parts, rounds)
+        return combine_simulated(book, parts, rounds, people)
 
     def _ask(
         self,
@@ -375,9 +378,11 @@ class Pool:
         shards_a_worker: int,
         on_progress: Progress | None,
         weight: int = 1,
+        people: Sequence[int] | None = None,
     ) -> list[_Answer]:
-        """Ask for all people of a book, shard by shard; the answers are in the order of the people."""
-        shards = _shards(book, self.size, shards_a_worker, weight)
+        """Ask for people of a book (default: all), shard by shard; the answers are in the order of the people."""
+        wanted = range(len(book.people)) if people is None else people
+        shards = _shards(book, wanted, self.size, shards_a_worker, weight)
         job = _Job(self._key(book), book, request, columns, queue.SimpleQueue(), queue.SimpleQueue())
         for shard in enumerate(shards):
             job.shards.put(shard)
@@ -388,16 +393,16 @@ class Pool:
         for thread in threads:
             thread.start()
         answers: dict[int, _Answer] = {}
-        people, deals = 0, visible(book)
+        done, deals = 0, visible(book)
         try:
             while len(answers) < len(shards):
                 number, outcome = job.done.get()
                 if isinstance(outcome, Exception):
                     raise outcome
                 answers[number] = outcome
-                people += len(shards[number])
+                done += len(shards[number])
                 if on_progress is not None:
-                    on_progress(deals * people // max(1, len(book.people)), deals)
+                    on_progress(deals * done // max(1, len(wanted)), deals)
         finally:
             with contextlib.suppress(queue.Empty):
                 while True:
@@ -449,7 +454,7 @@ class Pool:
             place = next((i for i, worker in enumerate(self._idle) if job.key in worker.keys), 0)
             return self._idle.pop(place)
 
-    def _shard(self, worker: _Worker, job: _Job, people: range) -> _Answer:
+    def _shard(self, worker: _Worker, job: _Job, people: Sequence[int]) -> _Answer:
         """One shard, sent again when its worker is lost."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -530,12 +535,12 @@ def _environment(size: int) -> dict[str, str]:
     return env
 
 
-def _shards(book: Book, size: int, shards_a_worker: int, weight: int) -> list[range]:
-    """Ranges of people; more than workers, so that the last ones are short and progress moves.
+def _shards(book: Book, people: Sequence[int], size: int, shards_a_worker: int, weight: int) -> list[Sequence[int]]:
+    """People, cut into more pieces than workers, so that the last ones are short and progress moves.
 
     ``weight`` tells how much more work a deal is than in a calculation.
     """
-    people = len(book.people)
-    count = 1 if visible(book) * weight < SMALL else max(1, min(people, size * shards_a_worker))
-    edges = [people * place // count for place in range(count + 1)]
-    return [range(start, end) for start, end in itertools.pairwise(edges)]
+    count = len(people)
+    pieces = 1 if visible(book) * weight < SMALL else max(1, min(count, size * shards_a_worker))
+    edges = [count * place // pieces for place in range(pieces + 1)]
+    return [people[start:end] for start, end in itertools.pairwise(edges)]
