@@ -1,15 +1,66 @@
-"""Charts in the theme's colours, each with tooltips, a text for screen readers and the table behind it."""
+"""Charts in the theme's colours, each with tooltips, a text for screen readers, the table behind it and its files.
 
-from typing import Literal
+`show` draws any Altair chart so; `bars` and `trend` make the two common ones.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, cast
 
 import altair as alt
 import pandas as pd
 import streamlit as st
 
-from app import widgets
+from app import pictures, widgets
+from app.pictures import AnyChart
+from app.widgets import Column
 from engine.money import currency_digits
 
-Kind = Literal["nominal", "temporal", "ordinal"]
+_PICK = "pick"
+
+
+def show(
+    chart: AnyChart,
+    table: pd.DataFrame,
+    name: str,
+    columns: Mapping[str, Column],
+    *,
+    alt_text: str,
+    title: str = "",
+    pick: Sequence[str] = (),
+) -> dict[str, Any] | None:
+    """Draw `chart`, and under it the way to the table behind it and to the files: CSV, Excel, PNG, SVG.
+
+    `name` is the stem of the files' names and tells charts of a page apart: what is shown and the filters it is
+    shown with (`widgets.stem`).  `columns` are those of `table`, as for `widgets.table`.  `title` stands on the
+    picture, without it `alt_text`, which is read out in place of the chart.
+
+    With `pick`, fields of the chart's data, a mark can be clicked: returns their values of the mark that was, once,
+    else None.
+    """
+    key = f"chart_{name}"
+    chosen: dict[str, Any] | None = None
+    if pick:
+        # A mark that was clicked stays chosen as long as its chart is there; the next drawing is a new chart.
+        drawn = f"{key}_{st.session_state.get(f'{key}_drawn', 0)}"
+        # Only marks that stand for rows can be chosen; a layer's first chart has them.
+        clickable = chart.add_params(alt.selection_point(name=_PICK, fields=list(pick), toggle="false"))
+        event = st.altair_chart(clickable, alt=alt_text, key=drawn, on_select="rerun", selection_mode=_PICK)
+        found = cast("Any", event)["selection"].get(_PICK)
+        if found:
+            chosen = dict(found[0])
+            st.session_state[f"{key}_drawn"] = st.session_state.get(f"{key}_drawn", 0) + 1
+    else:
+        st.altair_chart(chart, alt=alt_text, key=key)
+    dark = st.context.theme.get("type") == "dark"
+    with st.popover("Table and files", icon=":material/table_rows:", type="tertiary"):
+        widgets.table(table, columns, key=f"table_{name}")
+        with st.container(horizontal=True, horizontal_alignment="right"):
+            widgets.export_buttons(table, columns, name)
+            for label, kind, mime in (("PNG", "png", "image/png"), ("SVG", "svg", "image/svg+xml")):
+                draw = partial(pictures.render, chart, kind, title or alt_text, dark)  # type: ignore[arg-type]
+                widgets.download(label, f"{name}.{kind}", draw, mime)
+    return chosen
 
 
 def bars(
@@ -25,10 +76,13 @@ def bars(
     percent: bool = False,
     horizontal: bool = False,
     height: int = 300,
-) -> None:
+    name: str = "",
+    pick: bool = False,
+) -> dict[str, Any] | None:
     """Bars of `y` for each `x`, in the frame's order; stacked by `color`.
 
-    With `currency`, `y` is int cents; with `percent` a ratio.  `horizontal` reads well with long names.
+    With `currency`, `y` is int cents; with `percent` a ratio.  `horizontal` reads well with long names.  `name` as for
+    `show`, by default made of `alt_text`.  With `pick` a bar can be clicked: returns its `x` and `color`, once.
     """
     data, number = _number(frame, y, y_title, currency, percent)
     names = alt.X(f"{x}:N", title=x_title or None, sort=None, axis=alt.Axis(labelAngle=0, labelLimit=160))
@@ -39,7 +93,7 @@ def bars(
         )
     else:
         chart = chart.mark_bar(cornerRadiusEnd=4, width={"band": 0.65}).encode(names, alt.Y(**number))
-    _draw(chart, frame, x, y, x_title, y_title, color, number, alt_text, height, currency, percent)
+    return _draw(chart, frame, x, y, x_title, y_title, color, number, alt_text, height, currency, percent, name, pick)
 
 
 def trend(
@@ -54,10 +108,11 @@ def trend(
     currency: str | None = None,
     percent: bool = False,
     height: int = 300,
+    name: str = "",
 ) -> None:
     """A line of `y` over `x` (dates, or names of periods in order); one line for each `color`.
 
-    With `currency`, `y` is int cents; with `percent` a ratio.
+    With `currency`, `y` is int cents; with `percent` a ratio.  `name` as for `bars`.
     """
     data, number = _number(frame, y, y_title, currency, percent)
     time = pd.api.types.is_datetime64_any_dtype(frame[x])
@@ -65,7 +120,7 @@ def trend(
         f"{x}:{'T' if time else 'N'}", title=x_title or None, sort=None, axis=alt.Axis(labelAngle=0, labelOverlap=True)
     )
     chart = alt.Chart(data).mark_line(point=True, strokeWidth=2.5, interpolate="monotone").encode(axis, alt.Y(**number))
-    _draw(chart, frame, x, y, x_title, y_title, color, number, alt_text, height, currency, percent)
+    _draw(chart, frame, x, y, x_title, y_title, color, number, alt_text, height, currency, percent, name)
 
 
 def _number(frame: pd.DataFrame, y: str, title: str, currency: str | None, percent: bool) -> tuple[pd.DataFrame, dict]:
@@ -92,7 +147,9 @@ def _draw(
     height: int,
     currency: str | None,
     percent: bool,
-) -> None:
+    name: str,
+    pick: bool = False,
+) -> dict[str, Any] | None:
     form = (
         ".1%"
         if percent
@@ -102,7 +159,7 @@ def _draw(
     if color:
         chart = chart.encode(color=alt.Color(f"{color}:N", title=None, legend=alt.Legend(orient="top"), sort=None))
         tooltip.insert(1, alt.Tooltip(color, title=color.capitalize()))
-    st.altair_chart(chart.encode(tooltip=tooltip).properties(height=height), alt=alt_text)
+    chart = chart.encode(tooltip=tooltip).properties(height=height)
     number_column = (
         widgets.money_column(y_title or y, currency)
         if currency
@@ -112,5 +169,6 @@ def _draw(
     if color:
         columns[color] = widgets.text_column(color.capitalize())
     columns[y] = number_column
-    with st.popover("Table", icon=":material/table_rows:", type="tertiary"):
-        widgets.table(frame, columns, key=f"table_of_{alt_text}")
+    fields = [x, color] if color else [x]
+    stem = name or widgets.stem(alt_text)
+    return show(chart, frame, stem, columns, alt_text=alt_text, title=alt_text, pick=fields if pick else ())

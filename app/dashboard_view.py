@@ -230,7 +230,12 @@ def _pipeline(board: Dashboard) -> None:
     if board.stages.empty:
         st.caption(f"No open deal should close in {title}.")
     else:
-        _stage_bars(board.stages, board.currency, f"Open pipeline by stage for {title}, in full and weighted")
+        _stage_bars(
+            board.stages,
+            board.currency,
+            f"Open pipeline by stage for {title}, in full and weighted",
+            widgets.stem("open-pipeline", board.period.name),
+        )
     if board.overdue_deals:
         amount = widgets.money(board.overdue_amount, board.currency)
         several = board.overdue_deals > 1
@@ -238,7 +243,7 @@ def _pipeline(board: Dashboard) -> None:
         st.caption(widgets.plain(f"{deals} ({amount}) {'are' if several else 'is'} past the close date."))
 
 
-def _stage_bars(stages: pd.DataFrame, currency: str, alt_text: str) -> None:
+def _stage_bars(stages: pd.DataFrame, currency: str, alt_text: str, name: str) -> None:
     kinds = {"amount": "In full", "weighted": "Weighted"}
     data = stages.melt(["stage", "deals"], list(kinds), "kind", "value")
     data["kind"] = data["kind"].map(kinds)
@@ -261,19 +266,18 @@ def _stage_bars(stages: pd.DataFrame, currency: str, alt_text: str) -> None:
         )
         .properties(height=300)
     )
-    st.altair_chart(chart, alt=alt_text)
-    with st.popover("Table", icon=":material/table_rows:", type="tertiary"):
-        widgets.table(
-            stages,
-            {
-                "stage": text_column("Stage"),
-                "deals": number_column("Deals"),
-                "amount": money_column("In full", currency),
-                "weighted": money_column("Weighted", currency),
-            },
-            key="pipeline_table",
-            export="pipeline-by-stage",
-        )
+    charts.show(
+        chart,
+        stages,
+        name,
+        {
+            "stage": text_column("Stage"),
+            "deals": number_column("Deals"),
+            "amount": money_column("In full", currency),
+            "weighted": money_column("Weighted", currency),
+        },
+        alt_text=alt_text,
+    )
 
 
 def _commission(board: Dashboard) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import plan_words, state, widgets
+from app import charts, plan_words, state, widgets
 from engine.calc.model import MICRO, Component, Plan
 from engine.db.plans import Version
 from engine.errors import Problem, QuotaPathError
@@ -114,12 +114,12 @@ def curves(plan: Plan, key: str) -> None:
             )
             chosen = next(component for component in plan.components if component.id == name)
         try:
-            _curve(walk(plan, chosen), chosen, key)
+            _curve(walk(plan, chosen), chosen, widgets.stem("payout-curve", plan.name, key, chosen.label))
         except QuotaPathError as error:
             widgets.show_problems(error)
 
 
-def _curve(steps: Walk, component: Component, key: str) -> None:
+def _curve(steps: Walk, component: Component, name: str) -> None:
     of_quota = steps.component.edges == "quota"
     points = curve(steps)
     frame = pd.DataFrame({"x": [x for x, _ in points], "cents": [cents for _, cents in points]})
@@ -145,15 +145,14 @@ def _curve(steps: Walk, component: Component, key: str) -> None:
         )
     )
     points_only = drawn.mark_point(size=60, filled=True, opacity=0)  # something to hover on
-    st.altair_chart((drawn + points_only).properties(height=220), alt=f"Pay of {component.label} by {title.lower()}")
+    charts.show(
+        (drawn + points_only).properties(height=220),
+        frame.assign(at=[_at(steps, x, of_quota) for x in frame["x"]]),
+        name,
+        {"at": widgets.text_column(title), "cents": widgets.money_column("Pays", steps.currency)},
+        alt_text=f"Pay of {component.label} by {title.lower()}",
+    )
     st.caption(widgets.plain(_assumed(steps, component)))
-    with st.popover("Table", icon=":material/table_rows:", type="tertiary"):
-        shown = frame.assign(at=[_at(steps, x, of_quota) for x in frame["x"]])
-        widgets.table(
-            shown,
-            {"at": widgets.text_column(title), "cents": widgets.money_column("Pays", steps.currency)},
-            key=f"{key}_curve_table",
-        )
 
 
 def _axis(steps: Walk, of_quota: bool, in_money: bool, money: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from app import auth, effect_view, state, widgets
+from app import auth, charts, effect_view, state, widgets
 from app.actions import attempt
 from engine.errors import QuotaPathError
 from engine.money import format_rate
@@ -126,8 +126,8 @@ def _ratio(ppm: int | None, row: StageRow) -> float | None:
     return None if ppm is None or row.stage.outcome != "open" else ppm / 1_000_000
 
 
-def rate_chart(found: Sequence[StageRow]) -> None:
-    """What is typed in beside what is real, for the stages that are open."""
+def rate_chart(found: Sequence[StageRow], name: str) -> None:
+    """What is typed in beside what is real, for the stages that are open; `name` is the stem of its files."""
     shown = [row for row in found if row.stage.outcome == "open" and not row.stage.retired and row.rate_ppm is not None]
     frame = pd.DataFrame(
         [
@@ -153,7 +153,17 @@ def rate_chart(found: Sequence[StageRow]) -> None:
         )
     )
     if shown:
-        st.altair_chart(bars, alt="The probability typed in and the real win rate of each open stage")
+        charts.show(
+            bars,
+            frame,
+            name,
+            {
+                "stage": widgets.text_column("Stage"),
+                "series": widgets.text_column("Probability"),
+                "rate": widgets.percent_column("Rate"),
+            },
+            alt_text="The probability typed in and the real win rate of each open stage",
+        )
 
 
 def notes(found: Sequence[StageRow]) -> None:

@@ -24,6 +24,7 @@ from engine.periods import Period, parse_period, period_of
 from engine.services import teams
 from engine.services.access import Actor
 
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
 _FORMATS = {"USD": "dollar", "EUR": "euro", "JPY": "yen"}  # the table's own formats; others are printed with the code
 _LISTED = {"week": (26, 4), "month": (24, 3), "quarter": (12, 3), "year": (5, 1)}  # periods before and after today
@@ -299,14 +300,23 @@ def table(
 def exports(frame: pd.DataFrame, columns: Mapping[str, Column], stem: str) -> None:
     """Buttons that download the named columns of a frame as CSV and XLSX; `stem` begins the files' names."""
     with st.container(horizontal=True, horizontal_alignment="right"):
-        headers, rows = _exported(frame, columns)
-        download("CSV", f"{stem}.csv", lambda: sheets.to_csv(headers, rows), "text/csv")
-        download(
-            "Excel",
-            f"{stem}.xlsx",
-            lambda: sheets.to_xlsx(headers, rows, stem),
-            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-        )
+        export_buttons(frame, columns, stem)
+
+
+def export_buttons(frame: pd.DataFrame, columns: Mapping[str, Column], stem: str) -> None:
+    """The two buttons of `exports`, in the row that the caller has made; the files are made when one is pressed."""
+    download("CSV", f"{stem}.csv", lambda: sheets.to_csv(*_exported(frame, columns)), "text/csv")
+    download("Excel", f"{stem}.xlsx", lambda: sheets.to_xlsx(*_exported(frame, columns), stem), XLSX)
+
+
+def stem(*parts: object) -> str:
+    """The stem of a file's name, of what is in it and the filters it was made with; empty parts are left out.
+
+    >>> stem("Won revenue", "2026-Q4", "East & West")
+    'won-revenue-2026-q4-east-west'
+    """
+    words = (re.sub(r"[^\w]+", "-", str(part).lower()).strip("-_") for part in parts if part not in (None, ""))
+    return "-".join(filter(None, words))[:100]
 
 
 def _currencies(frame: pd.DataFrame, column: Column) -> list[str]:
@@ -428,9 +438,6 @@ def download(label: str, name: str, content: Callable[[], bytes] | bytes, mime: 
     st.download_button(
         label, content, name, mime, key=f"download_{name}", icon=":material/download:", on_click="ignore"
     )
-
-
-XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
 def downloads(

@@ -17,12 +17,13 @@ with widgets.tools():
         stage_view.new_stage()
 
 found = stage_view.rows(actor, since, until)
+stem = f"pipeline-stages-{since}-to-{until.fromordinal(until.toordinal() - 1)}"
 chosen = stage_view.stage_table(found, may_edit)
 if may_edit:
     stage_view.actions(actor, found, chosen)
 if any(row.entered for row in found):
     stage_view.notes(found)
-    stage_view.rate_chart(found)
+    stage_view.rate_chart(found, f"rates-{stem}")
 else:
     widgets.empty(
         "No deal entered a stage in these days",
@@ -30,5 +31,4 @@ else:
         icon=":material/view_kanban:",
     )
 with st.container(horizontal=True, horizontal_alignment="right"):
-    stem = f"pipeline-stages-{since}-to-{until.fromordinal(until.toordinal() - 1)}"
     widgets.downloads(stem, "Pipeline stages", stage_view.HEADERS, lambda: stage_view.export_rows(found))
