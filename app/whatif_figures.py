@@ -102,18 +102,18 @@ def notes(found: Price, outlook: Outlook, base: Base) -> None:
 def _people_card(found: Price, currency: str) -> Card:
     """How many get more and less, and by how much at most."""
     changes = found.people["difference"]
-    largest = int(changes.loc[changes.abs().idxmax()]) if len(changes) else 0
+    largest = max(changes.tolist(), key=abs, default=0)
     return Card(
         "Get more / get less",
         f"{found.winners:,} / {found.losers:,}",
-        f"{signed(largest, currency)} at most" if largest else None,
+        f"up to {signed(largest, currency)}" if largest else None,
         help=f"Of {len(found.people):,} people who are paid for these deals.",
     )
 
 
 def _quarter_card(outlook: Outlook, currency: str) -> Card:
     """The middle of the simulated outcomes."""
-    title = f"{widgets.period_title(outlook.period)}, likely"
+    title = f"{widgets.period_title(outlook.period)} pipeline, P50"
     if outlook.problems or not outlook.open_deals:
         return Card(title, "–")
     cost, was = outlook.at(50), outlook.at(50, after=False)
@@ -231,7 +231,7 @@ def _overlay(drawn: Mapping[str, tuple[Plan, Component]], stem: str) -> None:
         .encode(
             alt.X("where:Q", title=title, axis=alt.Axis(format=form, tickCount=6)),
             alt.Y("pays:Q", title=f"Pay ({steps.currency})", axis=alt.Axis(format=f"{money}~s", tickCount=5)),
-            color=alt.Color("which:N", title=None, sort=order, legend=alt.Legend(orient="top")),
+            color=alt.Color("which:N", title=None, sort=order, legend=alt.Legend(orient="top", symbolType="stroke")),
             strokeDash=alt.StrokeDash("which:N", sort=order, legend=None, scale=alt.Scale(domain=order, range=_DASHES)),
             tooltip=[
                 alt.Tooltip("which:N", title="Plan"),
@@ -350,12 +350,12 @@ def compare(actor: Actor, base: Base, space: Workspace, span: Span, coming: Quar
         said = [str(each) for each in reading.changes] + list(reading.steps)
         rows.append(
             (name, found.after.total, found.difference, found.rate(found.after), found.winners, found.losers, median,
-             "; ".join(said[:4]) + (f"; and {len(said) - 4} more" if len(said) > 4 else "") or "none")
+             "; ".join(said[:4]) + (f"; and {len(said) - 4} more" if len(said) > 4 else "") or "nothing changed")
         )  # fmt: skip
         by_person[name] = found.people.set_index("person")["after"]
     if now is None:
         return
-    rows.insert(0, (_NOW, now.before.total, 0, now.rate(now.before), 0, 0, _median(actor, base, space, coming), "none"))
+    rows.insert(0, (_NOW, now.before.total, 0, now.rate(now.before), 0, 0, _median(actor, base, space, coming), ""))
     columns = ["name", "cost", "difference", "rate", "more", "less", "median", "changes"]
     title = widgets.period_title(coming.period)
     widgets.table(
@@ -368,11 +368,12 @@ def compare(actor: Actor, base: Base, space: Workspace, span: Span, coming: Quar
             "more": widgets.number_column("Get more"),
             "less": widgets.number_column("Get less"),
             "median": money_column(f"{title}, P50", base.currency),
-            "changes": text_column("Changes"),
         },
         key="whatif_compare",
         export=widgets.stem("what-if-compare", space.plan, span.key),
     )
+    for row in rows[1:]:
+        st.caption(widgets.plain(f"{row[0]}: {row[-1]}"))
     st.markdown("**Payout curves**")
     _curves(plans, space)
     st.markdown("**Each person**")

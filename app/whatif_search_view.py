@@ -1,5 +1,7 @@
 """Goal seek and sensitivity on the what-if page: many variants in a row, with a bar, stopped by any click."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import altair as alt
@@ -87,17 +89,24 @@ def _goal(text: str, metric: Metric, currency: str) -> int:
 
 
 def _searched(desk: Desk, space: Workspace, lever: PlanNumber, metric: Metric, goal: int) -> Sought:
-    """Search, with a bar and a way out: a click ends the run at the next step of the bar."""
-    with st.container(horizontal=True, vertical_alignment="center", key="whatif_searching"):
-        bar = st.progress(0.0, "Searching")
-        st.button("Cancel", key="whatif_cancel_goal")
+    """The search, with its bar."""
+    with _progress("goal", "Tried {} of about {}") as tell:
+        return whatif_search.goal_seek(desk, space.sheet.variant, lever, metric, goal, tell)
+
+
+@contextmanager
+def _progress(key: str, text: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar and a way out while the block runs: a click anywhere ends the run at the bar's next step."""
+    place = st.empty()
+    with place.container(key=f"whatif_busy_{key}"):
+        bar = st.progress(0.0, "Starting")
+        st.button("Cancel", icon=":material/stop:", key=f"whatif_cancel_{key}")
 
     def tell(done: int, total: int) -> None:
-        bar.progress(done / total, f"Tried {done} of about {total}")
+        bar.progress(done / total, text.format(done, total))
 
-    found = whatif_search.goal_seek(desk, space.sheet.variant, lever, metric, goal, tell)
-    bar.empty()
-    return found
+    yield tell
+    place.empty()
 
 
 def _answer(
@@ -110,7 +119,7 @@ def _answer(
     sentence = f"**{widgets.plain(_lever_name(lever))}** at **{widgets.plain(value)}** gives "
     result = widgets.plain(shown(found.result))
     if found.reached:
-        exact = "exactly " if found.result == goal else ""
+        exact = "exactly " if found.result == goal and metric == "cost" else ""
         st.success(f"{sentence}{exact}{result}.", icon=":material/check_circle:")
     else:
         st.warning(
@@ -118,7 +127,7 @@ def _answer(
             f"{sentence}{result}.",
             icon=":material/block:",
         )
-    if found.reached and found.result != goal:
+    if found.reached and found.result != goal and metric == "cost":
         st.caption(
             widgets.plain(f"{shown(goal)} lies between this value and its neighbour: no value hits it to the cent.")
         )
@@ -197,20 +206,13 @@ def sensitivity(actor: Actor, base: Base, space: Workspace, span: Span, coming: 
     where = second.selectbox("Over", list(over), format_func=over.__getitem__, key="whatif_tornado_over")
     key = (variant.to_json(), span.key, by, where, base.version)
     if third.button("Work it out", type="primary", icon=":material/tornado:", width="stretch", key="whatif_sweep"):
-        with st.container(horizontal=True, vertical_alignment="center", key="whatif_sweeping"):
-            bar = st.progress(0.0, "Working")
-            st.button("Cancel", key="whatif_cancel_sweep")
-
-        def tell(done: int, total: int) -> None:
-            bar.progress(done / total, f"{done} of {total} variants")
-
         desk = _desk(actor, base, span, coming if where == "quarter" else None)
         try:
-            found = whatif_search.sensitivity(desk, variant, reading.numbers, by, "cost", tell)
+            with _progress("sweep", "{} of {} variants") as tell:
+                found = whatif_search.sensitivity(desk, variant, reading.numbers, by, "cost", tell)
         except QuotaPathError as error:
             widgets.show_problems(error)
             return
-        bar.empty()
         st.session_state[_TORNADO] = key, found
     kept = st.session_state.get(_TORNADO)
     if kept is None or kept[0] != key:
@@ -237,7 +239,7 @@ def _tornado(base: Base, found: pd.DataFrame, title: str) -> None:
             alt.X(
                 "money:Q", title=f"Change of the cost ({base.currency})", axis=alt.Axis(format=f"{sign}~s", tickCount=6)
             ),
-            alt.Y("lever:N", title=None, sort=order, axis=alt.Axis(labelLimit=260)),
+            alt.Y("lever:N", title=None, sort=order, axis=alt.Axis(labelLimit=260, labelOverlap=False)),
             color=alt.Color("turned:N", title=None, sort=["Turned down", "Turned up"], legend=alt.Legend(orient="top")),
             tooltip=[
                 alt.Tooltip("lever:N", title="Figure"),
@@ -246,7 +248,7 @@ def _tornado(base: Base, found: pd.DataFrame, title: str) -> None:
                 alt.Tooltip("money:Q", title="Change of the cost", format=f"{sign},.{digits}f"),
             ],
         )
-        .properties(height=max(140, 34 * len(order)))
+        .properties(height=110 + 32 * len(order))
     )
     columns = {
         "lever": text_column("Figure"),
