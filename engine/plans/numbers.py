@@ -6,7 +6,7 @@ value is whole: parts per million, minor units of the plan's currency, millionth
 
 import copy
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
@@ -31,7 +31,7 @@ class PlanNumber:
 
     ``component`` is the label of the component it belongs to, "" for the whole plan.  ``step`` is the least change
     worth trying, ``most`` the largest value that the plan language takes (None: any).  ``is_edge`` tells where a tier,
-    point or milestone begins; ``since_pay`` that it decides when money is paid, not how much is earned.
+    point or milestone begins; ``when_paid`` that it decides when money is paid, not how much is earned.
     """
 
     path: str
@@ -197,7 +197,7 @@ class _Walk:
         """Limits of a filter that are numbers: ``amount`` at least 25,000."""
         for field, tests in when.items() if isinstance(when, Mapping) else ():
             for test, value in tests.items() if isinstance(tests, Mapping) else ():
-                if test != "not" and isinstance(value, int | Decimal) and re.fullmatch(r"\w+", field):
+                if test in words.RANGES and test != "not" and re.fullmatch(r"\w+", field):
                     label = f"{field.replace('_', ' ').capitalize()} {words.RANGES[test].removeprefix('is ')}"
                     key = f"{path}.{field}.{test}"
                     if field in ("amount", "margin"):
@@ -308,6 +308,7 @@ def _round_step(value: int, unit: int) -> int:
 # --- changing a document --------------------------------------------------------------------------------
 
 _PART = re.compile(r"(\w+)(?:\[([^\]]*)\])?")
+_PATH = re.compile(rf"{_PART.pattern}(?:\.{_PART.pattern})*")
 
 
 class NoSuchPlace(QuotaPathError):
@@ -335,18 +336,9 @@ def _order(path: str) -> list[tuple[str, int, str]]:
 
 def _steps(path: str) -> list[tuple[str, str]]:
     """``component[nb].tiers[1].rate`` as (name, place) pairs; a component's id may have dots of its own."""
-    found = []
-    rest = path
-    while rest:
-        match = _PART.match(rest)
-        if match is None:
-            raise NoSuchPlace(f"{path!r} is no path of a plan. Write it as component[id].tiers[1].rate.")
-        found.append((match[1], match[2] or ""))
-        rest = rest[match.end() :]
-        if rest and not rest.startswith("."):
-            raise NoSuchPlace(f"{path!r} is no path of a plan. Write it as component[id].tiers[1].rate.")
-        rest = rest[1:]
-    return found
+    if not _PATH.fullmatch(path):
+        raise NoSuchPlace(f"{path!r} is no path of a plan. Write it as component[id].tiers[1].rate.")
+    return [(match[1], match[2] or "") for match in _PART.finditer(path)]
 
 
 def _put(document: dict[str, Any], path: str, value: Any) -> None:
@@ -394,9 +386,3 @@ def _row(rows: Any, place: str, path: str) -> Any:
 
 def _nowhere(path: str) -> NoSuchPlace:
     return NoSuchPlace(f"The plan has nothing at {path}. It may have been changed since; begin the variant anew.")
-
-
-def values_at(document: Mapping[str, Any], paths: Sequence[str]) -> dict[str, PlanNumber]:
-    """The numbers of a document that stand at these paths, by path."""
-    known = {number.path: number for number in numbers(document)}
-    return {path: known[path] for path in paths if path in known}
