@@ -91,6 +91,9 @@ def notes(found: Price, outlook: Outlook, base: Base) -> None:
             moved = f" ({signed(cost - was, currency)})" if cost != was else ""
             parts.append(f"P{percent} {widgets.money(cost, currency)}{moved}")
         sentence = f"{title}, from {outlook.open_deals:,} open deals: {', '.join(parts)}."
+        if outlook.borrowed:
+            who = "one person" if outlook.borrowed == 1 else f"{outlook.borrowed:,} people"
+            sentence += f" Quotas of {who} are not set yet; those of the last period stand in."
         st.caption(widgets.plain(sentence))
     else:
         st.caption(f"No open deal should close in {title}, so there is nothing to simulate.")

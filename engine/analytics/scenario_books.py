@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -13,9 +13,9 @@ from engine.analytics import inputs
 from engine.analytics.inputs import Inputs
 from engine.analytics.scenarios import in_currency
 from engine.calc.book import NONE, Book
-from engine.calc.model import PPM, Plan
+from engine.calc.model import PPM, Plan, QuotaRow
 from engine.calc.simulate import LOW, MULTIPLIER, Outcomes
-from engine.periods import Period, period_of
+from engine.periods import Period, parse_period, period_of
 
 ROUNDS = 500
 SEED = 1
@@ -32,7 +32,8 @@ def past(conn: sa.Connection, today: date) -> Inputs:
 class Quarter:
     """The next quarter as it may come: its book, how likely each deal is won (ppm), and revenue round by round.
 
-    ``revenue`` is in minor units of the company's currency; ``open_deals`` counts what may be won in the quarter.
+    ``revenue`` is in minor units of the company's currency; ``open_deals`` counts what may be won in the quarter, and
+    ``borrowed`` the people whose quotas are not set yet, so that those of their last period stand in.
     """
 
     period: Period
@@ -40,6 +41,7 @@ class Quarter:
     chances: "array[int]"
     revenue: Ints
     open_deals: int
+    borrowed: int
 
     @property
     def book(self) -> Book:
@@ -73,6 +75,9 @@ def next_quarter(conn: sa.Connection, today: date, plans: Mapping[str, Sequence[
     since = _since(period, plans)
     deals_in = _DEALS.format(today=today.isoformat(), since=date.fromordinal(since).isoformat())
     loaded = inputs.load(conn, period, deals_in=deals_in)
+    quotas = _carried(loaded.book.quotas, period)
+    borrowed = {row.person for row in quotas[len(loaded.book.quotas) :]}
+    loaded = replace(loaded, book=replace(loaded.book, quotas=quotas))
     by_deal = {row.id: row.probability_ppm for row in conn.execute(_CHANCES)}
     chances = array("q", [by_deal.get(deal, PPM) for deal in loaded.deal_ids.tolist()])
     days = np.frombuffer(loaded.book.deals.close_date, dtype=np.int64)
@@ -84,7 +89,28 @@ def next_quarter(conn: sa.Connection, today: date, plans: Mapping[str, Sequence[
         chances,
         revenue(loaded.book, chances, inside, currency),
         int((inside & is_open).sum()),
+        len(borrowed),
     )
+
+
+def _carried(quotas: Sequence[QuotaRow], coming: Period) -> tuple[QuotaRow, ...]:
+    """The quotas, with the last ones before the quarter in place of those that are missing in it."""
+    given = {(row.person, row.component, row.period) for row in quotas}
+    last: dict[tuple[str, str | None, str], tuple[int, QuotaRow]] = {}
+    for row in quotas:
+        period = parse_period(row.period) if row.period else None
+        if period is not None and period.start < coming.start:
+            key = row.person, row.component, period.kind
+            if key not in last or last[key][0] < period.start:
+                last[key] = period.start, row
+    added = []
+    for (person, component, kind), (_, row) in sorted(last.items(), key=lambda item: str(item[0])):
+        period = period_of(kind, coming.start)
+        while period.start < coming.end:
+            if (person, component, period.name) not in given:
+                added.append(replace(row, period=period.name))
+            period = period.next()
+    return (*quotas, *added)
 
 
 def _since(period: Period, plans: Mapping[str, Sequence[Plan]]) -> int:

@@ -282,6 +282,7 @@ class Outlook:
     """The cost of the next quarter over many outcomes of the open deals, before draws; estimates.
 
     ``before`` and ``after`` are minor units of the company's currency, round by round; so is ``revenue``.
+    ``borrowed`` counts people whose quotas are not set yet, so that those of their last period stand in.
     """
 
     period: Period
@@ -289,6 +290,7 @@ class Outlook:
     before: tuple[int, ...]
     after: tuple[int, ...]
     revenue: tuple[int, ...]
+    borrowed: int = 0
     problems: tuple[Problem, ...] = ()
 
     def at(self, percent: int, after: bool = True) -> int:
@@ -339,7 +341,8 @@ def outlook(db: Database, pool: Pool, actor: Actor, found: Base, coming: Quarter
             theirs, _ = keep(plain, concerned)
             if not problems:
                 then = tuple(all_ - was + is_ for all_, was, is_ in zip(now, theirs, own, strict=True))
-    return Outlook(coming.period, coming.open_deals, now, then, tuple(int(each) for each in coming.revenue), problems)
+    sold = tuple(int(each) for each in coming.revenue)
+    return Outlook(coming.period, coming.open_deals, now, then, sold, coming.borrowed, problems)
 
 
 _Rounds = tuple[tuple[int, ...], tuple[Problem, ...]]
