@@ -1,14 +1,12 @@
-"""Goal seek and sensitivity on the what-if page: many variants in a row, with a bar, stopped by any click."""
+"""Goal seek and sensitivity on the what-if page: many variants in a row, with a bar and a way out."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import altair as alt
 import pandas as pd
 import streamlit as st
 
-from app import charts, state, widgets
+from app import charts, searching, state, widgets
 from app.whatif_state import Workspace, with_change
 from app.widgets import money_column, text_column
 from engine.analytics.scenario_books import Quarter
@@ -22,7 +20,7 @@ from engine.services.access import Actor
 from engine.services.whatif import Base, Reading, Span
 from engine.services.whatif_search import QUOTAS, Change, Desk, Metric
 
-_FOUND = "whatif_goal_found"
+_FOUND, _ASKED = "whatif_goal", "whatif_goal_asked"
 _TORNADO = "whatif_tornado"
 _TURNS: dict[Change, str] = {"step": "One step", "percent": "1% of its value"}
 
@@ -59,24 +57,25 @@ def goal_seek(actor: Actor, base: Base, space: Workspace, span: Span, coming: Qu
     goal = second.text_input(
         "Is", "", placeholder="9%" if metric == "rate" else "2,500,000", key=f"whatif_goal_{metric}"
     )
-    if third.button("Find it", type="primary", icon=":material/my_location:", width="stretch", key="whatif_find"):
-        st.session_state.pop(_FOUND, None)
+    wants = third.button("Find it", type="primary", icon=":material/my_location:", width="stretch", key="whatif_find")
+    about = (variant.to_json(), span.key, base.version)
+    if wants:
         try:
             wanted = _goal(goal, metric, base.currency)
-            desk = _desk(actor, base, span, coming if where == "quarter" else None)
-            found = _searched(desk, space, levers[path], metric, wanted)
         except QuotaPathError as error:
             widgets.show_problems(error)
             return
-        st.session_state[_FOUND] = (variant.to_json(), span.key, levers[path], metric, wanted, where, found)
-    kept = st.session_state.get(_FOUND)
-    if kept is None or kept[:2] != (variant.to_json(), span.key):
+        desk, lever = _desk(actor, base, span, coming if where == "quarter" else None), levers[path]
+        st.session_state[_ASKED] = lever, metric, wanted, where
+        searching.start(_FOUND, about, lambda tell: whatif_search.goal_seek(desk, variant, lever, metric, wanted, tell))
+    found = searching.found(_FOUND, about, "Tried {} of about {}")
+    if found is None:
         st.caption(
             "Finds the value, in its exact unit, at which the goal is met, and shows everything that was tried. "
             "Nothing is changed until you take it over."
         )
         return
-    _answer(base, space, *kept[2:])
+    _answer(base, space, st.session_state[_ASKED], found)
 
 
 def _goal(text: str, metric: Metric, currency: str) -> int:
@@ -88,30 +87,9 @@ def _goal(text: str, metric: Metric, currency: str) -> int:
     return parse_rate(text if text.endswith("%") or text.startswith("0.") else f"{text}%")
 
 
-def _searched(desk: Desk, space: Workspace, lever: PlanNumber, metric: Metric, goal: int) -> Sought:
-    """The search, with its bar."""
-    with _progress("goal", "Tried {} of about {}") as tell:
-        return whatif_search.goal_seek(desk, space.sheet.variant, lever, metric, goal, tell)
+def _answer(base: Base, space: Workspace, asked: tuple[PlanNumber, Metric, int, str], found: Sought) -> None:
+    lever, metric, goal, where = asked
 
-
-@contextmanager
-def _progress(key: str, text: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar and a way out while the block runs: a click anywhere ends the run at the bar's next step."""
-    place = st.empty()
-    with place.container(key=f"whatif_busy_{key}"):
-        bar = st.progress(0.0, "Starting")
-        st.button("Cancel", icon=":material/stop:", key=f"whatif_cancel_{key}")
-
-    def tell(done: int, total: int) -> None:
-        bar.progress(done / total, text.format(done, total))
-
-    yield tell
-    place.empty()
-
-
-def _answer(
-    base: Base, space: Workspace, lever: PlanNumber, metric: Metric, goal: int, where: str, found: Sought
-) -> None:
     def shown(figure: int) -> str:
         return widgets.money(figure, base.currency) if metric == "cost" else _rate(figure)
 
@@ -204,21 +182,20 @@ def sensitivity(actor: Actor, base: Base, space: Workspace, span: Span, coming: 
         key="whatif_by",
     )
     where = second.selectbox("Over", list(over), format_func=over.__getitem__, key="whatif_tornado_over")
-    key = (variant.to_json(), span.key, by, where, base.version)
+    about = (variant.to_json(), span.key, by, where, base.version)
     if third.button("Work it out", type="primary", icon=":material/tornado:", width="stretch", key="whatif_sweep"):
         desk = _desk(actor, base, span, coming if where == "quarter" else None)
-        try:
-            with _progress("sweep", "{} of {} variants") as tell:
-                found = whatif_search.sensitivity(desk, variant, reading.numbers, by, "cost", tell)
-        except QuotaPathError as error:
-            widgets.show_problems(error)
-            return
-        st.session_state[_TORNADO] = key, found
-    kept = st.session_state.get(_TORNADO)
-    if kept is None or kept[0] != key:
+        numbers = reading.numbers
+        searching.start(
+            _TORNADO,
+            about,
+            lambda tell: whatif_search.sensitivity(desk, variant, numbers, by, "cost", tell),
+        )
+    found = searching.found(_TORNADO, about, "{} of {} variants")
+    if found is None:
         st.caption("Each figure of the plan is turned a little down and up by itself; the longest bar matters most.")
         return
-    _tornado(base, kept[1], over[where])
+    _tornado(base, found, over[where])
 
 
 def _tornado(base: Base, found: pd.DataFrame, title: str) -> None:
