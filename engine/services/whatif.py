@@ -23,11 +23,12 @@ from engine.analytics.scenarios import Changed, Cost, PlanText, Variant, changed
 from engine.calc.book import fields_used
 from engine.calc.model import PPM, Plan
 from engine.calc.simulate import Days, spread
-from engine.db import audit, company, plans
+from engine.db import audit, company, people, plans
 from engine.db.database import Database
 from engine.errors import Problem, QuotaPathError, given
-from engine.money import round_ratio
+from engine.money import format_rate, round_ratio
 from engine.periods import Period, period_of
+from engine.plans import words
 from engine.plans.diff import Change, diff
 from engine.plans.document import parse_plan
 from engine.plans.lint import lint
@@ -129,13 +130,14 @@ def _base(conn: sa.Connection, version: int, today: date) -> Base:
         draft = plans.draft(conn, plan_id)
         if draft is not None:
             texts.append(PlanText(draft.version_id, name, draft.document, None))
-    people = {row.code: row.name for row in conn.execute(sa.text("SELECT code, name FROM users"))}
+    by_id = people.names(conn)
+    codes = zip(past.book.people, past.user_ids.tolist(), strict=True)
     return Base(
         version,
         past,
         tuple(texts),
         {name: title for name, (_, title) in named.items()},
-        people,
+        {code: by_id.get(user_id, code) for code, user_id in codes},
         company.currency(conn),
         inputs.pay_currencies(past.book),
     )
@@ -149,7 +151,7 @@ def begin(found: Base, plan: str, today: date) -> Variant:
     published = [text for text in own if text.effective_from is not None]
     in_force = [text for text in published if given(text.effective_from) <= today.toordinal()]
     chosen = (in_force[-1:] or published[:1] or own)[0]
-    return Variant(plan, chosen.version_id)
+    return Variant(plan, chosen.version_id, throughout=chosen.is_draft)
 
 
 # --- the past, to the cent ----------------------------------------------------------------------------
@@ -206,8 +208,7 @@ def price(db: Database, pool: Pool, actor: Actor, found: Base, variant: Variant,
             ("revenue", span),
             lambda: int(dashboard.won_by_day(conn, scope, span.since, span.until)["amount"].sum()),
         )
-        plain = Variant(variant.plan, variant.version_id)
-        now = keep(("cost", "", span), lambda: costed(pool, found, plain, span, None))
+        now = keep(("cost", "", span), lambda: _official(pool, found, span))
         then = now
         if not isinstance(now, tuple) and not is_official(found, variant):
             official = now
@@ -223,23 +224,25 @@ def is_official(found: Base, variant: Variant) -> bool:
     return variant.is_plain and not any(text.version_id == variant.version_id and text.is_draft for text in found.texts)
 
 
-def costed(pool: Pool, found: Base, variant: Variant, span: Span, official: Cost | None) -> Cost | tuple[Problem, ...]:
+def _official(pool: Pool, found: Base, span: Span) -> Cost | tuple[Problem, ...]:
+    """What everyone is paid in the span as things are, or why that cannot be calculated."""
+    totals = pool.totals(found.past.book)
+    return totals.problems or cost(totals, found.past.book, span.days, found.currency, found.currencies)
+
+
+def costed(pool: Pool, found: Base, variant: Variant, span: Span, official: Cost) -> Cost | tuple[Problem, ...]:
     """What a variant costs in the span, calculated now; the problems instead where there are any.
 
-    ``official`` is what everyone gets as things are; None asks for just that.
+    Those whom it may concern are asked about; the others get what they get officially.
     """
     then = applied(found, found.past, variant)
     if then.problems:
         return then.problems
-    # Without a change everyone is asked about; with one, those whom it may concern, beside the others' as they are.
-    people = None if official is None else then.people
-    totals = pool.totals(found.past.book, then.plans, then.quotas, then.assignments, people)
+    totals = pool.totals(found.past.book, then.plans, then.quotas, then.assignments, then.people)
     if totals.problems:
         return totals.problems
     own = cost(totals, found.past.book, span.days, found.currency, found.currencies)
-    return (
-        own if official is None else _with_others(own, official, {found.past.book.people[code] for code in then.people})
-    )
+    return _with_others(own, official, {found.past.book.people[code] for code in then.people})
 
 
 def _with_others(own: Cost, official: Cost, concerned: Collection[str]) -> Cost:
@@ -323,22 +326,20 @@ def outlook(db: Database, pool: Pool, actor: Actor, found: Base, coming: Quarter
     Needs "whatif.use".
     """
     require(actor, "whatif.use")
-    plain = Variant(variant.plan, variant.version_id)
     everyone = tuple(range(len(coming.book.people)))
     with db.read() as conn:
 
-        def keep(which: Variant, people: tuple[int, ...]) -> _Rounds:
-            key = ("outlook", "" if is_official(found, which) else which.to_json(), people, coming.period)
-            return _prices.get(
-                conn, found.version, key, lambda: simulated(pool, found, coming, which, people), lambda _: 1
-            )
+        def keep(which: Variant | None, people: tuple[int, ...]) -> _Rounds:
+            key = ("outlook", "" if which is None else which.to_json(), people, coming.period)
+            make = lambda: simulated(pool, found, coming, which, people)  # noqa: E731
+            return _prices.get(conn, found.version, key, make, lambda _: 1)
 
-        now, problems = keep(plain, everyone)
+        now, problems = keep(None, everyone)
         then = now
         if not problems and not is_official(found, variant):
             concerned = applied(found, coming.loaded, variant).people
             own, problems = keep(variant, concerned)
-            theirs, _ = keep(plain, concerned)
+            theirs, _ = keep(None, concerned)
             if not problems:
                 then = tuple(all_ - was + is_ for all_, was, is_ in zip(now, theirs, own, strict=True))
     sold = tuple(int(each) for each in coming.revenue)
@@ -348,9 +349,9 @@ def outlook(db: Database, pool: Pool, actor: Actor, found: Base, coming: Quarter
 _Rounds = tuple[tuple[int, ...], tuple[Problem, ...]]
 
 
-def simulated(pool: Pool, found: Base, coming: Quarter, variant: Variant, people: Sequence[int]) -> _Rounds:
-    """The cost of these people in each outcome, calculated now, or the problems."""
-    then = applied(found, coming.loaded, variant)
+def simulated(pool: Pool, found: Base, coming: Quarter, variant: Variant | None, people: Sequence[int]) -> _Rounds:
+    """The cost of these people in each outcome, calculated now, or the problems; None: as things are."""
+    then = Changed() if variant is None else applied(found, coming.loaded, variant)
     if then.problems:
         return (), then.problems
     days = Days(coming.period.start, coming.period.end)
@@ -425,13 +426,15 @@ def steps(found: Base, variant: Variant) -> tuple[str, ...]:
     title = found.titles.get(variant.plan, variant.plan)
     said = []
     if variant.quota_ppm != PPM:
-        points = (variant.quota_ppm - PPM) / 10_000
-        said.append(f"On the Quotas page, change the quotas of everyone on {title} by {points:+g}%.")
+        change_by = variant.quota_ppm - PPM
+        said.append(
+            f"On the Quotas page, change the quotas of everyone on {title} by "
+            f"{'+' if change_by > 0 else ''}{format_rate(change_by)}."
+        )
     for key, amount in sorted(variant.quotas.items()):
         person, _, period = key.partition("/")
-        said.append(
-            f"On the Quotas page, set {found.names.get(person, person)}'s quota for {period} to {amount / 100:,.2f}."
-        )
+        figure = words.money(amount, found.currency)
+        said.append(f"On the Quotas page, set {found.names.get(person, person)}'s quota for {period} to {figure}.")
     for person, plan in sorted(variant.people.items()):
         name = found.names.get(person, person)
         said.append(

@@ -1,5 +1,6 @@
 """Variants as data, and the searches over them; no database."""
 
+from array import array
 from dataclasses import replace
 
 import numpy as np
@@ -162,7 +163,7 @@ def test_cost_counts_the_span_and_converts() -> None:
 
 def test_simulated_revenue_is_of_the_draws_of_the_rules() -> None:
     found = book()
-    chances = scenario_books.array(INT64, [PPM, 0, 300_000, 500_000, 900_000, PPM, 1, 999_999, 640_000])
+    chances = array(INT64, [PPM, 0, 300_000, 500_000, 900_000, PPM, 1, 999_999, 640_000])
     inside = np.array([True] * 8 + [False])
     expected = [0] * scenario_books.ROUNDS
     outcomes = Outcomes(chances, scenario_books.SEED, scenario_books.ROUNDS)
@@ -174,11 +175,11 @@ def test_simulated_revenue_is_of_the_draws_of_the_rules() -> None:
 # --- searches -------------------------------------------------------------------------------------------
 
 
-def test_seek_finds_the_value_next_to_the_goal() -> None:
-    for slope in (3, -3):
-        found = seek(lambda value, slope=slope: 1_000_000 + slope * value, 0, 1_000_000, 1_000_000 + slope * 123_456, 5)
-        assert (found.value, found.reached, found.steady) == (123_456, True, True)
-        assert len(found.tried) < 35
+@pytest.mark.parametrize("slope", [3, -3])
+def test_seek_finds_the_value_next_to_the_goal(slope) -> None:
+    found = seek(lambda value: 1_000_000 + slope * value, 0, 1_000_000, 1_000_000 + slope * 123_456, 5)
+    assert (found.value, found.reached, found.steady) == (123_456, True, True)
+    assert len(found.tried) < 35
     assert seek(lambda value: value // 100, 0, 10_000, 50, 80).result == 50
 
 

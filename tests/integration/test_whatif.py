@@ -1,13 +1,13 @@
 """What-if on a real database with real workers: the official figures to the cent, and nothing of them touched."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 
 import pytest
 import sqlalchemy as sa
 
+from engine.analytics.remembered import Remembered
 from engine.analytics.scenarios import Variant
 from engine.calc.calculate import calculate
 from engine.calc.model import PPM
@@ -16,6 +16,7 @@ from engine.calc.simulate import Days
 from engine.errors import ProblemsError, QuotaPathError
 from engine.periods import parse_period
 from engine.plans.document import parse_plan
+from engine.plans.numbers import PlanNumber
 from engine.plans.reader import load_toml
 from engine.services import plans, runs, whatif, whatif_scenarios, whatif_search
 from engine.services.access import Forbidden
@@ -29,7 +30,7 @@ RATE = "component[new-business].tiers[1].rate"
 
 
 @pytest.fixture
-def selling(company: Company) -> Iterator[Company]:
+def selling(company: Company) -> Company:
     """A quarter in which Ana is over her quota and Bo is not, and what is open for the next one."""
     company.deal("D1", "ana", "2026-01-20", 60_000)
     company.deal("D2", "ana", "2026-02-11", 70_000)
@@ -63,7 +64,7 @@ def test_without_changes_it_is_what_the_runs_say(selling: Company, pool: Pool, b
     for period in ("2026-01", "2026-02", "2026-03"):
         runs.run_period(selling.db, pool, selling.actors["ada"], period)
     with selling.db.read() as conn:
-        official = dict(
+        official: dict[str, int] = dict(
             conn.execute(
                 sa.text("""
                     SELECT u.code, CAST(sum(earned + drawn) AS bigint) FROM run_people JOIN users u ON u.id = user_id
@@ -173,7 +174,7 @@ def test_the_next_quarter_under_both_plans(selling: Company, pool: Pool, base: B
 # --- searches -------------------------------------------------------------------------------------------
 
 
-def lever(company: Company, base: Base, path: str) -> tuple[Variant, whatif_search.PlanNumber]:
+def lever(company: Company, base: Base, path: str) -> tuple[Variant, PlanNumber]:
     variant = begun(base)
     reading = whatif.read(company.db, company.actors["ada"], base, variant)
     return variant, next(each for each in whatif_search.levers(reading.numbers, variant) if each.path == path)
@@ -367,7 +368,9 @@ def test_a_draft_of_a_variant_says_what_changes_and_goes_the_usual_way(
         whatif_scenarios.draft_of(db, ada, variant, date(2026, 4, 1))
 
 
-def test_a_variant_of_the_draft_is_written_into_it(selling: Company, pool: Pool, base: Base) -> None:
+def test_a_variant_of_the_draft_is_written_into_it(
+    selling: Company, pool: Pool, base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ada, db = selling.actors["ada"], selling.db
     plans.new_draft(db, ada, 1, date(2027, 1, 1))
     now = whatif.base(db, ada, TODAY)
@@ -378,6 +381,15 @@ def test_a_variant_of_the_draft_is_written_into_it(selling: Company, pool: Pool,
     variant = Variant("ae", draft.version_id, {RATE: "16%"}, throughout=True)
     assert priced(selling, pool, now, variant).difference == 120_000  # 4% of 30,000
     assert priced(selling, pool, now, replace(variant, throughout=False)).difference == 0
+    # A draft of a day that has passed changes what is paid from then on; what is official stays so.
+    plans.save_draft(db, ada, 1, draft.document.replace("2027-01-01", "2026-02-01"), draft.document)
+    past = whatif.base(db, ada, TODAY)
+    earlier = Variant("ae", draft.version_id, {RATE: "16%"})
+    monkeypatch.setattr(whatif, "_prices", Remembered(100))  # the draft is asked about first
+    found = priced(selling, pool, past, earlier)
+    assert found.difference == 120_000
+    assert found.before == priced(selling, pool, past, begun(past)).after
+    plans.save_draft(db, ada, 1, draft.document, draft.document.replace("2027-01-01", "2026-02-01"))
     written = load_toml(whatif_scenarios.draft_of(db, ada, variant, date(2030, 1, 1)))
     assert written["effective_from"] == date(2027, 1, 1)
     assert written["component"][0]["tiers"][1]["rate"] == "16%"
