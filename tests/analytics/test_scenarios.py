@@ -40,7 +40,7 @@ id = "each"
 kind = "flat"
 amount = 7
 """
-TEXTS = (
+TEXTS: tuple[PlanText, ...] = (
     PlanText(1, "ae", AE, DAY),
     PlanText(2, "flat", FLAT, DAY + 31),
     PlanText(3, "ae", AE.replace("12%", "20%").replace("2026-01-01", "2027-01-01"), None),
