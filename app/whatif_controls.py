@@ -90,6 +90,8 @@ def _sheets(base: Base, space: Workspace) -> None:
             disabled=space.sheet.variant.is_plain,
             key="whatif_reset",
         )
+        if space.sheet.scenario_id is not None and space.sheet.is_changed:
+            st.badge("Changed since saved", icon=":material/edit:", color="orange")
 
 
 def _short(name: str) -> str:

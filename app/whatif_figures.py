@@ -18,6 +18,7 @@ from engine.services import whatif
 from engine.services.access import Actor
 from engine.services.whatif import Base, Outlook, Price, Reading, Span
 
+_TOLD = 3  # problems that are told at once: they stand above everything else
 _NOW = "As it is"
 _THEN = "With the changes"
 
@@ -30,12 +31,12 @@ def problems(found: Sequence[Problem], reading: Reading, base: Base) -> None:
         + "\n".join(
             f"- {'**' + widgets.plain(place) + '** ' if (place := plan_words.place(each.path, labels)) else ''}"
             f"{widgets.plain(_named(each.message, base))} {widgets.plain(each.remedy)}"
-            for each in found[:10]
+            for each in found[:_TOLD]
         ),
         icon=":material/error:",
     )
-    if len(found) > 10:
-        st.caption(f"And {len(found) - 10:,} more.")
+    if len(found) > _TOLD:
+        st.caption(f"And {len(found) - _TOLD:,} more.")
 
 
 def _named(message: str, base: Base) -> str:

@@ -1,6 +1,6 @@
 """What a session has on the what-if page: the plan, up to four variants of it, and which one is being changed."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
@@ -12,7 +12,7 @@ from engine.services.whatif import Base, Variant
 
 MOST = 4
 LETTERS = "ABCD"
-_KEY = "whatif_space"
+_KEY, _OTHERS = "whatif_space", "whatif_spaces"  # the one on the page, and the last one of each plan
 
 
 @dataclass
@@ -40,7 +40,6 @@ class Workspace:
     sheets: list[Sheet]
     active: int = 0
     token: int = 0
-    goal: dict[str, object] = field(default_factory=dict)
 
     @property
     def sheet(self) -> Sheet:
@@ -81,7 +80,7 @@ def workspace(actor: Actor, base: Base) -> Workspace:
             st.warning(widgets.plain(f'There is no plan "{plan}". It may have been discarded.'))
         chosen = plan if plan in names else space.plan if space else _most_used(base, names)
         if space is None or chosen != space.plan:
-            return start(chosen, Sheet("Variant A", whatif.begin(base, chosen, state.today())))
+            return switch(base, chosen)
     return space
 
 
@@ -111,12 +110,25 @@ def start(plan: str, sheet: Sheet) -> Workspace:
     token = st.session_state.get("whatif_token", 0) + 1
     st.session_state["whatif_token"] = token
     space = Workspace(plan, [sheet], token=token)
+    return _enter(space)
+
+
+def switch(base: Base, plan: str) -> Workspace:
+    """The session's workspace of another plan: as it was left, else a new one."""
+    before: Workspace | None = st.session_state.get(_OTHERS, {}).get(plan)
+    if before is not None:
+        return _enter(before)
+    return start(plan, Sheet("Variant A", whatif.begin(base, plan, state.today())))
+
+
+def _enter(space: Workspace) -> Workspace:
     st.session_state[_KEY] = space
-    st.query_params["plan"] = plan
-    if sheet.scenario_id is None:
+    st.session_state[_OTHERS] = {**st.session_state.get(_OTHERS, {}), space.plan: space}
+    st.query_params["plan"] = space.plan
+    if space.sheet.scenario_id is None:
         st.query_params.pop("scenario", None)
     else:
-        st.query_params["scenario"] = str(sheet.scenario_id)
+        st.query_params["scenario"] = str(space.sheet.scenario_id)
     return space
 
 

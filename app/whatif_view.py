@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import auth, state, whatif_controls, whatif_figures, whatif_search_view, whatif_state, widgets
 from app.navigation import ROOT
-from app.whatif_state import Sheet, Workspace
+from app.whatif_state import Workspace
 from engine.analytics.scenario_books import Quarter
 from engine.services import whatif
 from engine.services.access import Actor
@@ -31,8 +31,7 @@ def filters(base: Base, space: Workspace) -> Span:
     plans = list(dict.fromkeys(text.plan for text in base.texts))
 
     def plan_chosen() -> None:
-        chosen = st.session_state["whatif_plan"]
-        whatif_state.start(chosen, Sheet("Variant A", whatif.begin(base, chosen, state.today())))
+        whatif_state.switch(base, st.session_state["whatif_plan"])
 
     def span_chosen() -> None:
         st.query_params["span"] = st.session_state["whatif_span"]
@@ -72,7 +71,7 @@ def board(base: Base, space: Workspace, span: Span) -> None:
     found = whatif.price(state.database(), state.pool(), actor, base, space.sheet.variant, span)
     reading = whatif.read(state.database(), actor, base, space.sheet.variant)
     if found.problems:
-        with right:
+        with above:
             whatif_figures.problems(found.problems, reading, base)
         return
     coming = whatif.quarter(state.database(), actor, base, state.today())

@@ -1,7 +1,7 @@
 """The books that a what-if is priced on: what was sold up to this month, and what may be won in the next quarter."""
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -11,11 +11,12 @@ import sqlalchemy as sa
 
 from engine.analytics import inputs
 from engine.analytics.inputs import Inputs
-from engine.analytics.scenarios import in_currency
-from engine.calc.book import NONE, Book
+from engine.analytics.scenarios import PlanText, in_currency
+from engine.calc.book import NONE, Book, fields_used, span
 from engine.calc.model import PPM, Plan, QuotaRow
 from engine.calc.simulate import LOW, MULTIPLIER, Outcomes
 from engine.periods import Period, parse_period, period_of
+from engine.plans.document import read_draft
 
 ROUNDS = 500
 SEED = 1
@@ -23,9 +24,19 @@ SEED = 1
 Ints = npt.NDArray[np.int64]
 
 
-def past(conn: sa.Connection, today: date) -> Inputs:
-    """Everything that was earned up to the end of the month of ``today``."""
-    return inputs.load(conn, period_of("month", today.toordinal()))
+def past(conn: sa.Connection, today: date, texts: Iterable[PlanText]) -> Inputs:
+    """Everything that was earned up to the end of the month of ``today``, with the fields that the texts look at."""
+    return inputs.load(conn, period_of("month", today.toordinal()), also=_fields(texts))
+
+
+def _fields(texts: Iterable[PlanText]) -> set[str]:
+    """The deal fields that plans look at, those of drafts as well, finished or not."""
+    found: set[str] = set()
+    for text in texts:
+        plan, _ = read_draft(text.document, text.plan)
+        if plan is not None:
+            found |= fields_used({text.plan: (plan,)})
+    return found
 
 
 @dataclass(frozen=True)
@@ -69,13 +80,19 @@ _CHANCES = sa.text("""
 """)
 
 
-def next_quarter(conn: sa.Connection, today: date, plans: Mapping[str, Sequence[Plan]], currency: str) -> Quarter:
+def next_quarter(
+    conn: sa.Connection,
+    today: date,
+    plans: Mapping[str, Sequence[Plan]],
+    texts: Iterable[PlanText],
+    currency: str,
+) -> Quarter:
     """The quarter after the one that holds ``today``, from what is open now and what was won before in its years."""
     period = period_of("quarter", today.toordinal()).next()
     since = _since(period, plans)
     deals_in = _DEALS.format(today=today.isoformat(), since=date.fromordinal(since).isoformat())
-    loaded = inputs.load(conn, period, deals_in=deals_in)
-    quotas = _carried(loaded.book.quotas, period)
+    loaded = inputs.load(conn, period, deals_in=deals_in, also=_fields(texts))
+    quotas = _carried(loaded.book, period)
     borrowed = {row.person for row in quotas[len(loaded.book.quotas) :]}
     loaded = replace(loaded, book=replace(loaded.book, quotas=quotas))
     by_deal = {row.id: row.probability_ppm for row in conn.execute(_CHANCES)}
@@ -93,13 +110,15 @@ def next_quarter(conn: sa.Connection, today: date, plans: Mapping[str, Sequence[
     )
 
 
-def _carried(quotas: Sequence[QuotaRow], coming: Period) -> tuple[QuotaRow, ...]:
-    """The quotas, with the last ones before the quarter in place of those that are missing in it."""
+def _carried(book: Book, coming: Period) -> tuple[QuotaRow, ...]:
+    """The quotas, with the last ones before the quarter in place of those that people on a plan lack in it."""
+    quotas = book.quotas
+    on_plan = {row.person for row in book.assignments if row.plan is not None and span(row)[1] > coming.start}
     given = {(row.person, row.component, row.period) for row in quotas}
     last: dict[tuple[str, str | None, str], tuple[int, QuotaRow]] = {}
     for row in quotas:
         period = parse_period(row.period) if row.period else None
-        if period is not None and period.start < coming.start:
+        if period is not None and period.start < coming.start and row.person in on_plan:
             key = row.person, row.component, period.kind
             if key not in last or last[key][0] < period.start:
                 last[key] = period.start, row

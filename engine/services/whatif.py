@@ -119,7 +119,6 @@ def base(db: Database, actor: Actor, today: date) -> Base:
 
 
 def _base(conn: sa.Connection, version: int, today: date) -> Base:
-    past = scenario_books.past(conn, today)
     named = {name: (plan_id, title) for plan_id, name, title in plans.names(conn)}
     texts: list[PlanText] = []
     for name, (plan_id, _) in sorted(named.items(), key=lambda item: item[1][1]):
@@ -130,6 +129,7 @@ def _base(conn: sa.Connection, version: int, today: date) -> Base:
         draft = plans.draft(conn, plan_id)
         if draft is not None:
             texts.append(PlanText(draft.version_id, name, draft.document, None))
+    past = scenario_books.past(conn, today, texts)
     by_id = people.names(conn)
     codes = zip(past.book.people, past.user_ids.tolist(), strict=True)
     return Base(
@@ -257,8 +257,8 @@ def applied(found: Base, loaded: Inputs, variant: Variant) -> Changed:
     then = changed(loaded.book, found.texts, variant, found.currency)
     lacking = sorted(fields_used(then.plans).difference(loaded.book.deals.fields)) if not then.problems else []
     if lacking:
-        message = f"It looks at {', '.join(lacking)} of the deals, which no published plan does."
-        return Changed(problems=(Problem("when", message, "Publish it as a draft's version to price it."),))
+        message = f"It looks at {', '.join(lacking)} of the deals, which no plan does."
+        return Changed(problems=(Problem("when", message, "Write it into a draft of the plan; then it is loaded."),))
     return then
 
 
@@ -315,7 +315,7 @@ def quarter(db: Database, actor: Actor, found: Base, today: date) -> Quarter:
             conn,
             found.version,
             ("quarter", today),
-            lambda: scenario_books.next_quarter(conn, today, found.past.book.plans, found.currency),
+            lambda: scenario_books.next_quarter(conn, today, found.past.book.plans, found.texts, found.currency),
             lambda it: len(it.chances),
         )
 

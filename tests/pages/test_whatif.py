@@ -278,6 +278,20 @@ def test_a_kept_variant_opens_by_its_address(open_page: Open, selling: Any) -> N
     assert figures(again)["Cost"][1] == "+$40.00"
     assert next(each for each in again.selectbox if each.label == "Deals of").value == "24m"
     assert next(button for button in again.button if button.label == "Undo all").disabled is False
+    assert "Changed since saved" not in words(again)
+    control(again, RATE).set_value(15.0).run()
+    assert "Changed since saved" in words(again)
+
+
+def test_what_was_begun_for_a_plan_is_there_after_another_plan(open_page: Open, selling: Any) -> None:
+    plans.create_plan(selling.db, selling.actor("ada"), "Other", "percentage", date(2026, 1, 1))
+    screen = open_page("whatif")
+    control(screen, RATE).set_value(14.0).run()
+    next(each for each in screen.selectbox if each.label == "Plan").set_value("other").run()
+    assert figures(screen)["Cost"][1] == ""
+    assert not [each for each in screen.number_input if (each.key or "").endswith(f"_{RATE}_e")]
+    next(each for each in screen.selectbox if each.label == "Plan").set_value("ae").run()
+    assert figures(screen)["Cost"][1] == "+$40.00"
 
 
 def test_a_draft_can_be_changed_too(open_page: Open, selling: Any) -> None:
