@@ -19,7 +19,7 @@ from engine.analytics.field_values import field_values
 from engine.analytics.inputs import Inputs
 from engine.analytics.remembered import Remembered
 from engine.analytics.scenario_books import ROUNDS, SEED, Quarter
-from engine.analytics.scenarios import Changed, Cost, PlanText, Variant, changed, changed_document, cost
+from engine.analytics.scenarios import Changed, Cost, PlanText, Variant, changed, cost
 from engine.calc.book import fields_used
 from engine.calc.model import PPM, Plan
 from engine.calc.simulate import Days, spread
@@ -30,7 +30,6 @@ from engine.money import format_rate, round_ratio
 from engine.periods import Period, period_of
 from engine.plans import words
 from engine.plans.diff import Change, diff
-from engine.plans.document import parse_plan
 from engine.plans.lint import lint
 from engine.plans.numbers import PlanNumber, change, numbers
 from engine.plans.reader import load_toml
@@ -443,9 +442,3 @@ def steps(found: Base, variant: Variant) -> tuple[str, ...]:
             else f"On the Plans page, take {name} off {found.titles.get(found.on_plan.get(person, ''), 'the plan')}."
         )
     return tuple(said)
-
-
-def plan_text(found: Base, variant: Variant) -> tuple[dict[str, object], Plan]:
-    """The changed document and its plan.  Raises ProblemsError for what is no plan."""
-    document = changed_document(found.text(variant.version_id), variant)
-    return document, parse_plan(document, variant.plan)
