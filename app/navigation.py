@@ -26,6 +26,7 @@ CATALOG = (
     Entry("Sales", "stages", "Pipeline stages", ":material/view_kanban:", "stages.view"),
     Entry("Sales", "upload", "Upload deals", ":material/upload_file:", "deals.import"),
     Entry("Compensation", "plans", "Plans", ":material/account_tree:", "plans.view"),
+    Entry("Compensation", "whatif", "What if", ":material/tune:", "whatif.use"),
     Entry("Compensation", "people", "People", ":material/groups:", "people.view"),
     Entry("Compensation", "quotas", "Quotas", ":material/flag:", "quotas.view"),
     Entry("Pay", "earnings", "Earnings", ":material/payments:", "earnings.view"),

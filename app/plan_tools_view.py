@@ -30,7 +30,7 @@ def review(actor: Actor, name: str, versions: Sequence[Version]) -> Callable[[st
     def draw(document: str, plan: Plan, above: DeltaGenerator) -> None:
         found = _reviewed(actor, name, document, versions, [version.hash for version in versions])
         with above:
-            _warnings(found.warnings, plan)
+            warnings(found.warnings, plan)
             _examples(found.examples)
             if found.since is not None:
                 title = f"Changes since the version of {found.since} · {len(found.changes)}"
@@ -53,14 +53,15 @@ def _reviewed(
     return plans.review_draft(state.database(), _actor, name, document, _versions)
 
 
-def _warnings(warnings: Sequence[Problem], plan: Plan) -> None:
-    if not warnings:
+def warnings(found: Sequence[Problem], plan: Plan) -> None:
+    """What lint says about a plan, in a box of its own; nothing where it says nothing."""
+    if not found:
         return
-    title = "One thing to look at" if len(warnings) == 1 else f"{len(warnings)} things to look at"
-    with st.expander(title, len(warnings) <= SHOWN, icon=":material/warning:", key="plan_warnings"):
+    title = "One thing to look at" if len(found) == 1 else f"{len(found)} things to look at"
+    with st.expander(title, len(found) <= SHOWN, icon=":material/warning:", key="plan_warnings"):
         st.caption("A plan with these can be published; each may be meant.")
         labels = [component.label for component in plan.components]
-        for warning in warnings:
+        for warning in found:
             st.markdown(f"**{widgets.plain(plan_words.place(warning.path, labels))}** {widgets.plain(warning.message)}")
             st.caption(widgets.plain(warning.remedy))
 
@@ -126,7 +127,7 @@ def _curve(steps: Walk, component: Component, name: str) -> None:
     digits = currency_digits(steps.currency)
     money = "$" if steps.currency == "USD" else ""
     in_money = not steps.counts and steps.component.measure in ("amount", "margin")
-    title, form = _axis(steps, of_quota, in_money, money)
+    title, form = axis(steps, of_quota, in_money, money)
     if of_quota:
         frame["where"] = frame["x"] / steps.quota
     else:
@@ -147,15 +148,16 @@ def _curve(steps: Walk, component: Component, name: str) -> None:
     points_only = drawn.mark_point(size=60, filled=True, opacity=0)  # something to hover on
     charts.show(
         (drawn + points_only).properties(height=220),
-        frame.assign(at=[_at(steps, x, of_quota) for x in frame["x"]]),
+        frame.assign(at=[at(steps, x, of_quota) for x in frame["x"]]),
         name,
         {"at": widgets.text_column(title), "cents": widgets.money_column("Pays", steps.currency)},
         alt_text=f"Pay of {component.label} by {title.lower()}",
     )
-    st.caption(widgets.plain(_assumed(steps, component)))
+    st.caption(widgets.plain(assumed(steps, component)))
 
 
-def _axis(steps: Walk, of_quota: bool, in_money: bool, money: str) -> tuple[str, str]:
+def axis(steps: Walk, of_quota: bool, in_money: bool, money: str) -> tuple[str, str]:
+    """The title of the axis of what is sold, and the format of its figures."""
     if of_quota:
         return "Attainment", ".0%"
     if steps.counts:
@@ -165,13 +167,14 @@ def _axis(steps: Walk, of_quota: bool, in_money: bool, money: str) -> tuple[str,
     return ("Size of the deal" if steps.by_deal else f"Sold in a {steps.component.quota_period}"), f"{money}~s"
 
 
-def _at(steps: Walk, x: int, of_quota: bool) -> str:
+def at(steps: Walk, x: int, of_quota: bool) -> str:
+    """What is sold, in words."""
     if of_quota:
         return format_rate(x * 1_000_000 // steps.quota)
     return words.measured(x, steps.component, steps.currency)
 
 
-def _assumed(steps: Walk, component: Component) -> str:
+def assumed(steps: Walk, component: Component) -> str:
     """What the curve takes for granted, as a sentence."""
     said = []
     if steps.quota:

@@ -8,7 +8,7 @@ import hashlib
 import json
 from array import array
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -48,18 +48,26 @@ class Inputs:
     shared: int
 
 
-def load(conn: sa.Connection, until: Period, deals_in: str = "deals", credits_in: str = "deal_credits") -> Inputs:
+def load(
+    conn: sa.Connection,
+    until: Period,
+    deals_in: str = "deals",
+    credits_in: str = "deal_credits",
+    also: Collection[str] = (),
+) -> Inputs:
     """Everything that decides what was earned up to the end of `until`: won deals, people, plans, quotas, rates.
 
     `deals_in` and `credits_in` name other relations with the columns of these tables, such as temporary views of
-    how they would be after a change; they are names written in the program, never a user's.
+    how they would be after a change; they are names written in the program, never a user's.  `also` are fields of
+    the deals that are loaded beside those that the published plans look at.
     """
     users = [tuple(row) for row in conn.execute(sa.text('SELECT code, id FROM users ORDER BY code COLLATE "C"'))]
     codes = tuple(code for code, _ in users)
     user_ids = np.array([user_id for _, user_id in users], dtype=np.int64)
     code_of = {user_id: code for code, user_id in users}
     by_name, versions = plans(conn)
-    deals, deal_ids, shared = _deals(conn, until, user_ids, by_name, deals_in, credits_in)
+    wanted = sorted(fields_used(by_name).union(also))
+    deals, deal_ids, shared = _deals(conn, until, user_ids, wanted, deals_in, credits_in)
     return Inputs(
         Book(
             people=codes,
@@ -275,14 +283,13 @@ def _deals(
     conn: sa.Connection,
     until: Period,
     user_ids: Ints,
-    plans: Mapping[str, tuple[Plan, ...]],
+    wanted: Sequence[str],
     deals_in: str,
     credits_in: str,
 ) -> tuple[Deals, Ints, int]:
     """The columns of the deals, their ids, and the place of the first one that is shared."""
     columns = dict(_COLUMNS)
     params: dict[str, Any] = {"end": date.fromordinal(until.end)}
-    wanted = sorted(fields_used(plans))
     for place, name in enumerate(wanted):
         params[f"field{place}"] = name
         if name in _NUMBER_FIELDS:

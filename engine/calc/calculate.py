@@ -15,12 +15,12 @@ from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional
 from engine.calc.account import Account, Gated, Lines
 from engine.calc.book import FOREVER, INT64, Book, fields_used
 from engine.calc.credits import Credited, Credits, inside
-from engine.calc.model import PPM, Component, Plan
+from engine.calc.model import PPM, Assignment, Component, Plan, QuotaRow
 from engine.calc.payout import Quota
 from engine.calc.quotas import Figures, Quotas
 from engine.calc.result import LINE_COLUMNS, MORE_COLUMNS, Blocks, Chunk, Column, Finding, Result, as_array
 from engine.calc.settle import AT_ONCE, by_period, claw_back, due, pay_periods
-from engine.calc.tree import Span, within
+from engine.calc.tree import Span, Tree, within
 from engine.errors import Problem, QuotaPathError, given
 from engine.money import LARGEST
 from engine.periods import Period, period_of
@@ -131,7 +131,8 @@ class Desk:
     def __init__(self, book: Book, loaded: Optional[Credits] = None) -> None:
         self.book = book
         self.credits = loaded or Credits(book)
-        self.tree = self.credits.tree
+        known = self.credits.book.assignments
+        self.tree = self.credits.tree if book.assignments is known else Tree(book)
         self.quotas = Quotas(book, self.tree)
         self._rules: Dict[int, List[Rules]] = {}
         self._overrides = any(
@@ -181,12 +182,23 @@ class Desk:
             return Part(Blocks(), {}, array(INT64), array(INT64), self.credits.findings)
         return Part(lines.blocks, {}, array(INT64, pay), array(INT64, payments), self.credits.findings)
 
-    def under(self, plans: Mapping[str, Tuple[Plan, ...]]) -> "Desk":
+    def under(
+        self,
+        plans: Mapping[str, Tuple[Plan, ...]],
+        quotas: Optional[Tuple[QuotaRow, ...]] = None,
+        assignments: Optional[Tuple[Assignment, ...]] = None,
+    ) -> "Desk":
         """The same people and deals under other versions of some plans, without loading anything again.
 
-        Raises QuotaPathError when a plan uses a deal field that the book does not have.
+        ``quotas`` and ``assignments`` take the place of the book's where they are given; who leads whom stays as
+        it is.  Raises QuotaPathError when a plan uses a deal field that the book does not have.
         """
-        book = replace(self.book, plans={**self.book.plans, **plans})
+        book = replace(
+            self.book,
+            plans={**self.book.plans, **plans},
+            quotas=self.book.quotas if quotas is None else quotas,
+            assignments=self.book.assignments if assignments is None else assignments,
+        )
         missing = sorted(fields_used(plans).difference(book.deals.fields))
         if missing:
             raise QuotaPathError(

@@ -108,8 +108,8 @@ class Outcomes:
         self.chances, self.seed, self.rounds = chances, seed, rounds
         self.open = [row for row, chance in enumerate(chances) if chance < PPM]
 
-    def _begin(self, row: int) -> Tuple[int, int]:
-        """A deal's first state, and the draw from which on it is lost."""
+    def begin(self, row: int) -> Tuple[int, int]:
+        """A deal's first state, and the draw from which on it is lost; see this module's text."""
         digest = sha256(f"{self.seed}:{row}".encode()).digest()
         return int.from_bytes(digest[:8], "big") >> 2 | 1, (max(0, self.chances[row]) << 32) // PPM
 
@@ -119,7 +119,7 @@ class Outcomes:
             for i in range(self.rounds):
                 sums[i] += credit
             return
-        state, limit = self._begin(row)
+        state, limit = self.begin(row)
         for i in range(self.rounds):
             low, high = state & LOW, state >> 32
             # -1, which keeps every bit of the credit, where the draw is below the limit; else 0.
@@ -129,7 +129,7 @@ class Outcomes:
     def each(self) -> Iterable[bytearray]:
         """Round by round one byte a deal: 1 where it is won.  The same object each time."""
         happened = bytearray(b"\1") * len(self.chances)
-        states = [self._begin(row) for row in self.open]
+        states = [self.begin(row) for row in self.open]
         for first in range(0, self.rounds, AT_ONCE):
             count = min(AT_ONCE, self.rounds - first)
             won = []

@@ -12,7 +12,7 @@ import sys
 from array import array
 from dataclasses import fields, is_dataclass
 from mmap import mmap
-from typing import IO, Any, Dict, List, Mapping, Optional, Tuple, Type, Union
+from typing import IO, Any, Dict, Iterable, List, Mapping, Optional, Tuple, Type, Union
 
 from engine.calc import model
 from engine.calc.book import INT64, Book, Deals, Field
@@ -142,15 +142,25 @@ def unpack_plans(packed: Mapping[str, Any]) -> Dict[str, Tuple[model.Plan, ...]]
     return {name: tuple(unpack(plan) for plan in versions) for name, versions in packed.items()}
 
 
+def pack_rows(rows: Iterable[Any]) -> List[Any]:
+    """Records, such as quotas or assignments."""
+    return [pack(row) for row in rows]
+
+
+def unpack_rows(packed: Iterable[Any]) -> Tuple[Any, ...]:
+    """What `pack_rows` was given."""
+    return tuple(unpack(row) for row in packed)
+
+
 def pack_book(book: Book) -> Tuple[Dict[str, Any], Columns]:
     """A book without the names of its deals, which the rules never see."""
     deals = book.deals
     header = {
         "people": list(book.people),
         "plans": pack_plans(book.plans),
-        "assignments": [pack(row) for row in book.assignments],
-        "quotas": [pack(row) for row in book.quotas],
-        "rates": [pack(row) for row in book.rates],
+        "assignments": pack_rows(book.assignments),
+        "quotas": pack_rows(book.quotas),
+        "rates": pack_rows(book.rates),
         "as_of": book.as_of,
         "horizon": book.horizon,
         "currencies": list(deals.currencies),
@@ -166,16 +176,12 @@ def pack_book(book: Book) -> Tuple[Dict[str, Any], Columns]:
 
 def unpack_book(header: Mapping[str, Any], columns: Columns) -> Book:
     """The book that `pack_book` was given."""
-
-    def rows(name: str) -> Tuple[Any, ...]:
-        return tuple(unpack(row) for row in header[name])
-
     return Book(
         people=tuple(header["people"]),
         plans=unpack_plans(header["plans"]),
-        assignments=rows("assignments"),
-        quotas=rows("quotas"),
-        rates=rows("rates"),
+        assignments=unpack_rows(header["assignments"]),
+        quotas=unpack_rows(header["quotas"]),
+        rates=unpack_rows(header["rates"]),
         as_of=header["as_of"],
         horizon=header["horizon"],
         deals=Deals(

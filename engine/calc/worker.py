@@ -3,9 +3,9 @@
 It answers frames on standard input with frames on standard output until its input ends:
 
 - ``hello``: interpreter, version, process id;
-- ``load``: keep a book under a key, in place of the one before;
+- ``load``: keep a book under a key; those used longest ago make room for it;
 - ``calculate``: the people of the book with these codes; answers a part of the result;
-- ``totals``: the same without the lines, under changed ``plans`` if there are any;
+- ``totals``: the same without the lines, under changed ``plans``, ``quotas`` and ``assignments`` if there are any;
 - ``simulate``: what these people earn in many simulated outcomes of the open deals.
 
 Whatever a rule prints or a library writes to standard output goes to standard error instead.
@@ -19,7 +19,7 @@ import time
 import traceback
 from array import array
 from pathlib import Path
-from typing import IO, Any, Dict, Optional, Tuple
+from typing import IO, Any, Dict, Tuple
 
 from engine.calc import wire
 from engine.calc.account import Lines
@@ -31,6 +31,8 @@ from engine.calc.simulate import Days, Outcomes, simulate
 from engine.errors import QuotaPathError
 
 WARM_DEALS = 4000
+# What is kept beside the book in use: a what-if asks for the past and for the next quarter in turns.
+KEPT_BOOKS, KEPT_DEALS = 3, 2_000_000
 NO_MEMORY = (
     "The calculation needs more memory than its worker may use. "
     "Raise PYPY_GC_MAX (such as 4GB), or use fewer workers (QUOTAPATH_WORKERS)."
@@ -65,8 +67,7 @@ class Worker:
     """Answers one frame after the other."""
 
     def __init__(self) -> None:
-        self.desk: Optional[Desk] = None
-        self.key = ""
+        self.desks: Dict[str, Desk] = {}  # the one used last stands last
         self.lines = Lines()
 
     def hello(self) -> Dict[str, Any]:
@@ -86,7 +87,7 @@ class Worker:
         except QuotaPathError as error:
             reply, answer = {"error": str(error)}, {}
         except MemoryError:
-            self.desk, self.key, self.lines = None, "", Lines()  # make room for what comes next
+            self.desks, self.lines = {}, Lines()  # make room for what comes next
             reply, answer = {"error": NO_MEMORY}, {}
         except Exception as error:  # noqa: BLE001  # a fault of ours outside any component: say it, go on serving
             traceback.print_exc()
@@ -103,15 +104,17 @@ class Worker:
     def _do(self, header: Dict[str, Any], columns: wire.Columns) -> Tuple[Dict[str, Any], Dict[str, Chunk]]:
         if header["do"] == "hello":
             return self.hello(), {}
+        key = header["key"]
         if header["do"] == "load":
-            self.desk, self.key = None, ""  # the old book's memory first
-            self.desk, self.key = Desk(wire.unpack_book(header, columns)), header["key"]
-            return {"key": self.key}, {}
-        if self.desk is None or header["key"] != self.key:
-            return {"unknown_key": header["key"]}, {}
-        desk = self.desk
-        if header.get("plans"):
-            desk = desk.under(wire.unpack_plans(header["plans"]))
+            self._make_room(len(columns["close_date"]))
+            self.desks[key] = Desk(wire.unpack_book(header, columns))
+            return {"key": key}, {}
+        if key not in self.desks:
+            return {"unknown_key": key}, {}
+        desk = self.desks[key] = self.desks.pop(key)
+        changes = {name: wire.unpack_rows(header[name]) for name in ("quotas", "assignments") if name in header}
+        if header.get("plans") or changes:
+            desk = desk.under(wire.unpack_plans(header.get("plans", {})), **changes)
         if header["do"] == "simulate":
             outcomes = Outcomes(columns["chances"], header["seed"], header["rounds"])
             found = simulate(desk, header["people"], outcomes, Days(*header["days"]))
@@ -120,6 +123,14 @@ class Worker:
             return wire.pack_part(desk.brief(header["people"]), {})
         part = desk.fold(header["people"], self.lines)
         return wire.pack_part(part, self.lines.written() if not part.findings else {})
+
+    def _make_room(self, deals: int) -> None:
+        """Let go of the books used longest ago, before the memory for one of so many ``deals`` is asked for."""
+        while self.desks and (
+            len(self.desks) >= KEPT_BOOKS
+            or deals + sum(len(desk.book.deals) for desk in self.desks.values()) > KEPT_DEALS
+        ):
+            del self.desks[next(iter(self.desks))]
 
 
 def _version() -> str:

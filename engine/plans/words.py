@@ -7,7 +7,7 @@ from decimal import Decimal
 from engine.calc.model import MICRO, MONEY_MEASURES, Component, Condition, Day, FieldValue, Number, Rate, Tier
 from engine.money import format_money, format_rate
 
-_RANGES = {
+RANGES = {
     "any_of": "is",
     "not": "is not",
     "at_least": "is at least",
@@ -65,7 +65,7 @@ def value(operand: FieldValue) -> str:
 def conditions(when: Iterable[Condition]) -> str:
     """A filter: ``type is "New" or "Expansion" and seats is at least 10``; empty for every deal."""
     return " and ".join(
-        f"{condition.field} {_RANGES[test]} {' or '.join(map(value, operands)) or 'nothing'}"
+        f"{condition.field} {RANGES[test]} {' or '.join(map(value, operands)) or 'nothing'}"
         for condition in when
         for test, operands in condition.tests
     )

@@ -88,6 +88,8 @@ PERMISSIONS: Mapping[str, Mapping[str, Reach]] = {
     "activities.view": _row(_A, _A, _T, _S),
     "activities.edit": _row(_A, _N, _S, _S),
     "forecast.view": _row(_A, _A, _T, _S),
+    "whatif.use": _row(_A, _A, _N, _N),
+    "whatif.save": _row(_A, _A, _N, _N),
 }
 
 

@@ -58,7 +58,7 @@ class FleetPool(Pool):
     ) -> None:
         super().__init__(size, interpreter, pypy)
         self._redis, self._send, self._machines, self._name = client, send, machines, name
-        self._books: OrderedDict[str, Packed] = OrderedDict()
+        self._kept_books: OrderedDict[str, Packed] = OrderedDict()
         self._claims: set[str] = set()
         self._ended = threading.Event()
         threading.Thread(target=self._renew, name="claims", daemon=True).start()
@@ -176,10 +176,10 @@ class FleetPool(Pool):
     def _remember(self, key: str, frame: Callable[[], Answer]) -> Packed:
         """The book with that key, as it was used last or new; a few are kept."""
         with self._lock:
-            packed = self._books.pop(key, None) or Packed(key, frame)
-            self._books[key] = packed
-            while len(self._books) > KEPT_BOOKS:
-                self._books.popitem(last=False)
+            packed = self._kept_books.pop(key, None) or Packed(key, frame)
+            self._kept_books[key] = packed
+            while len(self._kept_books) > KEPT_BOOKS:
+                self._kept_books.popitem(last=False)
         return packed
 
     def _fetch(self, key: str) -> Answer:

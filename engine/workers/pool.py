@@ -29,9 +29,10 @@ from typing import IO, Any, ClassVar, Self, cast
 from engine.calc import wire
 from engine.calc.book import Book, visible
 from engine.calc.calculate import CalculationError, combine
-from engine.calc.model import Plan
+from engine.calc.model import Assignment, Plan, QuotaRow
 from engine.calc.result import Finding, Result, Totals, totals
 from engine.calc.simulate import Days, SimulatedPart, Simulation, combine_simulated
+from engine.calc.worker import KEPT_BOOKS
 from engine.errors import QuotaPathError, given
 
 Progress = Callable[[int, int], None]
@@ -119,7 +120,7 @@ class _Worker:
         self.start()
 
     def start(self) -> None:
-        self.key = ""
+        self.keys: set[str] = set()  # of the books it should hold; it says so when it has let one go
         self.hello: dict[str, Any] = {}
         try:
             # In a session of its own: Ctrl-C is for the app, which then closes its workers' input.
@@ -261,7 +262,7 @@ class Pool:
         self.size = size or os.cpu_count() or 1
         self._timeout = timeout
         self._keys = itertools.count(1)
-        self._last: tuple[weakref.ref[Book], str] | None = None
+        self._books: list[tuple[weakref.ref[Book], str]] = []  # the last ones, newest last
         self._lock = threading.Condition()
         self._closed = False
         self._workers: list[_Worker] = []
@@ -325,20 +326,29 @@ class Pool:
     def load(self, book: Book) -> None:
         """Have a book in the workers before it is needed, so that the first `totals` is as fast as the next.
 
-        Workers keep the last book that they were given, for as long as it is the same object; one that
-        was replaced, or has had another book since, gets it again by itself.
+        Workers keep the last few books that they were given, for as long as these are the same objects; one that
+        was replaced, or has let the book go, gets it again by itself.
         """
         self._ask(book, {"do": "totals"}, {}, 1, None)
 
-    def totals(self, book: Book, plans: Plans | None = None) -> Totals:
+    def totals(
+        self,
+        book: Book,
+        plans: Plans | None = None,
+        quotas: Sequence[QuotaRow] | None = None,
+        assignments: Sequence[Assignment] | None = None,
+        people: Sequence[int] | None = None,
+    ) -> Totals:
         """What everyone in a loaded book earns when ``plans`` (all versions, by name) take the place of its own.
 
-        Only the changed plans are sent; sums of the same lines that `calculate` writes come back.  Raises
-        as `calculate` does, and `QuotaPathError` when a plan uses a deal field that the book does not have.
+        So do ``quotas`` and ``assignments`` where they are given; who leads whom must stay the same.  ``people`` are
+        the codes of those who are asked about (default: everyone).  Only what changed is sent; sums of the same lines
+        that `calculate` writes come back.  Raises as `calculate` does, and `QuotaPathError` when a plan uses a deal
+        field that the book does not have.
         """
         changed = {**book.plans, **(plans or {})}
-        request = {"do": "totals", "plans": wire.pack_plans(plans or {})}
-        answers = self._ask(book, request, {}, 1, None)
+        request = {"do": "totals", **_changes(plans, quotas, assignments)}
+        answers = self._ask(book, request, {}, 1, None, people=people)
         result = combine(replace(book, plans=changed), [wire.unpack_part(*answer) for answer in answers])
         return totals(result)
 
@@ -351,6 +361,8 @@ class Pool:
         days: Days = Days(),  # noqa: B008  # a frozen record
         plans: Plans | None = None,
         on_progress: Progress | None = None,
+        quotas: Sequence[QuotaRow] | None = None,
+        assignments: Sequence[Assignment] | None = None,
         people: Sequence[int] | None = None,
     ) -> Simulation:
         """What everyone earns over many outcomes of the open deals, drawn by ``seed`` and paid by the real rules.
@@ -367,7 +379,7 @@ class Pool:
                 f"{len(chances)} chances for {len(book.deals)} deals."
             )
         request = {"do": "simulate", "rounds": rounds, "seed": seed, "days": list(days)}
-        request["plans"] = wire.pack_plans(plans or {})
+        request.update(_changes(plans, quotas, assignments))
         answers = self._ask(book, request, {"chances": chances}, SHARDS_A_WORKER, on_progress, rounds, people)
         parts = [
             SimulatedPart(columns["totals"], columns["spreads"], [Finding(*finding) for finding in header["findings"]])
@@ -383,17 +395,17 @@ class Pool:
         shards_a_worker: int,
         on_progress: Progress | None,
         weight: int = 1,
-        wanted: Sequence[int] | None = None,
+        people: Sequence[int] | None = None,
     ) -> list[Answer]:
-        """Ask for all people of a book (or those ``wanted``), shard by shard; answers are in the people's order."""
-        deals, everyone = visible(book), range(len(book.people)) if wanted is None else wanted
+        """Ask for people of a book (default: all), shard by shard; the answers are in the order of the people."""
+        deals, wanted = visible(book), range(len(book.people)) if people is None else people
         packed = Packed(self._key(book), lambda: wire.pack_book(book))
 
-        def tell(people: int) -> None:
+        def tell(done: int) -> None:
             if on_progress is not None:
-                on_progress(deals * people // max(1, len(everyone)), deals)
+                on_progress(deals * done // max(1, len(wanted)), deals)
 
-        shards = _shards(everyone, deals * weight, self.size, shards_a_worker)
+        shards = _shards(wanted, deals * weight, self.size, shards_a_worker)
         return self._spread(packed, request, columns, shards, tell)
 
     def _spread(
@@ -433,11 +445,14 @@ class Pool:
         return [answers[number] for number in range(len(shards))]
 
     def _key(self, book: Book) -> str:
-        """The name under which workers keep this book; the same for the same book as last time."""
+        """The name under which workers keep this book; the same for a book that was asked about lately."""
         with self._lock:
-            if self._last is None or self._last[0]() is not book:
-                self._last = weakref.ref(book), str(next(self._keys))
-            return self._last[1]
+            known = next((entry for entry in self._books if entry[0]() is book), None)
+            if known is None:
+                known = weakref.ref(book), str(next(self._keys))
+                self._books = [entry for entry in self._books if entry[0]() is not None][-KEPT_BOOKS:]
+                self._books.append(known)
+            return known[1]
 
     def _serve(self, job: _Job) -> None:
         """Take a worker and give it shards until none is left."""
@@ -469,7 +484,7 @@ class Pool:
             if self._closed:
                 job.done.put((0, QuotaPathError("The calculation was stopped: the program is closing.")))
                 return None
-            place = next((i for i, worker in enumerate(self._idle) if worker.key == job.book.key), 0)
+            place = next((i for i, worker in enumerate(self._idle) if job.book.key in worker.keys), 0)
             return self._idle.pop(place)
 
     def _shard(self, worker: _Worker, job: _Job, people: Sequence[int]) -> Answer:
@@ -477,12 +492,14 @@ class Pool:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 key = job.book.key
-                if worker.key != key:
-                    worker.key = ""
+                request = {**job.request, "key": key, "people": list(people)}
+                answer, found = worker.work(request, job.columns) if key in worker.keys else ({}, {})
+                if not answer or "unknown_key" in answer:
+                    worker.keys.discard(key)
                     header, columns = job.book.frame
                     worker.work({"do": "load", "key": key, **header}, columns)
-                    worker.key = key
-                answer, found = worker.work({**job.request, "key": key, "people": list(people)}, job.columns)
+                    worker.keys.add(key)
+                    answer, found = worker.work(request, job.columns)
                 if "unknown_key" in answer:
                     raise _Gone("it had lost the book")
             except _Gone as error:
@@ -524,6 +541,18 @@ class Pool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _changes(
+    plans: Plans | None, quotas: Sequence[QuotaRow] | None, assignments: Sequence[Assignment] | None
+) -> dict[str, Any]:
+    """What a request says of what takes the place of the book's own."""
+    found: dict[str, Any] = {"plans": wire.pack_plans(plans or {})}
+    if quotas is not None:
+        found["quotas"] = wire.pack_rows(quotas)
+    if assignments is not None:
+        found["assignments"] = wire.pack_rows(assignments)
+    return found
 
 
 def _find_pypy(named: str | None) -> str | None:

@@ -45,6 +45,7 @@ from tests.benchmarks.imports import import_file
 from tests.benchmarks.measure import Row, book_of, cpu, machine, numbers, race, race_unlike
 from tests.benchmarks.pages import pages
 from tests.benchmarks.runs import recalculation
+from tests.benchmarks.whatif import moved_slider
 from tests.benchmarks.workers import celery_workers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -305,8 +306,8 @@ def growth(sizes: Sizes, pools: dict[str, Pool]) -> Iterator[Row]:
 
 
 SECTIONS = (
-    one_core, rich, two_workers, what_if, simulation, growth, recalculation, import_file, deals_page, pages,
-    celery_workers,
+    one_core, rich, two_workers, what_if, moved_slider, simulation, growth, recalculation, import_file, deals_page,
+    pages, celery_workers,
 )  # fmt: skip
 
 

@@ -22,6 +22,8 @@ def test_every_section_runs_and_agrees() -> None:
         "splits",
         "two workers",
         "Postgres",
+        "a moved slider",
+        "a sweep of 100 variants",
         "simulated",
         "4 million",
         "12 monthly runs",

@@ -14,8 +14,8 @@ TABLES = {
     "jobs", "ledger", "lines", "manual_adjustments", "pay_periods", "payout_items", "payout_payments",
     "payout_release_items", "payout_releases", "payout_reversals", "payouts", "pipeline_stages", "plan_assignments",
     "plan_versions", "plans", "quota_ramps", "quotas", "run_attainment", "run_digests", "run_people",
-    "run_plan_versions", "runs", "sign_in_failures", "sign_in_links", "sign_in_tickets", "statement_files",
-    "statements", "team_members", "team_structure", "teams", "user_sessions", "users", "workers",
+    "run_plan_versions", "runs", "scenarios", "sign_in_failures", "sign_in_links", "sign_in_tickets",
+    "statement_files", "statements", "team_members", "team_structure", "teams", "user_sessions", "users", "workers",
 }  # fmt: skip
 
 

@@ -140,6 +140,56 @@ def test_what_if_survives_a_lost_worker_and_another_book(large: Book) -> None:
         assert pool.totals(large, better(large)) == expected
 
 
+def test_other_quotas_assignments_and_some_people_are_priced_as_if_they_were_the_book(large: Book) -> None:
+    half = tuple(replace(row, amount=row.amount // 2) for row in large.quotas)
+    off = tuple(replace(row, plan=None) if row.person in ("p001", "p003") else row for row in large.assignments)
+    some = (0, 1, 7, 39)
+    with Pool(2) as pool:
+        for quotas, assignments in ((half, None), (None, off), (half, off)):
+            there = replace(large, quotas=quotas or large.quotas, assignments=assignments or large.assignments)
+            expected = totals(calculate(there))
+            assert pool.totals(large, None, quotas, assignments) == expected
+            found = pool.totals(large, None, quotas, assignments, some)
+            names = {large.people[code] for code in some}
+            assert found.by_person == {name: expected.by_person[name] for name in names & expected.by_person.keys()}
+            assert found.paid == {key: cents for key, cents in expected.paid.items() if key[0] in names}
+        assert pool.totals(large) == totals(calculate(large))
+
+
+def test_a_simulation_of_some_people_is_their_part_of_all() -> None:
+    book = company(400)
+    chances = array("q", [(1_000_000, 300_000)[place % 2] for place in range(400)])
+    half = tuple(replace(row, amount=row.amount // 2) for row in book.quotas)
+    with Pool(2) as pool:
+        everyone = pool.simulate(book, chances, 20, 5, quotas=half)
+        assert everyone == pool.simulate(replace(book, quotas=half), chances, 20, 5)
+        some, others = range(0, 40, 3), [code for code in range(40) if code % 3]
+        parts = [pool.simulate(book, chances, 20, 5, quotas=half, people=codes) for codes in (some, others)]
+        assert [a + b for a, b in zip(*(part.totals for part in parts), strict=True)] == list(everyone.totals)
+        assert {**parts[0].people, **parts[1].people} == everyone.people
+
+
+def test_workers_keep_a_few_books_and_let_go_of_the_oldest() -> None:
+    books = [company(60 + number) for number in range(5)]
+    expected = [totals(calculate(book)) for book in books]
+    with Pool(1) as pool:
+        sent = []
+        work = pools._Worker.work
+
+        def watched(worker: Any, header: dict[str, Any], columns: wire.Columns) -> Any:
+            sent.append(header["do"])
+            return work(worker, header, columns)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pools._Worker, "work", watched)
+            for place in (0, 1, 0, 1, 2, 0, 1):
+                assert pool.totals(books[place]) == expected[place]
+            assert sent.count("load") == 3
+            for place in (3, 4, 0, 1):
+                assert pool.totals(books[place]) == expected[place]
+            assert sent.count("load") == 7
+
+
 def test_what_if_with_a_field_that_was_not_loaded_says_so(large: Book) -> None:
     (rep,) = better(large)["rep"]
     when = (Condition("segment", (("any_of", ("SMB",)),)),)

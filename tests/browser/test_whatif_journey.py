@@ -1,0 +1,60 @@
+"""A slider moves and the company's figures move; the address of what was kept opens the same variant elsewhere."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.driving import PHONE, Server, load_demo, settle, shot, sign_in
+
+pytestmark = pytest.mark.browser
+
+ADMIN, FINANCE, PASSWORD = "sofia.marin@northwind.example", "felix.grant@northwind.example", "northwind-demo"
+
+
+def card(page: Page, label: str) -> Locator:
+    """The card with that label."""
+    return page.get_by_test_id("stMetric").filter(has_text=label)
+
+
+def test_a_slider_reprices_the_year_and_a_link_shares_it(
+    start_server: Callable[..., Server], new_page: Callable[..., Page]
+) -> None:
+    server = start_server(QUOTAPATH_TODAY="2026-11-24")
+    page = new_page()
+    load_demo(page, server.url)
+    sign_in(page, f"{server.url}/whatif?plan=enterprise-ae", ADMIN, PASSWORD)
+    settle(page, timeout=60_000)
+    official = card(page, "Cost").get_by_test_id("stMetricValue").inner_text()
+    expect(card(page, "Get more / get less")).to_contain_text("0 / 0")
+
+    # The second rate, one step after the other with the arrow key, as a hand on the slider.
+    slider = page.get_by_test_id("stSlider").filter(has_text="Tier 2: rate from 100%").get_by_role("slider")
+    slider.focus()
+    for _ in range(5):
+        slider.press("ArrowRight")
+    expect(card(page, "Cost").get_by_test_id("stMetricDelta")).to_be_visible(timeout=30_000)
+    settle(page, timeout=60_000)
+    expect(card(page, "Get more / get less")).not_to_contain_text("0 / 0")
+    exact = page.get_by_label("Tier 2: rate from 100% (%), exact, New business and expansion")
+    expect(exact).to_have_value("12.5")
+    steeper = card(page, "Cost").inner_text()
+    assert official not in steeper
+    shot(page, "whatif")
+
+    # Kept under a name, the address opens the same variant for finance, on a phone.
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("dialog").get_by_label("Name").fill("A steeper accelerator")
+    page.get_by_role("dialog").get_by_label("Name").press("Enter")
+    settle(page)
+    page.get_by_role("dialog").get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    settle(page, timeout=60_000)
+    assert "scenario=1" in page.url
+    phone = new_page(PHONE)
+    sign_in(phone, page.url, FINANCE, PASSWORD)
+    settle(phone, timeout=60_000)
+    assert card(phone, "Cost").inner_text() == steeper
+    expect(phone.get_by_label("Tier 2: rate from 100% (%), exact, New business and expansion")).to_have_value("12.5")
+    expect(phone.get_by_role("button", name="Make a draft")).to_have_count(0)
+    shot(phone, "whatif-390")
