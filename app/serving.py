@@ -14,7 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from app import security, shell, state
-from app.api import api
+from app.api import for_origins
 from app.navigation import ROOT
 from engine import settings
 from engine.db import migrate, server
@@ -31,7 +31,7 @@ def make_app() -> st.App:
             Route("/auth/session", security.open_session, methods=["POST"]),
             Mount("/assets", StaticFiles(directory=ROOT / "app" / "static")),
             Route("/api", RedirectResponse("/api/docs")),
-            Mount("/api", api),
+            Mount("/api", for_origins(settings.read().cors)),
         ],
         middleware=[Middleware(security.Guard)],
         on_script_error=shell.show_fault,

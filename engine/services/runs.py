@@ -22,12 +22,12 @@ from engine.db import audit, jobs, pay
 from engine.db.bulk import to_json
 from engine.db.database import Database
 from engine.db.jobs import Job
-from engine.errors import Problem, ProblemsError, QuotaPathError
+from engine.errors import Problem, ProblemsError, QuotaPathError, given
 from engine.money import currency_digits, round_ratio
 from engine.periods import KINDS, Period, parse_period, period_of
 from engine.plans.versions import version_at
 from engine.services.access import Actor, require
-from engine.services.jobs import Body, Work
+from engine.services.jobs import Body, JobRunner, Work
 from engine.workers.pool import Pool
 
 Progress = Callable[[int, int, str], None]
@@ -131,6 +131,23 @@ def run_job_of(db: Database, actor: Actor, period: str) -> Job | None:
     require(actor, "runs.view")
     with db.read() as conn:
         return next((job for job in jobs.recent(conn, 50, JOB) if job.arguments.get("period") == period), None)
+
+
+def start_run(db: Database, runner: JobRunner, actor: Actor, period: str) -> Job:
+    """Start the job that runs the period, or give the one that is under way; it is calculated by `run_period`.
+
+    Needs "runs.start".  Raises QuotaPathError when the period is no period or closed already.
+    """
+    require(actor, "runs.start")
+    name = parse_period(period).name
+    with db.read() as conn:
+        _refuse_closed(pay.pay_period(conn, name))
+        for job in jobs.recent(conn, 50, JOB):
+            if job.arguments.get("period") == name and not job.is_over:
+                return job
+    job_id = runner.submit(actor, JOB, {"period": name})
+    with db.read() as conn:
+        return given(jobs.get(conn, job_id))
 
 
 def _run_job(work: Work) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from functools import cache
 import bcrypt
 import sqlalchemy as sa
 
-from engine.db import sign_in
+from engine.db import api_tokens, sign_in
 from engine.db.database import Database
 from engine.errors import Problem, QuotaPathError
 from engine.services.access import Actor
@@ -113,23 +113,23 @@ def _spoken(seconds: int) -> str:
     return f"{-(-seconds // 60)} minutes"
 
 
-def _hash(secret: str) -> bytes:
-    # 256 random bits need no salt and no slow hash.
-    return hashlib.sha256(secret.encode()).digest()
+def hash_secret(secret: str) -> bytes:
+    """What is kept of a token: 256 random bits need no salt and no slow hash."""
+    return hashlib.sha256(secret.encode(errors="replace")).digest()
 
 
 def open_ticket(db: Database, user_id: int) -> str:
     """A ticket for a person whose password was just checked; `redeem_ticket` takes it once, within a minute."""
     ticket = secrets.token_urlsafe(32)
     with db.write() as conn:
-        sign_in.add_ticket(conn, _hash(ticket), user_id, TICKET_SECONDS)
+        sign_in.add_ticket(conn, hash_secret(ticket), user_id, TICKET_SECONDS)
     return ticket
 
 
 def redeem_ticket(db: Database, ticket: str) -> Session:
     """Exchange a ticket for a session.  Raises SignInRefused when it was used before or is too old."""
     with db.write() as conn:
-        user_id = sign_in.take_ticket(conn, _hash(ticket))
+        user_id = sign_in.take_ticket(conn, hash_secret(ticket))
         if user_id is None:
             raise SignInRefused("This sign-in took too long. Please sign in again.")
         return _open_session(conn, user_id)
@@ -143,7 +143,7 @@ def open_session(db: Database, user_id: int) -> Session:
 
 def _open_session(conn: sa.Connection, user_id: int) -> Session:
     token = secrets.token_urlsafe(32)
-    return Session(token, user_id, sign_in.add_session(conn, _hash(token), user_id, SESSION_HOURS))
+    return Session(token, user_id, sign_in.add_session(conn, hash_secret(token), user_id, SESSION_HOURS))
 
 
 def session_actor(db: Database, token: str | None) -> Actor | None:
@@ -151,7 +151,7 @@ def session_actor(db: Database, token: str | None) -> Actor | None:
     if not token:
         return None
     with db.read() as conn:
-        user = sign_in.session_user(conn, _hash(token), IDLE_HOURS)
+        user = sign_in.session_user(conn, hash_secret(token), IDLE_HOURS)
     if user is None:
         return None
     if user.stale:
@@ -163,12 +163,13 @@ def session_actor(db: Database, token: str | None) -> Actor | None:
 def end_session(db: Database, token: str, because: str = "signed out") -> None:
     """Sign out: the token is worth nothing from now on, wherever a copy of it is."""
     with db.write() as conn:
-        sign_in.end_session(conn, _hash(token), because)
+        sign_in.end_session(conn, hash_secret(token), because)
 
 
 def end_sessions(conn: sa.Connection, user_id: int, because: str) -> int:
-    """End all sessions of a person within the caller's transaction: disabled, other role, new password.
+    """End all sessions and API tokens of a person within the caller's transaction: disabled, other role, new password.
 
-    `because` is kept with each session.  Returns how many there were.
+    `because` is kept with each.  Returns how many sessions there were.
     """
+    api_tokens.revoke_all(conn, user_id, because)
     return sign_in.end_sessions(conn, user_id, because)
