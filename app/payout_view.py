@@ -120,8 +120,8 @@ def _payroll(actor: Actor, period: str) -> None:
         return payouts.payroll_file(state.database(), actor, period, form)
 
     with st.popover("Payroll file", icon=":material/download:"):
-        widgets.download("CSV", f"payroll-{period}.csv", lambda: content("csv"), "text/csv")
-        widgets.download("Excel", f"payroll-{period}.xlsx", lambda: content("xlsx"), _XLSX)
+        widgets.download("CSV", f"payroll-{period}.csv", lambda: content("csv"), "text/csv", recorded=True)
+        widgets.download("Excel", f"payroll-{period}.xlsx", lambda: content("xlsx"), _XLSX, recorded=True)
 
 
 def view(actor: Actor, counts: dict[str, int]) -> str:
