@@ -32,6 +32,18 @@ def _port(value: str) -> int:
     return int(value)
 
 
+def _log_form(value: str) -> str:
+    if value not in ("text", "json"):
+        raise ValueError('Write "text" or "json".')
+    return value
+
+
+def _secret(value: str) -> str:
+    if len(value) < 20:
+        raise ValueError("It is too short: take at least 20 characters, by chance.")
+    return value
+
+
 def _count(value: str) -> int:
     if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 1024:
         raise ValueError("Give a whole number from 1 to 1024.")
@@ -113,6 +125,13 @@ class Settings:
         _rate,
         lambda: 600,
         "requests a minute that the API takes from one token or session, five times as many from one address; 0: any",
+    )
+    log: str = _setting("QUOTAPATH_LOG", _log_form, lambda: "text", 'the form of the log: "text", or "json" lines')
+    metrics_token: str | None = _setting(
+        "QUOTAPATH_METRICS_TOKEN",
+        _secret,
+        lambda: None,
+        "the bearer token for /metrics; without it only signed-in admins",
     )
     today: date = _setting(
         "QUOTAPATH_TODAY",

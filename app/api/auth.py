@@ -52,10 +52,12 @@ def _person(actor: Actor) -> Person:
 
 
 @routes.post("/login", summary="Sign in", responses=answers(400, 401, 413, 422, 429))
-def login(credentials: Credentials) -> SignedIn:
+def login(credentials: Credentials, request: Request) -> SignedIn:
     """Opens a session.  After 5 wrong passwords sign-in pauses, here and in the browser alike."""
     db = state.database()
-    session = sign_in.open_session(db, sign_in.check_password(db, credentials.email, credentials.password))
+    address = request.client.host if request.client else None
+    user_id = sign_in.check_password(db, credentials.email, credentials.password, address)
+    session = sign_in.open_session(db, user_id)
     actor = sign_in.session_actor(db, session.token)
     if actor is None:  # disabled within this very moment
         raise SignInRefused("The e-mail or the password is not right.")
