@@ -423,9 +423,7 @@ def _sentence(problem: Problem) -> str:
     return f"{place}{plain(problem.message)} {plain(problem.remedy)}".rstrip()
 
 
-def download(
-    label: str, name: str, content: Callable[[], bytes] | bytes, mime: str, *, recorded: bool = False
-) -> None:
+def download(label: str, name: str, content: Callable[[], bytes] | bytes, mime: str, *, recorded: bool = False) -> None:
     """A button that downloads a file; a function as `content` is called when the button is pressed.
 
     Every export is in the audit log.  `recorded`: the service that makes the file writes the entry itself, or the file

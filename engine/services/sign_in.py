@@ -239,7 +239,7 @@ def choose_password(db: Database, secret: str, password: str, again: str) -> int
 
 
 def change_password(db: Database, actor: Actor, token: str, old: str, password: str, again: str) -> None:
-    """Replace one's own password, which is asked for first; every session but the one of `token` ends, and every API token.
+    """Replace one's own password, which is asked for first; all sessions but that of `token` end, and all API tokens.
 
     Raises SignInRefused when the old one is wrong (counted as at the door), ProblemsError for a poor new one.
     """

@@ -8,11 +8,11 @@ import sqlalchemy as sa
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from app import security, state
-from app.api import api, limits
+from app.api import limits, mount
 from engine.services import sign_in
 from tests.integration.api.asking import PASSWORD, bearer
 from tests.integration.paying import Company
@@ -39,7 +39,7 @@ def client(database_url: str) -> Iterator[TestClient]:
     app = Starlette(
         routes=[
             Route("/auth/session", security.open_session, methods=["POST"]),
-            Mount("/api", api),
+            mount(),
             Route("/media/{name}", lambda _: PlainTextResponse("secret")),
             Route("/_stcore/metrics", lambda _: PlainTextResponse("secret")),
             Route("/_stcore/upload_file/{name:path}", lambda _: PlainTextResponse("secret")),
