@@ -121,5 +121,5 @@ def _status(token: Token) -> str:
     if token.is_live:
         return "Live"
     if token.revoked_because:
-        return token.revoked_because.capitalize()
+        return token.revoked_because[:1].upper() + token.revoked_because[1:]
     return "Expired" if token.expires_at <= datetime.now(UTC) else "The person may not sign in"

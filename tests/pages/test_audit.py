@@ -94,7 +94,7 @@ def test_more_entries_than_are_counted(company: Any, monkeypatch: pytest.MonkeyP
 
 def test_a_download_writes_an_entry(company: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     buttons: dict[str, Callable[[], bytes]] = {}
-    monkeypatch.setattr(widgets.st, "download_button", lambda label, data, name, *_, **__: buttons.update({name: data}))
+    monkeypatch.setattr(widgets.st, "download_button", lambda _, data, name, *_a, **_k: buttons.update({name: data}))
     monkeypatch.setattr(auth, "current", lambda: company.actor("finn"))
     widgets.download("CSV", "deals.csv", lambda: b"abc", "text/csv")
     widgets.download("CSV", "ready.csv", b"abcd", "text/csv")
