@@ -49,10 +49,10 @@ def filters(people: Mapping[int, str], actions: Sequence[str]) -> AuditFilters:
 
 
 def _between(today: date) -> tuple[date | None, date | None]:
-    chosen = st.date_input("Days (UTC)", (today - timedelta(days=6), today), key="audit_days", width=240)
-    days = chosen if isinstance(chosen, tuple) else (chosen,)
-    first, last = (days[0] if days else None), (days[-1] if days else None)
-    return first, last and last + timedelta(days=1)
+    chosen: Any = st.date_input("Days (UTC)", (today - timedelta(days=6), today), key="audit_days", width=240)
+    if not chosen:
+        return None, None
+    return chosen[0], chosen[-1] + timedelta(days=1)
 
 
 def _groups(actions: Sequence[str]) -> list[str]:

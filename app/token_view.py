@@ -79,9 +79,9 @@ def token_list(actor: Actor, found: Sequence[Token]) -> None:
             "person": [token.person for token in found],
             "scopes": [", ".join(token.scopes) for token in found],
             "status": [_status(token) for token in found],
-            "last_used_at": pd.to_datetime([token.last_used_at for token in found], utc=True),
-            "expires_at": pd.to_datetime([token.expires_at for token in found], utc=True),
-            "created_at": pd.to_datetime([token.created_at for token in found], utc=True),
+            "last_used_at": pd.Series([token.last_used_at for token in found], dtype="datetime64[ns, UTC]"),
+            "expires_at": pd.Series([token.expires_at for token in found], dtype="datetime64[ns, UTC]"),
+            "created_at": pd.Series([token.created_at for token in found], dtype="datetime64[ns, UTC]"),
         }
     )
     chosen = widgets.table(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from app import auth, widgets
@@ -94,7 +95,7 @@ def test_more_entries_than_are_counted(company: Any, monkeypatch: pytest.MonkeyP
 
 def test_a_download_writes_an_entry(company: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     buttons: dict[str, Callable[[], bytes]] = {}
-    monkeypatch.setattr(widgets.st, "download_button", lambda _, data, name, *_a, **_k: buttons.update({name: data}))
+    monkeypatch.setattr(st, "download_button", lambda _, data, name, *_a, **_k: buttons.update({name: data}))
     monkeypatch.setattr(auth, "current", lambda: company.actor("finn"))
     widgets.download("CSV", "deals.csv", lambda: b"abc", "text/csv")
     widgets.download("CSV", "ready.csv", b"abcd", "text/csv")
@@ -128,7 +129,8 @@ def test_a_token_is_made_and_shown_once(
         "from app import auth\nfrom app.token_view import new_token_form\nnew_token_form(auth.require('tokens.edit'))",
         default_timeout=20,
     ).run()
-    assert list(form.get("button_group")[0].options) == ["read", "activities:write"]  # what a rep's token can do
+    pills: Any = form.get("button_group")[0]
+    assert list(pills.options) == ["read", "activities:write"]  # what a rep's token can do
     form.button[0].click().run()
     assert "Say in 1 to 100" in words(form)
     form.text_input[0].set_value("Nightly <b>")

@@ -70,7 +70,8 @@ def test_texts_of_a_deal_stay_texts(client: TestClient, company: Company, as_per
             assert len(answer.content) < 3000
         assert (answer.status_code != 201) == (unusable(text) or not text.strip()), ascii(text[:80])
     assert len(kept) > 300
-    listed, cursor = [], ""
+    listed: list[str] = []
+    cursor: str | None = ""
     while cursor is not None:
         page = client.get(f"/api/sales/deals?limit=500&cursor={cursor}", headers=ada).json()
         listed += [deal["name"] for deal in page["items"] if deal["source"] == "manual"]

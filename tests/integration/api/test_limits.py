@@ -1,12 +1,15 @@
 """Requests a minute, bytes of a body, pages of other origins, and what is no endpoint at all."""
 
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 
+from app import operations
 from app.api import api, limits, mount
 from engine import settings
 from engine.errors import ProblemsError
@@ -36,7 +39,7 @@ def test_too_many_requests_of_one_token(
 
 def test_a_bucket_fills_again(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(limits.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     buckets = limits.OwnBuckets()
     assert [buckets.take("a", 60) for _ in range(60)] == [0] * 60
     assert buckets.take("a", 60) == pytest.approx(1)
@@ -150,3 +153,10 @@ def test_docs_load_nothing_from_elsewhere(client: TestClient) -> None:
     assert "//" not in page.text.replace("<!doctype html>", "")
     assert 'id="cannot-be-used"' in page.text
     assert client.get("/api/openapi.json").json() == api.openapi()
+
+
+def test_requests_are_measured_by_their_route(company: Company, as_person: AsPerson) -> None:
+    app = Starlette(routes=[mount()], middleware=[Middleware(operations.Measured)])
+    assert TestClient(app).get("/api/sales/deals/987654/", headers=as_person("ada")).status_code == 404
+    labels = {"method": "GET", "route": "/api/sales/deals/{deal_id}", "status": "404"}
+    assert (operations._REGISTRY.get_sample_value("quotapath_requests_total", labels) or 0) >= 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from typing import Any
 
 import pytest
@@ -91,7 +92,7 @@ def test_a_fault_after_the_write_keeps_neither(company: Company) -> None:
     ada = company.actors["ada"]
     with company.db.read() as conn:
         stage = conn.scalar(sa.text("SELECT id FROM pipeline_stages WHERE name = 'Proposal'")) or 0
-    fields = deals.DealFields("Robots", "", company.users["ana"], stage, 1, "USD", deals.date(2026, 3, 1))
+    fields = deals.DealFields("Robots", "", company.users["ana"], stage, 1, "USD", date(2026, 3, 1))
 
     def act(db: Any) -> once.Answer:
         deals.create_deal(db, ada, fields)

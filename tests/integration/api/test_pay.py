@@ -81,7 +81,8 @@ def calculated(company: Company, client: TestClient) -> Company:
 
 
 def pages(client: TestClient, path: str, headers: dict[str, str], **params: Any) -> list[list[dict[str, Any]]]:
-    found, cursor = [], ""
+    found: list[list[dict[str, Any]]] = []
+    cursor: str | None = ""
     while cursor is not None:
         page = get(client, path, headers, cursor=cursor, **params)
         found.append(page["items"])

@@ -38,6 +38,7 @@ COMMENT ON TABLE api_requests IS
 -- The audit log by who, by what, by object and by any text in it; by time and by id it was indexed before.
 CREATE INDEX audit_user ON audit (user_id, id);
 CREATE INDEX audit_action ON audit (action, id);
+CREATE INDEX audit_object ON audit (object text_pattern_ops, id);
 CREATE INDEX audit_text ON audit USING gin ((object || ' ' || CAST(detail AS text)) gin_trgm_ops);
 """
 
