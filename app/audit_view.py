@@ -89,7 +89,7 @@ def entries(page: AuditPage) -> int | None:
         key=f"audit_{page.frame['id'].iloc[0]}_{len(page.frame)}",
         select=True,
     )
-    total = f"more than {COUNTED:,}" if page.total > COUNTED else f"{page.total:,}"
+    total = f"More than {COUNTED:,}" if page.total > COUNTED else f"{page.total:,}"
     more = " Only these are paged through: narrow the search, or export them all." if page.total > COUNTED else ""
     st.caption(f"{total} {'entry' if page.total == 1 else 'entries'}. Choose a row to see all of it.{more}")
     return chosen
@@ -127,6 +127,5 @@ def exports(actor: Actor, chosen: AuditFilters, total: int) -> None:
     with st.container(horizontal=True, horizontal_alignment="right"):
         if total <= COUNTED:
             widgets.downloads(stem, "Audit log", audit_log.EXPORT_HEADERS, rows)
-        else:
+        else:  # a workbook of a million rows takes minutes
             widgets.csv_download(stem, audit_log.EXPORT_HEADERS, rows)
-            st.caption("Excel is offered for up to 10,000 entries.")
