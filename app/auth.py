@@ -32,6 +32,7 @@ def require(action: str) -> Actor:
     if not access.may(actor, action):
         no_access(actor)
         st.stop()
+    st.session_state["viewer"] = actor  # who takes out what the page's buttons download
     return actor
 
 

@@ -34,6 +34,8 @@ CATALOG = (
     Entry("Pay", "runs", "Runs", ":material/calculate:", "runs.view"),
     Entry("Pay", "payouts", "Payouts", ":material/account_balance:", "payouts.view"),
     Entry("System", "status", "Status", ":material/monitor_heart:", "status.view"),
+    Entry("System", "audit", "Audit log", ":material/manage_search:", "audit.view"),
+    Entry("System", "tokens", "API tokens", ":material/key:", "tokens.edit"),
     Entry("System", "settings", "Settings", ":material/settings:", "settings.view"),
 )
 HOME = CATALOG[0].name

@@ -33,7 +33,7 @@ def import_form(actor: Actor) -> None:
         "yet is made; a team without a manager gets the one that is named."
     )
     with st.container(horizontal=True):
-        widgets.download("Template", "people-template.csv", people_import.template, "text/csv")
+        widgets.download("Template", "people-template.csv", people_import.template, "text/csv", recorded=True)
         widgets.download(
             "Everyone as they are",
             f"people-to-edit-{today}.csv",

@@ -12,8 +12,7 @@ from starlette.responses import RedirectResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from app import operations, security, shell, state
-from app.api import api
+from app import api, operations, security, shell, state
 from app.navigation import ROOT
 from engine import logs, settings
 from engine.db import migrate, server
@@ -34,7 +33,7 @@ def make_app() -> st.App:
             Route("/metrics", operations.metrics),
             Mount("/assets", StaticFiles(directory=ROOT / "app" / "static")),
             Route("/api", RedirectResponse("/api/docs")),
-            Mount("/api", api),
+            api.mount(settings.read().cors),
         ],
         middleware=[Middleware(operations.Measured), Middleware(security.Guard)],
         on_script_error=shell.show_fault,

@@ -107,6 +107,7 @@ def _head(actor: Actor, found: Statement, user_id: int, period: Period) -> None:
                     state.database(), actor, user_id, period.name, kind, found.edition if found.final else None
                 ),
                 _MIME[kind],
+                recorded=True,
             )
     if not found.final:
         if content["locked"]:
@@ -288,6 +289,7 @@ def show_list(actor: Actor, period: Period, pay_kinds: list[str]) -> None:
                         db, actor, period.name, pay_kinds, kind, person
                     ),
                     _MIME[kind],
+                    recorded=True,
                 )
         st.caption(f"{total:,} statements. Choose one to open it.")
     if chosen is not None:
@@ -325,6 +327,7 @@ def _bulk(actor: Actor, period: Period) -> None:
                 f"statements-{period.name}" + (f"-{numbers}" if several else "") + ".zip",
                 lambda part=part: statements.zip_part(db, actor, period.name, part),  # type: ignore[misc]
                 "application/zip",
+                recorded=True,
             )
 
 

@@ -21,7 +21,7 @@ from engine.db.jobs import Job
 from engine.errors import Problem, ProblemsError, QuotaPathError
 from engine.money import currency_digits, format_money
 from engine.periods import Period, parse_period, period_of
-from engine.services import freshness, teams
+from engine.services import audit_log, freshness, teams
 from engine.services.access import Actor
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -451,11 +451,29 @@ def _sentence(problem: Problem) -> str:
     return f"{place}{plain(problem.message)} {plain(problem.remedy)}".rstrip()
 
 
-def download(label: str, name: str, content: Callable[[], bytes] | bytes, mime: str) -> None:
-    """A button that downloads a file; a function as `content` is called when the button is pressed."""
-    st.download_button(
-        label, content, name, mime, key=f"download_{name}", icon=":material/download:", on_click="ignore"
-    )
+def download(label: str, name: str, content: Callable[[], bytes] | bytes, mime: str, *, recorded: bool = False) -> None:
+    """A button that downloads a file; a function as `content` is called when the button is pressed.
+
+    Every export is in the audit log.  `recorded`: the service that makes the file writes the entry itself, or the file
+    holds nothing of the company's.
+    """
+    db, actor = state.database(), None if recorded else _viewer()
+
+    def made() -> bytes:
+        found = content() if callable(content) else content
+        if actor is not None:
+            audit_log.record_export(db, actor, name, {"bytes": len(found)})
+        return found
+
+    st.download_button(label, made, name, mime, key=f"download_{name}", icon=":material/download:", on_click="ignore")
+
+
+def _viewer() -> Actor | None:
+    """Who looks at this page: as its first line found, else (a dialog drawn alone) asked for now."""
+    from app import auth  # which draws with this module
+
+    found: Actor | None = st.session_state.get("viewer")
+    return found or auth.current()
 
 
 def downloads(

@@ -10,6 +10,14 @@ class QuotaPathError(Exception):
     """A fault that the reader can act on; its text is a whole sentence, shown as it stands."""
 
 
+class NotFound(QuotaPathError):
+    """There is no such thing, or none that the actor may see: the two are told apart by nothing."""
+
+
+class Conflict(QuotaPathError):
+    """Somebody else was faster: what the actor saw is no longer so.  Look again, then decide."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong in what the user gave.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from engine.errors import Problem, ProblemsError
 
@@ -56,6 +57,21 @@ def _day(value: str) -> date:
         raise ValueError("give a day such as 2026-11-22") from None
 
 
+def _rate(value: str) -> int:
+    if not value.isascii() or not value.isdigit() or int(value) > 1_000_000:
+        raise ValueError("Give a whole number from 0 to 1000000.")
+    return int(value)
+
+
+def _origins(value: str) -> tuple[str, ...]:
+    found = tuple(value.replace(",", " ").split())
+    for origin in found:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}" or not parts.hostname:
+            raise ValueError("Give origins such as https://bi.example.com, without a path, with commas between them.")
+    return found
+
+
 def _command(value: str) -> str | None:
     if value == "off":
         return None
@@ -97,6 +113,18 @@ class Settings:
         _command,
         lambda: shutil.which("pypy3"),
         'the PyPy that runs the pay rules; "off" or none found: CPython, slower',
+    )
+    cors: tuple[str, ...] = _setting(
+        "QUOTAPATH_CORS",
+        _origins,
+        tuple,
+        "origins whose pages may call the API with a token, with commas between them; without it none",
+    )
+    api_rate: int = _setting(
+        "QUOTAPATH_API_RATE",
+        _rate,
+        lambda: 600,
+        "requests a minute that the API takes from one token or session, five times as many from one address; 0: any",
     )
     log: str = _setting("QUOTAPATH_LOG", _log_form, lambda: "text", 'the form of the log: "text", or "json" lines')
     metrics_token: str | None = _setting(

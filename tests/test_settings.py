@@ -35,6 +35,8 @@ def test_what_is_set_is_used(tmp_path: Path) -> None:
             "QUOTAPATH_PYPY": str(pypy),
             "QUOTAPATH_LOG": "json",
             "QUOTAPATH_METRICS_TOKEN": "by chance, but long enough",
+            "QUOTAPATH_CORS": "https://bi.example.com, http://localhost:3000",
+            "QUOTAPATH_API_RATE": "60",
             "QUOTAPATH_TODAY": "2026-11-22",
         }
     )
@@ -48,6 +50,8 @@ def test_what_is_set_is_used(tmp_path: Path) -> None:
         pypy=str(pypy),
         log="json",
         metrics_token="by chance, but long enough",
+        cors=("https://bi.example.com", "http://localhost:3000"),
+        api_rate=60,
         today=date(2026, 11, 22),
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import pandas as pd
@@ -121,6 +121,22 @@ def page_of_activities(
     )
 
 
+def activities_after(
+    conn: sa.Connection,
+    filters: ActivityFilters,
+    after: tuple[datetime, int] | None,
+    size: int,
+    people: frozenset[int] | None,
+    today: date,
+) -> pd.DataFrame:
+    """The next ``size`` activities that match, the latest first, after one of that moment and id."""
+    params = _parameters(conn, filters, people, today)
+    if after is None:
+        return _read(conn, Page(), params, size, 0)
+    place = {"after_at": after[0], "after_id": after[1]}
+    return _read(conn, Page(), params | place, size, 0, _WHERE + " AND (a.happened_at, a.id) < (:after_at, :after_id)")
+
+
 def all_activities(
     conn: sa.Connection, filters: ActivityFilters, page: Page, people: frozenset[int] | None, today: date
 ) -> pd.DataFrame:
@@ -128,13 +144,15 @@ def all_activities(
     return _read(conn, page, _parameters(conn, filters, people, today), None, 0)
 
 
-def _read(conn: sa.Connection, page: Page, params: dict[str, Any], limit: int | None, offset: int) -> pd.DataFrame:
+def _read(
+    conn: sa.Connection, page: Page, params: dict[str, Any], limit: int | None, offset: int, where: str = _WHERE
+) -> pd.DataFrame:
     if page.sort not in SORTS:
         raise QuotaPathError(f"Activities cannot be sorted by {page.sort!r}. Use one of {', '.join(SORTS)}.")
     way = "DESC" if page.descending else "ASC"
     query = (
         _LIST.replace("<join>", _JOINS.get(page.sort, ""))
-        .replace("<where>", _WHERE)
+        .replace("<where>", where)
         .replace(
             "<order>",
             f"{SORTS[page.sort]} {way} NULLS LAST, a.id {way}"

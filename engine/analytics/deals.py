@@ -211,6 +211,34 @@ def page_of_deals(
     return DealPage(_rows(conn, ids[end - page.size : end].tolist()), total, totals)
 
 
+@dataclass(frozen=True)
+class After:
+    """A place in the list of deals by close date, the latest first: after the deal of that date and id."""
+
+    close_date: date
+    deal_id: int
+
+
+def deals_after(
+    conn: sa.Connection,
+    filters: DealFilters,
+    after: After | None,
+    size: int,
+    people: frozenset[int] | None,
+    on: date,
+    currency: str,
+) -> DealPage:
+    """The next ``size`` deals that match, the latest close date first; what comes or goes meanwhile shifts nothing."""
+    where, params = _conditions(conn, filters, people, on, currency)
+    asked = (where, repr(sorted(params.items())))
+    totals = _known.get(conn, audit.data_version(conn), asked, lambda: _totals(conn, where, params), lambda _: 100)
+    if after is not None:
+        where += (" AND " if where else "WHERE ") + "(d.close_date, d.id) < (:after_date, :after_id)"
+        params |= {"after_date": after.close_date, "after_id": after.deal_id}
+    ids = _ids(conn, Page(size=size), where, params, size)
+    return DealPage(_rows(conn, ids.tolist()), int(totals["deals"].sum()), totals)
+
+
 def _totals(conn: sa.Connection, where: str, params: dict[str, Any]) -> pd.DataFrame:
     return pd.read_sql(sa.text(_TOTALS.replace("<where>", where)), conn, params=params, coerce_float=False)
 

@@ -1,5 +1,7 @@
 """Frames of what was earned, for screens and files: periods, people and the lines of one person.  Money in cents."""
 
+from typing import Any
+
 import pandas as pd
 import sqlalchemy as sa
 
@@ -188,6 +190,20 @@ _OVERPAID = sa.text(f"""
      ORDER BY o.owes DESC, u.name
 """)  # noqa: S608 - the text is engine.db's own
 
+# Lines of the run that a period shows, of people (null: everyone's), from a place in the order on.
+_LINES_AFTER = sa.text("""
+    SELECT l.id, l.user_id, u.code, u.name, l.period, l.origin_period, l.component, l.kind, l.amount, l.currency,
+           v.plan_id, l.plan_version_id, d.id AS deal_id, d.source, d.external_id, d.name AS deal, p.status
+      FROM pay_periods p
+      JOIN lines l ON l.run_id = p.run_id
+      JOIN users u ON u.id = l.user_id
+      JOIN plan_versions v ON v.id = l.plan_version_id
+      LEFT JOIN deals d ON d.id = l.deal_id
+     WHERE p.period = :period AND l.user_id >= :after_user AND (l.user_id, l.id) > (:after_user, :after_line)
+       AND (CAST(:people AS bigint[]) IS NULL OR l.user_id = ANY(:people))
+     ORDER BY l.user_id, l.id LIMIT :size
+""")
+
 _MONEY = (
     "earned", "drawn", "draw_balance", "deferred", "adjusted", "manual", "due", "reversed", "amount", "deal_amount",
     "line_then", "line_now", "owes", "paid", "released", "open", "overridden",
@@ -222,6 +238,20 @@ def lines(conn: sa.Connection, period: str, user_id: int) -> pd.DataFrame:
     external_id, deal, account, close_date, deal_amount, deal_currency (null for carried money); overridden (Int64
     cents that overrides of the line add by hand; null without one) and the reason given."""
     return _frame(conn, _LINES, period=period, user=user_id)
+
+
+def lines_after(
+    conn: sa.Connection, period: str, people: frozenset[int] | None, after: tuple[int, int], size: int
+) -> pd.DataFrame:
+    """The next lines of a period, of ``people`` (None: everyone), after (user id, line id) in that order.
+
+    Columns: id, user_id, code, name, period, origin_period, component, kind, amount (Int64 cents), currency, plan_id,
+    plan_version_id, deal_id, source, external_id, deal (null for carried money), status of the period.
+    """
+    place: dict[str, Any] = {"after_user": after[0], "after_line": after[1], "size": size}
+    among = None if people is None else sorted(people)
+    frame = pd.read_sql(_LINES_AFTER, conn, params={"period": period, "people": among, **place}, coerce_float=False)
+    return frame.astype({"amount": "Int64", "deal_id": "Int64"})
 
 
 def attainment(conn: sa.Connection, period: str, user_id: int) -> pd.DataFrame:

@@ -24,7 +24,9 @@ _LISTED = sa.text("""
            WHERE k.user_id = r.user_id AND k.period = p.period ORDER BY paid_to DESC LIMIT 1) s ON true
      WHERE p.kind = ANY(:kinds) AND p.start_date >= :first AND p.end_date <= :end
        AND (CAST(:people AS bigint[]) IS NULL OR r.user_id = ANY(:people))
-     ORDER BY p.start_date DESC, u.name, u.code
+       AND (CAST(:after_day AS date) IS NULL OR p.start_date < :after_day
+            OR (p.start_date = :after_day AND (p.period, u.name, u.code) > (:after_period, :after_name, :after_code)))
+     ORDER BY p.start_date DESC, p.period, u.name, u.code
      LIMIT :limit OFFSET :offset
 """)
 _COUNT = sa.text("""
@@ -48,15 +50,18 @@ def listed(
     kinds: list[str],
     people: frozenset[int] | None,
     page: tuple[int | None, int],
+    after: tuple[date, str, str, str] | None = None,
 ) -> tuple[pd.DataFrame, int]:
     """The statements of pay periods inside `span` (half-open), newest first, and how many there are.
 
-    `people` None means everyone; `page` is (limit, None for all; offset).  Columns: period, user_id, code, name,
+    `people` None means everyone; `page` is (limit, None for all; offset); `after` begins behind the statement of (first
+    day of the period, period, name, code).  Columns: period, user_id, code, name,
     status, currency, Int64 cents earned, due (null until approved or when nothing is), paid (null until paid),
     verification_code (null while none is kept).
     """
     values = _values(span, kinds, people)
-    frame = pd.read_sql(_LISTED, conn, params={**values, "limit": page[0], "offset": page[1]})
+    place = dict(zip(("after_day", "after_period", "after_name", "after_code"), after or (None,) * 4, strict=True))
+    frame = pd.read_sql(_LISTED, conn, params={**values, **place, "limit": page[0], "offset": page[1]})
     frame = frame.drop(columns="end_date").astype(dict.fromkeys(("earned", "due", "paid"), "Int64"))
     return frame, conn.scalar(_COUNT, values) or 0
 

@@ -60,6 +60,32 @@ class Database:
         with self.engine.begin() as conn:
             yield conn
 
+    @contextmanager
+    def joined(self) -> Iterator["Joined"]:
+        """A transaction around several services: what each would commit is kept with all the others, or not at all."""
+        with self.write() as conn:
+            yield Joined(self.engine, conn)
+
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
+
+
+class Joined(Database):
+    """A database within a transaction that is open: `read` and `write` are parts of it, and commit nothing."""
+
+    def __init__(self, engine: sa.Engine, conn: sa.Connection) -> None:
+        self.engine, self._conn = engine, conn
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """The open transaction."""
+        yield self._conn
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """The open transaction; whoever opened it keeps it, or gives it up when this raises."""
+        yield self._conn
+
+    def close(self) -> None:
+        """Nothing: the connection is the outer transaction's."""

@@ -1,7 +1,7 @@
 """Who may do what, to whom: one table, asked by navigation, pages, services and the API alike."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import IntEnum
 
@@ -24,12 +24,17 @@ class Reach(IntEnum):
 
 @dataclass(frozen=True)
 class Actor:
-    """The person who acts; `user_id` None is the program itself (a resumed job, the command line)."""
+    """The person who acts; `user_id` None is the program itself (a resumed job, the command line).
+
+    `scopes` are those of the API token that the person's program sent: they narrow the role, never widen it.
+    None: the person's own session.
+    """
 
     user_id: int | None
     role: str
     name: str
     email: str = ""
+    scopes: frozenset[str] | None = None
 
 
 def actor_of(conn: sa.Connection, user_id: int) -> Actor:
@@ -90,6 +95,18 @@ PERMISSIONS: Mapping[str, Mapping[str, Reach]] = {
     "forecast.view": _row(_A, _A, _T, _S),
     "whatif.use": _row(_A, _A, _N, _N),
     "whatif.save": _row(_A, _A, _N, _N),
+    "audit.view": _row(_A, _A, _N, _N),
+    "tokens.edit": _row(_A, _S, _S, _S),
+}
+
+# scope of an API token -> what it lets through of the role.  An action that stands in none is closed to every token.
+SCOPES: Mapping[str, frozenset[str]] = {
+    "read": frozenset(action for action in PERMISSIONS if action.endswith(".view"))
+    | {"payouts.export", "statements.bulk"},
+    "deals:write": frozenset({"deals.edit", "deals.import"}),
+    "activities:write": frozenset({"activities.edit"}),
+    "runs:write": frozenset({"runs.start"}),
+    "payouts:write": frozenset({"payouts.approve", "payouts.pay"}),
 }
 
 
@@ -102,7 +119,10 @@ def user_of(actor: Actor) -> int:
 
 def reach(actor: Actor, action: str) -> Reach:
     """How far `actor` may go with `action`; an unknown role reaches nothing, an unknown action is a bug."""
-    return PERMISSIONS[action].get(actor.role, Reach.NONE)
+    found = PERMISSIONS[action].get(actor.role, Reach.NONE)
+    if actor.scopes is not None and not any(action in SCOPES.get(scope, ()) for scope in actor.scopes):
+        return Reach.NONE
+    return found
 
 
 def may(actor: Actor, action: str) -> bool:
@@ -113,6 +133,10 @@ def may(actor: Actor, action: str) -> bool:
 def require(actor: Actor, action: str) -> Reach:
     """The reach of `actor` for `action`.  Raises Forbidden when there is none."""
     found = reach(actor, action)
+    if found is Reach.NONE and may(replace(actor, scopes=None), action):
+        wanted = [scope for scope, actions in SCOPES.items() if action in actions]
+        remedy = f"Make one with the scope {wanted[0]}." if wanted else "Sign in and do it yourself."
+        raise Forbidden(f"This API token may not do this ({action}). {remedy}")
     if found is Reach.NONE:
         raise Forbidden(f"The role {actor.role!r} may not do this ({action}). Ask an admin.")
     return found

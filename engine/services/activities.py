@@ -45,6 +45,15 @@ def list_activities(db: Database, actor: Actor, filters: ActivityFilters, page: 
         return analytics.page_of_activities(conn, filters, page, reach, today)
 
 
+def activities_after(
+    db: Database, actor: Actor, filters: ActivityFilters, after: tuple[datetime, int] | None, size: int, today: date
+) -> pd.DataFrame:
+    """The same activities, the latest first, from a place (moment, id) in that order on; a frame as a page's."""
+    with db.read() as conn:
+        reach = access.visible_people(conn, actor, "activities.view", today)
+        return analytics.activities_after(conn, filters, after, size, reach, today)
+
+
 EXPORT_HEADERS = (
     "When (UTC)", "Kind", "Subject", "Details", "Person", "Deal", "Account", "Due on", "Done at (UTC)",
 )  # fmt: skip

@@ -11,12 +11,12 @@ import sqlalchemy as sa
 
 from engine.analytics import deals as analytics
 from engine.analytics.behind import Behind
-from engine.analytics.deals import DealFilters, DealPage, FieldFilter, Page
+from engine.analytics.deals import After, DealFilters, DealPage, FieldFilter, Page
 from engine.db import audit, deal_fields, deals
 from engine.db.database import Database
 from engine.db.deals import Deal, DealFields
 from engine.db.teams import team_tree
-from engine.errors import Problem, ProblemsError, QuotaPathError
+from engine.errors import Conflict, NotFound, Problem, ProblemsError, QuotaPathError
 from engine.money import LARGEST, PPM, currency_digits, format_money, format_rate, parse_number, split_largest_remainder
 from engine.periods import period_of
 from engine.services import access
@@ -27,7 +27,7 @@ from engine.services.naming import slug
 from engine.sheets import Value
 from engine.workers.pool import Pool
 
-__all__ = ["Behind", "Deal", "DealFields", "DealFilters", "DealPage", "FieldFilter", "Page"]
+__all__ = ["After", "Behind", "Deal", "DealFields", "DealFilters", "DealPage", "FieldFilter", "Page"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,15 @@ def list_deals(db: Database, actor: Actor, filters: DealFilters, page: Page, tod
     with db.read() as conn:
         reach = access.visible_people(conn, actor, "deals.view", today)
         return analytics.page_of_deals(conn, filters, page, reach, today, deals.company_currency(conn))
+
+
+def deals_after(
+    db: Database, actor: Actor, filters: DealFilters, after: After | None, size: int, today: date
+) -> DealPage:
+    """The deals that the actor may see and the filters let through, by close date, from a place in that order on."""
+    with db.read() as conn:
+        reach = access.visible_people(conn, actor, "deals.view", today)
+        return analytics.deals_after(conn, filters, after, size, reach, today, deals.company_currency(conn))
 
 
 EXPORT_HEADERS = (
@@ -178,7 +187,7 @@ def deal_choices(db: Database, actor: Actor, today: date) -> DealChoices:
 def deal_detail(db: Database, actor: Actor, deal_id: int, today: date) -> DealDetail:
     """One deal with its credits, history, passage through the pipeline and earnings.
 
-    Raises QuotaPathError when there is no such deal within the actor's reach.
+    Raises NotFound when there is no such deal within the actor's reach.
     """
     with db.read() as conn:
         reach = access.visible_people(conn, actor, "deals.view", today)
@@ -317,7 +326,7 @@ def delete_deal(db: Database, actor: Actor, deal_id: int, version: int) -> None:
         deal = _locked(conn, deal_id, version)
         lines = deals.line_count(conn, deal_id)
         if lines:
-            raise QuotaPathError(
+            raise Conflict(
                 f"{deal.fields.name or deal.external_id} cannot be deleted: {lines} earnings "
                 f"{'line stands' if lines == 1 else 'lines stand'} on it. "
                 'Set "Cancelled on" instead: what was paid is then clawed back by the plan, and the history stays.'
@@ -333,15 +342,15 @@ def _locked(conn: sa.Connection, deal_id: int, version: int) -> Deal:
         raise _no_deal(deal_id)
     if deal.version != version:
         who, when = deals.last_change(conn, deal_id) or ("Somebody", "meanwhile")
-        raise QuotaPathError(
+        raise Conflict(
             f"{who} changed this deal ({when}) after you opened it, so nothing of yours was saved. "
             "Open the deal again, look at the new values, and make your change there."
         )
     return deal
 
 
-def _no_deal(deal_id: int) -> QuotaPathError:
-    return QuotaPathError(
+def _no_deal(deal_id: int) -> NotFound:
+    return NotFound(
         f"There is no deal number {deal_id} that you may see. It may have been deleted; look for it in the list."
     )
 

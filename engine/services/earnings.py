@@ -76,6 +76,22 @@ def earned(db: Database, actor: Actor, user_id: int, period: str) -> Earnings | 
         )
 
 
+def lines_after(
+    db: Database, actor: Actor, period: str, user_id: int | None, after: tuple[int, int], size: int
+) -> pd.DataFrame:
+    """The lines of a period's run within reach (of one person, if given), person by person, as
+    `earnings.lines_after`: the next ones after (user id, line id).
+
+    The team tree of the period's last day decides.  Needs "earnings.view".
+    """
+    wanted = parse_period(period)
+    with db.read() as conn:
+        allowed = access.visible_people(conn, actor, "earnings.view", wanted.last_day)
+        if user_id is not None:
+            allowed = frozenset({user_id}) if allowed is None else allowed & {user_id}
+        return earnings.lines_after(conn, wanted.name, allowed, after, size)
+
+
 def _labels(documents: Iterable[tuple[str, str]]) -> dict[str, str]:
     """What people call each component: its label in the newest version that has one, else its id."""
     plans = [plan_of(document, name) for name, document in documents]

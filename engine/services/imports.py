@@ -202,11 +202,13 @@ def import_deals(
     accept_refused: bool = False,
     tell: Progress = _untold,
     job_id: str | None = None,
+    remember: bool = True,
 ) -> ImportResult:
     """Take in the file of a preview: all good rows in one transaction, with history, or nothing.
 
     Everything is compared anew, with other imports of the source kept waiting, so an old preview does no harm.
-    Called again with the same `job_id`, it returns what was imported.
+    Called again with the same `job_id`, it returns what was imported.  Without `remember` the source's columns and
+    answers stay as they were.
     Raises QuotaPathError when rows are refused and ``accept_refused`` is not given, when more rows are refused
     than the preview said, and when somebody edits one of the deals at that very moment.
     """
@@ -248,7 +250,8 @@ def import_deals(
             )
         if refused:
             deal_imports.add_refusals(conn, import_id, _kept_refusals(table, reading.refusals(late)))
-        deal_imports.remember(conn, upload.source, reading.answers(), actor.user_id)
+        if remember:
+            deal_imports.remember(conn, upload.source, reading.answers(), actor.user_id)
         result = ImportResult(
             import_id=import_id,
             added=counts.added,

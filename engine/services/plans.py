@@ -15,7 +15,7 @@ from engine.calc.model import PPM, Assignment, Deal, FieldValue, Number, Plan, Q
 from engine.db import audit, company, people, plans
 from engine.db.database import Database
 from engine.db.plans import Assigned, Draft, PlanSummary, Version
-from engine.errors import Problem, ProblemsError, QuotaPathError, given
+from engine.errors import NotFound, Problem, ProblemsError, QuotaPathError, given
 from engine.money import parse_money, parse_number
 from engine.periods import add_months
 from engine.plans.canonical import plan_hash, to_toml
@@ -86,7 +86,7 @@ def _readable(conn: sa.Connection, actor: Actor) -> frozenset[int] | None:
 def plan_detail(db: Database, actor: Actor, plan_id: int, on: date) -> PlanDetail:
     """A plan with its versions and those people that the viewer may see, and its draft for whom drafts concern.
 
-    Raises QuotaPathError when there is none, Forbidden when it is outside the reach.
+    Raises NotFound when there is none, Forbidden when it is outside the reach.
     """
     with db.read() as conn:
         readable = _readable(conn, actor)
@@ -480,7 +480,7 @@ def _assignment(conn: sa.Connection, assignment_id: int) -> Assigned:
 
 def _known(plan: tuple[str, str] | None) -> tuple[str, str]:
     if plan is None:
-        raise QuotaPathError("There is no such plan; it may have been discarded. Choose one from the list.")
+        raise NotFound("There is no such plan; it may have been discarded. Choose one from the list.")
     return plan
 
 

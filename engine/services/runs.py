@@ -16,11 +16,11 @@ from engine.db import payables as payables_kept
 from engine.db import runs as kept_runs
 from engine.db.database import Database
 from engine.db.jobs import Job
-from engine.errors import Problem, ProblemsError, QuotaPathError
+from engine.errors import Problem, ProblemsError, QuotaPathError, given
 from engine.periods import KINDS, Period, parse_period
 from engine.services import payables, run_outcome
 from engine.services.access import Actor, require
-from engine.services.jobs import Body, Work
+from engine.services.jobs import Body, JobRunner, Work
 from engine.services.run_outcome import Figures, Outcome, Part
 from engine.services.run_scope import EVERYONE, Chosen, Scope, resolve, scope_of
 from engine.workers.pool import Pool
@@ -238,6 +238,23 @@ def run_job_of(db: Database, actor: Actor, period: str) -> Job | None:
             if alone or (job.kind == RECALCULATE and period in job.arguments.get("periods", ())):
                 return job
     return None
+
+
+def start_run(db: Database, runner: JobRunner, actor: Actor, period: str) -> Job:
+    """Start the job that runs the period, or give the one that is under way; it is calculated by `run_period`.
+
+    Needs "runs.start".  Raises QuotaPathError when the period is no period or closed already.
+    """
+    require(actor, "runs.start")
+    name = parse_period(period).name
+    with db.read() as conn:
+        refuse_closed(pay.pay_period(conn, name))
+        for job in jobs.recent(conn, 50, JOB):
+            if job.arguments.get("period") == name and scope_of(job.arguments) == EVERYONE and not job.is_over:
+                return job
+    job_id = runner.submit(actor, JOB, {"period": name})
+    with db.read() as conn:
+        return given(jobs.get(conn, job_id))
 
 
 def _run_job(work: Work) -> Mapping[str, Any]:

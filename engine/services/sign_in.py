@@ -16,7 +16,7 @@ import bcrypt
 import sqlalchemy as sa
 from zxcvbn import zxcvbn
 
-from engine.db import audit, people, sign_in
+from engine.db import api_tokens, audit, people, sign_in
 from engine.db.database import Database
 from engine.db.sign_in import KnownPerson, Patience
 from engine.errors import Problem, ProblemsError, QuotaPathError
@@ -140,23 +140,23 @@ def _spoken(seconds: int) -> str:
     return f"{-(-seconds // 60)} minutes"
 
 
-def _hash(secret: str) -> bytes:
-    # 256 random bits need no salt and no slow hash.
-    return hashlib.sha256(secret.encode()).digest()
+def hash_secret(secret: str) -> bytes:
+    """What is kept of a token: 256 random bits need no salt and no slow hash."""
+    return hashlib.sha256(secret.encode(errors="replace")).digest()
 
 
 def open_ticket(db: Database, user_id: int) -> str:
     """A ticket for a person whose password was just checked; `redeem_ticket` takes it once, within a minute."""
     ticket = secrets.token_urlsafe(32)
     with db.write() as conn:
-        sign_in.add_ticket(conn, _hash(ticket), user_id, TICKET_SECONDS)
+        sign_in.add_ticket(conn, hash_secret(ticket), user_id, TICKET_SECONDS)
     return ticket
 
 
 def redeem_ticket(db: Database, ticket: str) -> Session:
     """Exchange a ticket for a session.  Raises SignInRefused when it was used before or is too old."""
     with db.write() as conn:
-        user_id = sign_in.take_ticket(conn, _hash(ticket))
+        user_id = sign_in.take_ticket(conn, hash_secret(ticket))
         if user_id is None:
             raise SignInRefused("This sign-in took too long. Please sign in again.")
         return _open_session(conn, user_id)
@@ -170,7 +170,7 @@ def open_session(db: Database, user_id: int) -> Session:
 
 def _open_session(conn: sa.Connection, user_id: int) -> Session:
     token = secrets.token_urlsafe(32)
-    return Session(token, user_id, sign_in.add_session(conn, _hash(token), user_id, SESSION_HOURS))
+    return Session(token, user_id, sign_in.add_session(conn, hash_secret(token), user_id, SESSION_HOURS))
 
 
 def session_actor(db: Database, token: str | None) -> Actor | None:
@@ -178,7 +178,7 @@ def session_actor(db: Database, token: str | None) -> Actor | None:
     if not token:
         return None
     with db.read() as conn:
-        user = sign_in.session_user(conn, _hash(token), IDLE_HOURS)
+        user = sign_in.session_user(conn, hash_secret(token), IDLE_HOURS)
     if user is None:
         return None
     if user.stale:
@@ -190,14 +190,15 @@ def session_actor(db: Database, token: str | None) -> Actor | None:
 def end_session(db: Database, token: str, because: str = "signed out") -> None:
     """Sign out: the token is worth nothing from now on, wherever a copy of it is."""
     with db.write() as conn:
-        sign_in.end_session(conn, _hash(token), because)
+        sign_in.end_session(conn, hash_secret(token), because)
 
 
 def end_sessions(conn: sa.Connection, user_id: int, because: str) -> int:
-    """End all sessions of a person within the caller's transaction: disabled, other role, new password.
+    """End all sessions and API tokens of a person within the caller's transaction: disabled, other role, new password.
 
-    `because` is kept with each session.  Returns how many there were.
+    `because` is kept with each.  Returns how many sessions there were.
     """
+    api_tokens.revoke_all(conn, user_id, because)
     return sign_in.end_sessions(conn, user_id, because)
 
 
@@ -210,35 +211,35 @@ def give_link(conn: sa.Connection, user_id: int) -> str:
     In the caller's transaction; an earlier link of the person is worth nothing from then on.
     """
     secret = secrets.token_urlsafe(32)
-    sign_in.set_link(conn, _hash(secret), user_id, LINK_HOURS)
+    sign_in.set_link(conn, hash_secret(secret), user_id, LINK_HOURS)
     return secret
 
 
 def link_person(db: Database, secret: str) -> KnownPerson | None:
     """Who chooses a password over the link; None when it is used up, replaced, too old or none at all."""
     with db.read() as conn:
-        return sign_in.link_person(conn, _hash(secret))
+        return sign_in.link_person(conn, hash_secret(secret))
 
 
 def choose_password(db: Database, secret: str, password: str, again: str) -> int:
-    """Set the password of the link's person and use the link up; returns the user id.  All other sessions end.
+    """Set the password of the link's person and use the link up; returns the user id.  All sessions and API tokens end.
 
     Raises ProblemsError for a poor password, SignInRefused for a link that is worth nothing (any more).
     """
     with db.write() as conn:
-        person = sign_in.link_person(conn, _hash(secret), lock=True)
+        person = sign_in.link_person(conn, hash_secret(secret), lock=True)
         if person is None:
             raise SignInRefused("This link was used already, or is too old. Ask an admin for a new one.")
         people.set_password(conn, person.user_id, _new_password(password, again, (person.name, person.email)))
         sign_in.forget_link(conn, person.user_id)
         sign_in.forget_attempts(conn, person.email)
-        sign_in.end_sessions(conn, person.user_id, "new password")
+        end_sessions(conn, person.user_id, "new password")
         audit.record(conn, person.user_id, "password.choose", f"user {person.user_id}")
     return person.user_id
 
 
 def change_password(db: Database, actor: Actor, token: str, old: str, password: str, again: str) -> None:
-    """Replace one's own password, which is asked for first; every session but the one of `token` ends.
+    """Replace one's own password, which is asked for first; all sessions but that of `token` end, and all API tokens.
 
     Raises SignInRefused when the old one is wrong (counted as at the door), ProblemsError for a poor new one.
     """
@@ -249,5 +250,6 @@ def change_password(db: Database, actor: Actor, token: str, old: str, password: 
     with db.write() as conn:
         people.set_password(conn, user_id, hashed)
         sign_in.forget_link(conn, user_id)
-        sign_in.end_sessions(conn, user_id, "new password", but=_hash(token))
+        api_tokens.revoke_all(conn, user_id, "new password")
+        sign_in.end_sessions(conn, user_id, "new password", but=hash_secret(token))
         audit.record(conn, user_id, "password.change", f"user {user_id}")

@@ -173,19 +173,26 @@ def _file(conn: sa.Connection, statement_id: int | None, kind: str, content: Map
 
 
 def list_statements(
-    db: Database, actor: Actor, period: str, kinds: list[str], limit: int | None, offset: int, person: int | None = None
+    db: Database,
+    actor: Actor,
+    period: str,
+    kinds: list[str],
+    limit: int | None,
+    offset: int,
+    person: int | None = None,
+    after: tuple[date, str, str, str] | None = None,
 ) -> tuple[pd.DataFrame, int]:
     """The statements of all pay periods (of the `kinds`) inside a month, quarter or year, as `frames.listed`.
 
-    Those within reach only, by the team tree of the span's last day; of one `person` if given.  Needs
-    "earnings.view".
+    Those within reach only, by the team tree of the span's last day; of one `person` if given; from `after` (as
+    `frames.listed` has it) on.  Needs "earnings.view".
     """
     span = parse_period(period)
     with db.read() as conn:
         people = access.visible_people(conn, actor, "earnings.view", span.last_day)
         if person is not None:
             people = frozenset({person}) & (people if people is not None else {person})
-        return frames.listed(conn, (span.first_day, date.fromordinal(span.end)), kinds, people, (limit, offset))
+        return frames.listed(conn, (span.first_day, date.fromordinal(span.end)), kinds, people, (limit, offset), after)
 
 
 _LISTED = ("Employee", "Name", "Period", "Status", "Earned", "Due", "Paid", "Currency", "Verification code")

@@ -58,7 +58,7 @@ class Machines:
         """Count from here; books that were used are gone."""
         self._before = self.asker.status()[0].shards, self.worker.status()[0].shards
         for each in (self.asker, self.worker):
-            each._books.clear()
+            each._kept_books.clear()
 
     def done(self) -> tuple[int, int]:
         """Shards that the asker and the worker calculated."""

@@ -3,6 +3,8 @@
 from html import escape
 from typing import Any
 
+from app.api.errors import KINDS
+
 _STYLE = """
 :root { color-scheme: light dark; font-family: system-ui, sans-serif; line-height: 1.5 }
 body { max-width: 56rem; margin: 2rem auto; padding: 0 1rem }
@@ -27,8 +29,17 @@ def docs_page(openapi: dict[str, Any]) -> str:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(info["title"])}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>'
         f"<h1>{escape(info['title'])}</h1><p>{escape(info['description'])}"
-        '<p>For tools: <a href="/api/openapi.json">openapi.json</a>' + "".join(operations) + "</html>"
+        '<p>For tools: <a href="/api/openapi.json">openapi.json</a>' + "".join(operations) + _problems() + "</html>"
     )
+
+
+def _problems() -> str:
+    """The kinds of problems; the `type` of each is the address of its line here."""
+    lines = "".join(
+        f'<tr id="{kind.type.partition("#")[2]}"><td>{kind.status}<td>{escape(kind.title)}<td>{escape(kind.meaning)}'
+        for kind in KINDS
+    )
+    return f"<article><h2>Problems</h2><table><tr><th>Status<th>Title<th>What to do{lines}</table></article>"
 
 
 def _operation(openapi: dict[str, Any], path: str, method: str, operation: dict[str, Any]) -> str:
