@@ -19,6 +19,12 @@ from engine.services.whatif import Base, PlanText, Variant
 _OPEN = 3  # components that stand open
 
 
+def put(key: str, value: Any) -> None:
+    """What a field shows.  A value that it has already is not sent: it may have been moved on meanwhile."""
+    if key not in st.session_state or st.session_state[key] != value:
+        st.session_state[key] = value
+
+
 def draw(base: Base, space: Workspace) -> None:
     """All controls of the active variant."""
     _sheets(base, space)
@@ -60,7 +66,7 @@ def _sheets(base: Base, space: Workspace) -> None:
     def chosen() -> None:
         space.active = st.session_state[key]
 
-    st.session_state[key] = min(space.active, len(space.sheets) - 1)
+    put(key, min(space.active, len(space.sheets) - 1))
     with st.container(horizontal=True, vertical_alignment="center", key="whatif_sheets"):
         st.segmented_control(
             "Variant",
@@ -114,8 +120,8 @@ def _version(base: Base, space: Workspace, text: PlanText) -> None:
     def reach_chosen() -> None:
         space.change(replace(variant, throughout=st.session_state[reach] == "throughout"))
 
-    st.session_state[key] = text.version_id
-    st.session_state[reach] = "throughout" if variant.throughout else "own"
+    put(key, text.version_id)
+    put(reach, "throughout" if variant.throughout else "own")
     with st.container(horizontal=True, key="whatif_version"):
         if len(own) > 1:
             st.selectbox("Begin from", list(titles), format_func=titles.__getitem__, key=key, on_change=version_chosen)
@@ -184,7 +190,8 @@ def _number(space: Workspace, number: PlanNumber, original: PlanNumber | None) -
     def shown(value: int) -> float | int:
         return value if whole else value / parts
 
-    st.session_state[slider] = st.session_state[exact] = shown(number.value)
+    for key in (slider, exact):
+        put(key, shown(number.value))
     label = shown_label(number)
     note = f" :orange[was {widgets.plain(original.text())}]" if original and original.value != number.value else ""
     with st.container(horizontal=True, vertical_alignment="bottom", key=f"wi_row_{slider}"):
@@ -240,8 +247,8 @@ def _quotas_and_people(base: Base, space: Workspace) -> None:
         left = {person: "" for person in on_it if person not in chosen}
         space.change(replace(variant, people={**moved, **left}))
 
-    st.session_state[quota] = round((variant.quota_ppm - PPM) * 100 / PPM, 4)
-    st.session_state[people] = now
+    put(quota, round((variant.quota_ppm - PPM) * 100 / PPM, 4))
+    put(people, now)
     title = f"Quotas and people{f' · {changed} changed' if changed else ''}"
     with st.expander(title, expanded=True, key=f"wi_{space.token}_who"):
         st.slider(
