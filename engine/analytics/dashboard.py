@@ -13,7 +13,11 @@ import sqlalchemy as sa
 
 from engine.analytics import conversion
 from engine.analytics.conversion import converted
+from engine.analytics.remembered import Remembered
+from engine.db import audit
 from engine.money import currency_digits
+
+_kept = Remembered(32_000_000, "dashboard")  # bytes
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,16 @@ def _within(person: str, day: str) -> str:
 
 
 def _read(conn: sa.Connection, query: str, scope: Scope, start: date, end: date, **values: Any) -> pd.DataFrame:
-    """The query's rows; its days lie in ``[start, end)``."""
+    """The query's rows; its days lie in ``[start, end)``.  Remembered by query and parameters: whose, when."""
     shared = conversion.parameters(conn, scope.currency) | {"start": start, "end": end}
-    return pd.read_sql(sa.text(query), conn, params={**_people(conn, scope, start, end), **shared, **values})
+    params = {**_people(conn, scope, start, end), **shared, **values}
+    return _kept.get(
+        conn,
+        audit.data_version(conn),
+        (query, repr(sorted(params.items()))),
+        lambda: pd.read_sql(sa.text(query), conn, params=params),
+        lambda frame: int(frame.memory_usage().sum()),
+    )
 
 
 _DEAL_AMOUNT = converted("d.amount", "d.currency", "d.close_date")
@@ -143,7 +154,13 @@ _BEFORE_CHANGES = sa.text("""
 
 def runs_before_changes(conn: sa.Connection, start: date, end: date) -> list[str]:
     """The open pay periods within ``[start, end)`` with a deal that changed since their run, the earliest first."""
-    return list(conn.scalars(_BEFORE_CHANGES, {"start": start, "end": end}))
+    return _kept.get(
+        conn,
+        audit.data_version(conn),
+        ("before changes", start, end),
+        lambda: list(conn.scalars(_BEFORE_CHANGES, {"start": start, "end": end})),
+        lambda _: 100,
+    )
 
 
 # The part of the same that comes from deals closed before a day.

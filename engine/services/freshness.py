@@ -11,7 +11,7 @@ from engine.db.database import Database
 from engine.periods import Period, parse_period
 from engine.services.access import Actor, require
 
-_remembered = Remembered(100)
+_remembered = Remembered(100, "fingerprints")
 
 
 def is_outdated(conn: sa.Connection, period: str) -> bool:
@@ -39,12 +39,12 @@ def outdated(db: Database, actor: Actor, period: str) -> bool:
         return seems_outdated(conn, parse_period(period).name)
 
 
-def _differs(conn: sa.Connection, period: str, now: Callable[[Period], bytes]) -> bool:
+def _differs(conn: sa.Connection, period: str, now: Callable[[Period], str]) -> bool:
     found = pay.pay_period(conn, period)
     if found is None or found.run_id is None or found.status != "open":
         return False
-    return now(found.period) != bytes(pay.run(conn, found.run_id).inputs_hash)
+    return now(found.period) != bytes(pay.run(conn, found.run_id).inputs_hash).hex()
 
 
-def _fingerprint(conn: sa.Connection, period: Period) -> bytes:
-    return inputs.fingerprint(inputs.load(conn, period).book)
+def _fingerprint(conn: sa.Connection, period: Period) -> str:
+    return inputs.fingerprint(inputs.load(conn, period).book).hex()
