@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-dev run demo test lint types unit unit-pypy cases suite browser bench fuzz format pins
+.PHONY: help setup setup-dev run worker demo test lint types unit unit-pypy cases suite browser bench fuzz format pins
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -12,6 +12,9 @@ setup:  ## prepare .venv, the pinned packages and PyPy
 
 run: setup  ## start the app; Ctrl-C stops it
 	@exec $(PYTHON) -m app.server
+
+worker: setup  ## start a worker for the jobs of an app with the same DATABASE_URL and REDIS_URL
+	@exec $(PYTHON) -m engine.tasks
 
 demo: setup  ## load the demo company, then start the app
 	@$(PYTHON) -m engine demo

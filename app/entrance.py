@@ -16,17 +16,20 @@ from engine.services import demo, setup, sign_in
 from engine.services.setup import FirstAdmin
 from engine.services.sign_in import SignInRefused
 
+LINK = "welcome"  # the query parameter of a link to choose a password
 CURRENCIES = ("USD", "EUR", "GBP", "CAD", "AUD", "NZD", "CHF", "SEK", "NOK", "DKK", "PLN", "CZK", "INR", "SGD", "JPY")
 
 
 def draw() -> None:
-    """The form that fits: first start while there is no user, else sign-in."""
+    """The form that fits: first start while there is no user, a password over a link, else sign-in."""
     _, middle, _ = st.columns([1, 1.2, 1])
     with middle:
         st.space("medium")
         st.image(str(ROOT / "app" / "static" / "logo.svg"), width=220)
         if setup.is_empty(state.database()):
             _first_start(state.database())
+        elif secret := st.query_params.get(LINK):
+            _choose_password(state.database(), secret)
         else:
             _sign_in(state.database())
 
@@ -63,7 +66,7 @@ class _Form(Authenticate):
 
     def _check(self, email: str, password: str) -> bool:
         try:
-            self.user_id = sign_in.check_password(self._db, email, password)
+            self.user_id = sign_in.check_password(self._db, email, password, st.context.ip_address)
         except SignInRefused as refusal:
             self.refusal = str(refusal)
             return False
@@ -92,6 +95,33 @@ def _sign_in(db: Database) -> None:
     elif st.session_state.get("FormSubmitter:sign_in-Sign in"):  # the library says nothing of an empty form
         st.error("Give both your e-mail and your password.", icon=":material/lock:")
     _demo_accounts(db)
+
+
+def _choose_password(db: Database, secret: str) -> None:
+    """For a new person, or one who forgot: whoever has the link chooses the password, once."""
+    person = sign_in.link_person(db, secret)
+    if person is None:
+        st.subheader("This link is worth nothing any more", anchor=False)
+        st.markdown("It was used, a newer one took its place, or it is too old. Ask an admin for a new one.")
+        st.link_button("Sign in", "/")
+        return
+    st.subheader(f"Welcome, {widgets.plain(person.name)}", anchor=False)
+    st.markdown(f"Choose the password for {widgets.plain(person.email)}.")
+    with st.form("choose_password"):
+        password, again = new_password_fields()
+        sent = st.form_submit_button("Save and sign in", type="primary", width="stretch")
+    if sent:
+        try:
+            _let_in(sign_in.choose_password(db, secret, password, again))
+        except QuotaPathError as error:
+            widgets.show_problems(error)
+
+
+def new_password_fields() -> tuple[str, str]:
+    """The two fields of a new password."""
+    help_text = f"At least {sign_in.SHORTEST} characters that are not easy to guess. A few unrelated words are best."
+    password = st.text_input("New password", type="password", autocomplete="new-password", help=help_text)
+    return password, st.text_input("New password again", type="password", autocomplete="new-password")
 
 
 # ---------------------------------------------------------------- first start

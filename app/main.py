@@ -9,7 +9,7 @@ STATIC = navigation.ROOT / "app" / "static"
 st.set_page_config("QuotaPath", str(STATIC / "icon.svg"), layout="wide")
 st.html(STATIC / "style.css")
 actor = auth.current()
-if actor is None:
+if actor is None or entrance.LINK in st.query_params:
     shell.closed_pages().run()
     st.html(STATIC / "entrance.css")
     entrance.draw()

@@ -12,8 +12,8 @@ from engine.services.access import ROLES
 from engine.services.people import PersonRow, propose_person
 
 CANNOT_SIGN_IN = (
-    "Nobody gets a password yet, so they cannot sign in: give each one on the People page when it is time (New "
-    "password). Their deals and pay count all the same."
+    "Nobody gets a password yet, so they cannot sign in: give each one a link on the People page when it is time. "
+    "Their deals and pay count all the same."
 )
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from urllib.parse import urlsplit
 
 import pandas as pd
 import streamlit as st
 
 from app import auth, effect_view, state, widgets
 from app.actions import attempt
+from app.entrance import LINK
 from app.people_rows import people_count
 from app.widgets import date_column, text_column
 from engine.db.people import Person
@@ -17,10 +19,11 @@ from engine.services import access, pay_periods, people, plans
 from engine.services.access import ROLES, Actor
 from engine.services.naming import slug
 from engine.services.people import NewPerson
+from engine.services.sign_in import LINK_HOURS
 
 _NO_TEAM = "No team"
 _ADDED = "person_added"
-_PASSWORD = "password_shown"  # noqa: S105 - a key of the session
+_LINK = "link_shown"
 
 
 def chosen_once(table: str) -> str:
@@ -117,7 +120,7 @@ def _status(person: Person) -> str:
         return f"Left {last_day(person.left_on)}" if person.left_on else "Deactivated"
     if person.left_on:
         return f"Leaves {last_day(person.left_on)}"
-    return "Active" if person.has_password else "No password"
+    return "Active" if person.has_password else "No password yet"
 
 
 def person_drawer(person: Person) -> None:
@@ -297,13 +300,15 @@ def _sign_in(actor: Actor, person: Person) -> None:
         ):
             st.rerun()
         return
-    if st.button("New password", icon=":material/key:"):
+    if person.user_id == actor.user_id:
+        st.caption("Your own password is changed in the menu under your name.")
+    elif st.button("Link to sign in" if not person.has_password else "New password", icon=":material/key:"):
         attempt(
-            lambda: st.session_state.update({_PASSWORD: people.reset_password(db, actor, person.user_id)}),
-            "New password.",
+            lambda: st.session_state.update({_LINK: people.reset_password(db, actor, person.user_id)}),
+            "A link to choose a password is made.",
         )
-    if password := st.session_state.pop(_PASSWORD, None):
-        show_password(person.email, password)
+    if secret := st.session_state.pop(_LINK, None):
+        show_link(person.name, secret)
     with st.container(border=True, key=f"leave_{person.user_id}"):
         today = state.today()
         last = st.date_input(
@@ -329,10 +334,15 @@ def _sign_in(actor: Actor, person: Person) -> None:
         st.rerun()
 
 
-def show_password(email: str, password: str) -> None:
-    """A generated password: seen now and never again."""
-    st.warning(f"The password of {widgets.plain(email)}. Copy it now: it is not shown again.", icon=":material/key:")
-    st.code(password, language=None)
+def show_link(name: str, secret: str) -> None:
+    """A link to choose a password: seen now and never again."""
+    place = urlsplit(st.context.url or "")
+    st.warning(
+        f"Send this link to {widgets.plain(name)}. It works once, for {LINK_HOURS} hours, and is not shown again. "
+        "Until then nobody can sign in as this person.",
+        icon=":material/key:",
+    )
+    st.code(f"{place.scheme}://{place.netloc}/?{LINK}={secret}", language=None, wrap_lines=True)
 
 
 def _forget_added() -> None:
@@ -341,16 +351,15 @@ def _forget_added() -> None:
 
 @st.dialog("Add a person", width="medium", icon=":material/person_add:", on_dismiss=_forget_added)
 def add_person() -> None:
-    """The form, then the password for once."""
+    """The form, then the link for once."""
     actor = auth.require("people.edit")
     added = st.session_state.get(_ADDED)
     if added is None:
         add_form(actor)
         return
-    email, new = added
-    st.success(f"{widgets.plain(email)} can sign in. The code in statements and payroll files is {new.code}.")
-    if new.password is not None:
-        show_password(email, new.password)
+    name, new = added
+    st.success(f"{widgets.plain(name)} is added. The code in statements and payroll files is {new.code}.")
+    show_link(name, new.link)
     if st.button("Done", type="primary"):
         _forget_added()
         st.rerun()
@@ -374,19 +383,13 @@ def add_form(actor: Actor) -> None:
             help="Also the first day in the team. Deals closed before it count for no team.",
         )
         team = st.selectbox("Team", list(teams), format_func=lambda key: teams[key], help="From the hire date on.")
-        password = st.text_input(
-            "Password",
-            type="password",
-            placeholder="empty: one is generated and shown once",
-            autocomplete="new-password",
-        )
         sent = st.form_submit_button("Add", type="primary")
     if not sent:
         return
 
     def add() -> None:
-        new: NewPerson = people.add_person(db, actor, name, email, role, hired, team, password or None)
-        st.session_state[_ADDED] = (email.strip(), new)
+        new: NewPerson = people.add_person(db, actor, name, email, role, hired, team)
+        st.session_state[_ADDED] = (name.strip(), new)
 
     if attempt(add, f"{name} is added."):
         st.rerun(scope="fragment")

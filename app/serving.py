@@ -5,7 +5,6 @@ import signal
 import socket
 from types import FrameType
 
-import sqlalchemy as sa
 import streamlit as st
 import uvicorn
 from starlette.middleware import Middleware
@@ -18,6 +17,7 @@ from app.api import api
 from app.navigation import ROOT
 from engine import settings
 from engine.db import migrate, server
+from engine.db.database import require_answer
 from engine.errors import QuotaPathError
 
 LARGEST_MESSAGE = 200 * 1024 * 1024  # bytes over the websocket: a large table is one message
@@ -43,7 +43,7 @@ def serve() -> None:
     found = settings.read()
     _require_free(found.host, found.port)
     with server.database(found) as url:
-        _require_answer(url)
+        require_answer(url)
         migrate.upgrade(url)
         os.chdir(ROOT)  # Streamlit looks for .streamlit/config.toml where it is started
         state.start(url)
@@ -97,18 +97,3 @@ def _require_free(host: str, port: int) -> None:
             f"Cannot listen on {host}:{port}: {error.strerror}. "
             "Stop the program that uses it, or choose another with PORT=8502 (and HOST)."
         ) from None
-
-
-def _require_answer(url: str) -> None:
-    engine = sa.create_engine(url, connect_args={"connect_timeout": 10})
-    try:
-        engine.connect().close()
-    except sa.exc.OperationalError as error:
-        reason = " ".join(str(error.orig).split()).rstrip(".?")
-        shown = engine.url.set(drivername="postgresql").render_as_string()
-        raise QuotaPathError(
-            f"Cannot connect to the database {shown}: {reason}. "
-            "Check DATABASE_URL and that PostgreSQL runs; without DATABASE_URL one is started for you."
-        ) from None
-    finally:
-        engine.dispose()

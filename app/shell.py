@@ -5,7 +5,8 @@ from collections.abc import Callable
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from app import auth, state, widgets
+from app import auth, entrance, state, widgets
+from app.actions import attempt, show_done
 from app.navigation import CATALOG, HOME, ROOT, Entry
 from engine.errors import QuotaPathError
 from engine.services import access, sign_in
@@ -58,7 +59,8 @@ def open_pages(actor: Actor) -> StreamlitPage:
 
 
 def user_menu(actor: Actor) -> None:
-    """Name and role at the foot of the menu, light or dark, sign out."""
+    """Name and role at the foot of the menu, light or dark, password, sign out."""
+    show_done()  # the password's; what a page has done it shows itself
     with (
         st.sidebar,
         st.container(key="user_menu"),
@@ -78,6 +80,8 @@ def user_menu(actor: Actor) -> None:
             label_visibility="collapsed",
             key="theme",
         )
+        if st.button("Change password", icon=":material/key:", width="stretch", key="change_password"):
+            _change_password()
         if st.button("Sign out", icon=":material/logout:", width="stretch", key="sign_out"):
             _sign_out()
     if theme:
@@ -86,6 +90,23 @@ def user_menu(actor: Actor) -> None:
             f'<script src="/assets/theme.js" data-theme="{theme}" data-paths="{paths}"></script>',
             unsafe_allow_javascript=True,
         )
+
+
+@st.dialog("Change your password", icon=":material/key:")
+def _change_password() -> None:
+    actor, token = auth.current(), auth.session_token()
+    if actor is None or token is None:
+        st.rerun()
+    st.caption("Every other browser and program that is signed in as you has to sign in again.")
+    with st.form("change_password_form", border=False):
+        old = st.text_input("Old password", type="password", autocomplete="current-password")
+        password, again = entrance.new_password_fields()
+        sent = st.form_submit_button("Change", type="primary")
+    if sent and attempt(
+        lambda: sign_in.change_password(state.database(), actor, token, old, password, again),
+        "Your password is changed.",
+    ):
+        st.rerun()
 
 
 def show_fault(error: Exception) -> bool:

@@ -6,8 +6,8 @@ from datetime import date
 from engine import settings
 from engine.analytics import remembered
 from engine.db.database import Database
-from engine.services import batches, import_files, runs, statements
-from engine.services.jobs import JobRunner
+from engine.services import bodies
+from engine.services.jobs import JobRunner, SentJobs
 from engine.workers.pool import Pool
 
 _lock = threading.RLock()
@@ -56,13 +56,20 @@ def pool() -> Pool:
 
 
 def jobs() -> JobRunner:
-    """The process-wide runner of background jobs."""
+    """The process-wide runner of background jobs: in this process, or by the workers where REDIS_URL is set."""
     global _jobs
     with _lock:
         if _jobs is None:
-            bodies = {**runs.JOBS, **import_files.JOBS, **batches.JOBS, **statements.JOBS}
-            _jobs = JobRunner(database(), pool(), bodies)
+            redis_url = settings.read().redis_url
+            _jobs = _sent_jobs(redis_url) if redis_url else JobRunner(database(), pool(), bodies.JOBS)
         return _jobs
+
+
+def _sent_jobs(redis_url: str) -> SentJobs:
+    from engine.workers import broker  # a second of imports, where there are workers
+
+    celery = broker.celery_app(redis_url)
+    return SentJobs(database(), lambda job_id: broker.send_job(celery, job_id))
 
 
 def today() -> date:

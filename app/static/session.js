@@ -3,6 +3,10 @@
   const script = document.currentScript;
   const place = script.parentElement;
   const answer = await fetch("/auth/session", { method: "POST", body: script.dataset.ticket });
-  if (answer.ok) location.reload();
+  const address = new URL(location.href);
+  const linked = address.searchParams.has("welcome"); // a link to choose a password is used up by now
+  address.searchParams.delete("welcome");
+  if (answer.ok && linked) location.replace(address);
+  else if (answer.ok) location.reload();
   else place.textContent = await answer.text();
 })();

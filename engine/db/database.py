@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from engine.db.server import normalise
+from engine.errors import QuotaPathError
 
 
 def make_engine(url: str) -> sa.Engine:
@@ -15,8 +16,25 @@ def make_engine(url: str) -> sa.Engine:
         pool_size=10,
         max_overflow=20,
         pool_pre_ping=True,
+        hide_parameters=True,  # a fault is told and logged without the data it struck
         connect_args={"connect_timeout": 10, "options": "-c timezone=UTC"},
     )
+
+
+def require_answer(url: str) -> None:
+    """Raise QuotaPathError, with the reason and what to do, unless the database at `url` lets us in."""
+    engine = sa.create_engine(normalise(url), connect_args={"connect_timeout": 10})
+    try:
+        engine.connect().close()
+    except sa.exc.OperationalError as error:
+        reason = " ".join(str(error.orig).split()).rstrip(".?")
+        shown = engine.url.set(drivername="postgresql").render_as_string()
+        raise QuotaPathError(
+            f"Cannot connect to the database {shown}: {reason}. "
+            "Check DATABASE_URL and that PostgreSQL runs; without DATABASE_URL the app starts one itself."
+        ) from None
+    finally:
+        engine.dispose()
 
 
 class Database:

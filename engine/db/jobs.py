@@ -11,7 +11,11 @@ import sqlalchemy as sa
 
 @dataclass(frozen=True)
 class Job:
-    """A background job as stored; `done` of `total` steps, `message` for people, `result` when done."""
+    """A background job as stored; `done` of `total` steps, `message` for people, `result` when done.
+
+    `cancel_asked`: it ends at its next step.  `worker` is the name of the worker that has it or had it last; None
+    where the app runs its jobs itself.
+    """
 
     id: str
     kind: str
@@ -25,42 +29,99 @@ class Job:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    cancel_asked: bool = False
+    retry_of: str | None = None
+    worker: str | None = None
 
     @property
     def is_over(self) -> bool:
         """Whether it has ended, well or not."""
-        return self.status in ("done", "failed")
+        return self.status in ("done", "failed", "cancelled")
 
 
-_JOBS = """
-    SELECT CAST(id AS text), kind, arguments, status, done, total, message, result,
-           created_by, created_at, started_at, finished_at
-      FROM jobs
+@dataclass(frozen=True)
+class ListedJob:
+    """A job of the list: `who` started it, and whether another one does it again already."""
+
+    job: Job
+    who: str
+    is_retried: bool
+
+
+STATUSES = ("queued", "running", "done", "failed", "cancelled")
+
+_COLUMNS = """
+    CAST(j.id AS text), j.kind, j.arguments, j.status, j.done, j.total, j.message, j.result, j.created_by,
+    j.created_at, j.started_at, j.finished_at, j.cancel_asked_at IS NOT NULL, CAST(j.retry_of AS text), j.worker
+"""
+_JOBS = f"SELECT {_COLUMNS} FROM jobs j "  # noqa: S608  # names of this module
+
+# Of a row j of jobs: whether some living process has it (`try_lock`).
+_HELD = """
+    EXISTS (SELECT FROM pg_locks l
+             WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
+               AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+               AND (CAST(l.classid AS bigint) << 32) | CAST(l.objid AS bigint)
+                   = hashtextextended(CAST(j.id AS text), 0))
 """
 
 
-def add(conn: sa.Connection, kind: str, arguments: Mapping[str, Any], user_id: int) -> str:
-    """Queue a job and return its id."""
+def add(conn: sa.Connection, kind: str, arguments: Mapping[str, Any], user_id: int, retry_of: str | None = None) -> str:
+    """Queue a job and return its id; `retry_of` is the one that it does again."""
     job_id: str = conn.execute(
         sa.text(
-            "INSERT INTO jobs (kind, arguments, created_by) VALUES (:kind, CAST(:args AS jsonb), :user) "
-            "RETURNING CAST(id AS text)"
+            "INSERT INTO jobs (kind, arguments, created_by, retry_of) "
+            "VALUES (:kind, CAST(:args AS jsonb), :user, CAST(:retry AS uuid)) RETURNING CAST(id AS text)"
         ),
-        {"kind": kind, "args": json.dumps(arguments), "user": user_id},
+        {"kind": kind, "args": json.dumps(arguments), "user": user_id, "retry": retry_of},
     ).scalar_one()
     return job_id
 
 
-def get(conn: sa.Connection, job_id: str) -> Job | None:
-    """The job with that id."""
-    row = conn.execute(sa.text(_JOBS + "WHERE id = CAST(:id AS uuid)"), {"id": job_id}).one_or_none()
+def get(conn: sa.Connection, job_id: str, *, lock: bool = False) -> Job | None:
+    """The job with that id; with `lock`, nobody else changes it until the transaction ends."""
+    query = f"{_JOBS} WHERE j.id = CAST(:id AS uuid) {'FOR UPDATE' if lock else ''}"
+    row = conn.execute(sa.text(query), {"id": job_id}).one_or_none()
     return None if row is None else Job(*row)
 
 
 def recent(conn: sa.Connection, limit: int, kind: str | None = None) -> list[Job]:
     """The newest jobs first, of one kind or of all."""
-    query = _JOBS + "WHERE kind = coalesce(:kind, kind) ORDER BY created_at DESC LIMIT :limit"
+    query = _JOBS + "WHERE j.kind = coalesce(:kind, j.kind) ORDER BY j.created_at DESC LIMIT :limit"
     return [Job(*row) for row in conn.execute(sa.text(query), {"kind": kind, "limit": limit})]
+
+
+_CHOSEN = "j.kind = coalesce(:kind, j.kind) AND j.status = coalesce(:status, j.status)"
+
+
+def count(conn: sa.Connection, kind: str | None, status: str | None) -> int:
+    """How many jobs there are of a kind (None: any) and with a status (None: any)."""
+    query = f"SELECT count(*) FROM jobs j WHERE {_CHOSEN}"  # noqa: S608  # a condition of this module
+    return conn.scalar(sa.text(query), {"kind": kind, "status": status}) or 0
+
+
+def listed(conn: sa.Connection, kind: str | None, status: str | None, limit: int, offset: int) -> list[ListedJob]:
+    """A page of these jobs, the newest first."""
+    query = f"""
+        SELECT u.name, EXISTS (SELECT FROM jobs r WHERE r.retry_of = j.id), {_COLUMNS}
+          FROM jobs j JOIN users u ON u.id = j.created_by
+         WHERE {_CHOSEN} ORDER BY j.created_at DESC, j.id LIMIT :limit OFFSET :offset
+    """  # noqa: S608  # names and a condition of this module
+    values = {"kind": kind, "status": status, "limit": limit, "offset": offset}
+    return [
+        ListedJob(Job(*row), who, retried) for who, retried, *row in map(tuple, conn.execute(sa.text(query), values))
+    ]
+
+
+def is_retried(conn: sa.Connection, job_id: str) -> bool:
+    """Whether another job does that one again already."""
+    query = "SELECT EXISTS (SELECT FROM jobs WHERE retry_of = CAST(:id AS uuid))"
+    return bool(conn.scalar(sa.text(query), {"id": job_id}))
+
+
+def kinds(conn: sa.Connection) -> list[str]:
+    """The kinds of job that there are, by name."""
+    return list(conn.scalars(sa.text("SELECT DISTINCT kind FROM jobs ORDER BY kind")))
 
 
 def unfinished(conn: sa.Connection) -> list[str]:
@@ -69,6 +130,29 @@ def unfinished(conn: sa.Connection) -> list[str]:
         sa.text("SELECT CAST(id AS text) FROM jobs WHERE status IN ('queued', 'running') ORDER BY created_at")
     )
     return list(found)
+
+
+def open_count(conn: sa.Connection) -> int:
+    """How many jobs are queued or running."""
+    return conn.scalar(sa.text("SELECT count(*) FROM jobs WHERE status IN ('queued', 'running')")) or 0
+
+
+_ABANDONED = f"""
+    UPDATE jobs SET status = 'queued', sent_at = now(),
+           message = CASE jobs.status WHEN 'running' THEN 'Its worker was lost; it starts again' ELSE message END
+     WHERE id IN (SELECT j.id FROM jobs j
+                   WHERE j.status IN ('queued', 'running') AND j.sent_at < now() - :seconds * INTERVAL '1 second'
+                     AND NOT {_HELD} ORDER BY j.created_at FOR UPDATE SKIP LOCKED)
+    RETURNING CAST(id AS text)
+"""  # noqa: S608  # a condition of this module
+
+
+def take_abandoned(conn: sa.Connection, seconds: float) -> list[str]:
+    """Ids of the open jobs that no living process has and that were not sent for so long; noted as sent now.
+
+    Asked by many at once, each job is given to one of them.
+    """
+    return list(conn.scalars(sa.text(_ABANDONED), {"seconds": seconds}))
 
 
 def try_lock(conn: sa.Connection, job_id: str) -> bool:
@@ -87,27 +171,37 @@ def unlock(conn: sa.Connection, job_id: str) -> None:
     conn.execute(sa.text("SELECT pg_advisory_unlock(hashtextextended(:id, 0))"), {"id": job_id})
 
 
-def start(conn: sa.Connection, job_id: str) -> None:
-    """Mark the job as running, from the beginning."""
-    conn.execute(
-        sa.text(
-            "UPDATE jobs SET status = 'running', started_at = now(), done = 0, message = '' "
-            "WHERE id = CAST(:id AS uuid)"
-        ),
-        {"id": job_id},
+def start(conn: sa.Connection, job_id: str, worker: str | None) -> bool:
+    """Mark the job as running, from the beginning; False when it has ended meanwhile."""
+    return bool(
+        conn.execute(
+            sa.text(
+                "UPDATE jobs SET status = 'running', started_at = now(), done = 0, message = '', worker = :worker "
+                "WHERE id = CAST(:id AS uuid) AND status IN ('queued', 'running')"
+            ),
+            {"id": job_id, "worker": worker},
+        ).rowcount
     )
 
 
-def progress(conn: sa.Connection, job_id: str, done: int, total: int, message: str) -> None:
-    """Store how far the job is."""
+def progress(conn: sa.Connection, job_id: str, done: int, total: int, message: str) -> bool:
+    """Store how far the job is; gives whether somebody has asked to cancel it."""
+    query = (
+        "UPDATE jobs SET done = :done, total = :total, message = :message WHERE id = CAST(:id AS uuid) "
+        "RETURNING cancel_asked_at IS NOT NULL"
+    )
+    return bool(conn.scalar(sa.text(query), {"id": job_id, "done": done, "total": total, "message": message}))
+
+
+def put_back(conn: sa.Connection, job_id: str) -> None:
+    """Queue a running job again, for another process."""
     conn.execute(
-        sa.text("UPDATE jobs SET done = :done, total = :total, message = :message WHERE id = CAST(:id AS uuid)"),
-        {"id": job_id, "done": done, "total": total, "message": message},
+        sa.text("UPDATE jobs SET status = 'queued', message = '' WHERE id = CAST(:id AS uuid)"), {"id": job_id}
     )
 
 
 def finish(conn: sa.Connection, job_id: str, status: str, message: str, result: Mapping[str, Any] | None) -> None:
-    """Close the job as 'done' or 'failed'."""
+    """Close the job as 'done', 'failed' or 'cancelled'."""
     conn.execute(
         sa.text(
             "UPDATE jobs SET status = :status, message = :message, result = CAST(:result AS jsonb), "
@@ -115,3 +209,21 @@ def finish(conn: sa.Connection, job_id: str, status: str, message: str, result: 
         ),
         {"id": job_id, "status": status, "message": message, "result": json.dumps(result)},
     )
+
+
+def cancel(conn: sa.Connection, job_id: str) -> str:
+    """Cancel an open job that no process has at once, and ask the process that has it to stop; gives its status."""
+    query = f"""
+        UPDATE jobs j SET cancel_asked_at = coalesce(j.cancel_asked_at, now()),
+               status = CASE WHEN {_HELD} THEN j.status ELSE 'cancelled' END,
+               finished_at = CASE WHEN {_HELD} THEN NULL ELSE now() END
+         WHERE j.id = CAST(:id AS uuid) AND j.status IN ('queued', 'running') RETURNING j.status
+    """  # noqa: S608  # a condition of this module
+    return conn.execute(sa.text(query), {"id": job_id}).scalar_one()  # type: ignore[no-any-return]
+
+
+def hand_file_over(conn: sa.Connection, job_id: str, new_id: str) -> int | None:
+    """Let the kept file whose job that was show the new one; gives whose file it is, None when there is none."""
+    query = "UPDATE import_files SET job_id = CAST(:new AS uuid) WHERE job_id = CAST(:id AS uuid) RETURNING created_by"
+    found: int | None = conn.scalar(sa.text(query), {"id": job_id, "new": new_id})
+    return found

@@ -177,8 +177,8 @@ def set_active(conn: sa.Connection, user_id: int, is_active: bool, left_on: date
     conn.execute(sa.text(query), {"active": is_active, "left": left_on, "id": user_id})
 
 
-def set_password(conn: sa.Connection, user_id: int, password_hash: str) -> None:
-    """Replace the password."""
+def set_password(conn: sa.Connection, user_id: int, password_hash: str | None) -> None:
+    """Replace the password; without one nobody signs in as this person."""
     query = "UPDATE users SET password_hash = :hash WHERE id = :id"
     conn.execute(sa.text(query), {"hash": password_hash, "id": user_id})
 

@@ -7,19 +7,23 @@ import sqlalchemy as sa
 
 # Counts an attempt before the password is looked at, so that guesses in parallel count too.  No row: locked.
 _BEGIN_ATTEMPT = sa.text("""
-    INSERT INTO sign_in_failures AS f (email, failed) VALUES (lower(:email), 1)
-    ON CONFLICT (email) DO UPDATE SET
-        failed = CASE WHEN f.last_at < now() - interval '1 day' THEN 1 ELSE f.failed + 1 END,
+    INSERT INTO sign_in_failures AS f (subject, failed) VALUES (lower(:subject), 1)
+    ON CONFLICT (subject) DO UPDATE SET
+        failed = CASE WHEN f.last_at < now() - :hours * interval '1 hour' THEN 1 ELSE f.failed + 1 END,
         last_at = now(),
-        locked_until = CASE WHEN f.last_at >= now() - interval '1 day' AND f.failed + 1 >= :allowed
+        locked_until = CASE WHEN f.last_at >= now() - :hours * interval '1 hour' AND f.failed + 1 >= :allowed
             THEN now() + least(:first * power(2, least(f.failed + 1 - :allowed, 20)), :longest) * interval '1 second'
             END
       WHERE f.locked_until IS NULL OR f.locked_until <= now()
     RETURNING failed
 """)
 _FORGET_OLD_ATTEMPTS = sa.text("DELETE FROM sign_in_failures WHERE last_at < now() - interval '1 day'")
+# The one that was right does not count; what others of the same address got wrong does.
+_TAKE_BACK_ATTEMPT = sa.text("""
+    UPDATE sign_in_failures SET failed = greatest(failed - 1, 1), locked_until = NULL WHERE subject = lower(:subject)
+""")
 _LOCKED_FOR = sa.text("""
-    SELECT ceil(extract(epoch FROM locked_until - now()))::int FROM sign_in_failures WHERE email = lower(:email)
+    SELECT ceil(extract(epoch FROM locked_until - now()))::int FROM sign_in_failures WHERE subject = lower(:subject)
 """)
 _USER_BY_EMAIL = sa.text("""
     SELECT id, password_hash FROM users WHERE lower(email) = lower(:email) AND is_active
@@ -41,6 +45,12 @@ class KnownUser(NamedTuple):
     password_hash: str
 
 
+class KnownPerson(NamedTuple):
+    user_id: int
+    name: str
+    email: str
+
+
 class SessionUser(NamedTuple):
     """Whose session it is; `stale`: its last use was noted more than a minute ago."""
 
@@ -52,26 +62,70 @@ class SessionUser(NamedTuple):
     stale: bool
 
 
-def begin_attempt(conn: sa.Connection, email: str, allowed: int, first: int, longest: int) -> int | None:
-    """Count one attempt for `email`, known or not: the attempts so far, or None while it is locked.
+class Patience(NamedTuple):
+    """How many wrong passwords are taken: `allowed`, with less than `hours` between two, then a pause of `first`
+    seconds, which doubles with each further one up to `longest`."""
 
-    From the attempt number `allowed` on, further ones are locked out for `first` seconds, doubling up to `longest`.
-    """
+    allowed: int
+    hours: int
+    first: int
+    longest: int
+
+
+def begin_attempt(conn: sa.Connection, subject: str, patience: Patience) -> int | None:
+    """Count one attempt for an e-mail, known or not, or an address: the attempts so far, or None while it is locked."""
     conn.execute(_FORGET_OLD_ATTEMPTS)
-    attempt: int | None = conn.scalar(
-        _BEGIN_ATTEMPT, {"email": email, "allowed": allowed, "first": first, "longest": longest}
-    )
+    attempt: int | None = conn.scalar(_BEGIN_ATTEMPT, {"subject": subject, **patience._asdict()})
     return attempt
 
 
-def locked_for(conn: sa.Connection, email: str) -> int:
-    """Seconds until `email` may try again; 0 or less when it may now."""
-    return conn.scalar(_LOCKED_FOR, {"email": email}) or 0
+def locked_for(conn: sa.Connection, subject: str) -> int:
+    """Seconds until the e-mail or address may try again; 0 or less when it may now."""
+    return conn.scalar(_LOCKED_FOR, {"subject": subject}) or 0
 
 
 def forget_attempts(conn: sa.Connection, email: str) -> None:
     """The password was right: the count starts anew."""
-    conn.execute(sa.text("DELETE FROM sign_in_failures WHERE email = lower(:email)"), {"email": email})
+    conn.execute(sa.text("DELETE FROM sign_in_failures WHERE subject = lower(:email)"), {"email": email})
+
+
+def take_back_attempt(conn: sa.Connection, address: str) -> None:
+    """The password was right: this attempt of the address does not count."""
+    conn.execute(_TAKE_BACK_ATTEMPT, {"subject": address})
+
+
+def set_link(conn: sa.Connection, link_hash: bytes, user_id: int, hours: int) -> None:
+    """Keep a link that sets the person's password, once, within `hours`; the one before it is worth nothing."""
+    conn.execute(
+        sa.text("""
+            INSERT INTO sign_in_links (link_hash, user_id, expires_at)
+            VALUES (:link, :user, now() + :hours * interval '1 hour')
+            ON CONFLICT (user_id) DO UPDATE SET link_hash = excluded.link_hash, expires_at = excluded.expires_at
+        """),
+        {"link": link_hash, "user": user_id, "hours": hours},
+    )
+
+
+def link_person(conn: sa.Connection, link_hash: bytes, lock: bool = False) -> KnownPerson | None:
+    """Whose password the link sets; None when it was used, replaced or is too old, or the person has left."""
+    query = """
+        SELECT u.id, u.name, u.email FROM sign_in_links l JOIN users u ON u.id = l.user_id
+         WHERE l.link_hash = :link AND l.expires_at > now() AND u.is_active
+           AND (u.left_on IS NULL OR u.left_on > current_date)
+    """
+    row = conn.execute(sa.text(query + ("FOR UPDATE" if lock else "")), {"link": link_hash}).one_or_none()
+    return None if row is None else KnownPerson(*row)
+
+
+def forget_link(conn: sa.Connection, user_id: int) -> None:
+    """The link of the person is used up."""
+    conn.execute(sa.text("DELETE FROM sign_in_links WHERE user_id = :user"), {"user": user_id})
+
+
+def password_hash(conn: sa.Connection, user_id: int) -> str | None:
+    """The bcrypt hash of a person's password."""
+    found: str | None = conn.scalar(sa.text("SELECT password_hash FROM users WHERE id = :user"), {"user": user_id})
+    return found
 
 
 def user_by_email(conn: sa.Connection, email: str) -> KnownUser | None:
@@ -139,13 +193,13 @@ def end_session(conn: sa.Connection, token_hash: bytes, because: str) -> None:
     )
 
 
-def end_sessions(conn: sa.Connection, user_id: int, because: str) -> int:
-    """End every session of a person, and their unused tickets; returns how many sessions."""
+def end_sessions(conn: sa.Connection, user_id: int, because: str, but: bytes = b"") -> int:
+    """End every session of a person but one, and their unused tickets; returns how many sessions."""
     conn.execute(sa.text("DELETE FROM sign_in_tickets WHERE user_id = :user"), {"user": user_id})
     return conn.execute(
         sa.text(
             "UPDATE user_sessions SET ended_at = now(), ended_because = :because"
-            " WHERE user_id = :user AND ended_at IS NULL"
+            " WHERE user_id = :user AND ended_at IS NULL AND token_hash <> :but"
         ),
-        {"user": user_id, "because": because},
+        {"user": user_id, "because": because, "but": but},
     ).rowcount

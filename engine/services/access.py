@@ -77,6 +77,7 @@ PERMISSIONS: Mapping[str, Mapping[str, Reach]] = {
     "disputes.write": _row(_A, _N, _T, _S),
     "disputes.answer": _row(_A, _N, _N, _N),
     "status.view": _row(_A, _A, _N, _N),
+    "jobs.manage": _row(_A, _N, _N, _N),
     "settings.view": _row(_A, _A, _N, _N),
     "settings.edit": _row(_A, _N, _N, _N),
     "stages.view": _row(_A, _A, _T, _S),

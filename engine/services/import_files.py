@@ -114,7 +114,7 @@ def start_import(db: Database, runner: JobRunner, actor: Actor, file_id: str, *,
     with db.write() as conn:
         file = _find(conn, actor, file_id)
         running = jobs.get(conn, file.job_id) if file.job_id else None
-    if running and running.kind == IMPORT and running.status != "failed":
+    if running and running.kind == IMPORT and running.status not in ("failed", "cancelled"):
         return
     arguments = {"name": file.filename, "file": file_id, "accept_refused": accept_refused}
     job_id = runner.submit(actor, IMPORT, arguments)

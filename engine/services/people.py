@@ -1,7 +1,6 @@
 """What people do with people: add, change, deactivate them; make teams and move people between them."""
 
 import re
-import secrets
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,20 +25,17 @@ from engine.workers.pool import Pool
 
 __all__ = ["PersonRow"]
 
-# Without what looks alike (0 O, 1 l I); 16 of 55 signs are 92 bits.
-_SIGNS = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
-
 _EMAIL = re.compile(r"[^\s<>(),;]+@[^\s<>(),;]+")
 _BESIDE_NAME = re.compile(r"\([^()]*\)|<[^<>]*>")  # "Ana Torres (Deactivated User)", "Ana <ana@example.com>"
 
 
 @dataclass(frozen=True)
 class NewPerson:
-    """A person just added; `password` is the generated one, to be shown once, or None when it was given."""
+    """A person just added; `link` is the secret of the link to choose a password, or None when one was given."""
 
     user_id: int
     code: str
-    password: str | None
+    link: str | None
 
 
 @dataclass(frozen=True)
@@ -100,19 +96,18 @@ def add_person(
     team_id: int | None = None,
     password: str | None = None,
 ) -> NewPerson:
-    """Add a person who may sign in; without `password` one is generated and returned, for once.
+    """Add a person who may sign in; without `password` a link is returned, over which the person chooses one.
 
     The team begins on the hire date, which a team needs.  Raises ProblemsError with all that is wrong.
     """
     access.require(actor, "people.edit")
     name, email = one_line(name), email.strip()
-    generated = None if password is not None else _generate_password()
     problems = person_problems(name, email, role)
     if password is not None:
-        problems += sign_in.password_problems(password)
+        problems += sign_in.password_problems(password, (name, email))
     if team_id is not None and hired_on is None:
         problems.append(Problem("hired on", "A team needs the day on which it begins.", "Give the hire date."))
-    hashed = "" if problems else sign_in.hash_password(password or generated or "")
+    hashed = None if problems or password is None else sign_in.hash_password(password)
     with db.write() as conn:
         structure.lock(conn)  # teams before people, everywhere: two changes at once never wait for each other
         people.lock_active_admins(conn)  # one change of people at a time: nobody else takes the e-mail meanwhile
@@ -120,11 +115,12 @@ def add_person(
         if problems:
             raise ProblemsError(problems)
         user_id, code = new_user(conn, name, email, role, hired_on, hashed)
+        link = sign_in.give_link(conn, user_id) if password is None else None
         if team_id is not None and hired_on is not None:
             structure.set_team(conn, user_id, team_id, hired_on)
             refuse_circles(conn)
         _record(conn, actor, f"person {code}", did="added", name=name, email=email, role=role, hired_on=hired_on)
-    return NewPerson(user_id, code, generated)
+    return NewPerson(user_id, code, link)
 
 
 def add_people(db: Database, actor: Actor, rows: Sequence[PersonRow]) -> list[int]:
@@ -211,16 +207,17 @@ def edit_person(
 
 
 def reset_password(db: Database, actor: Actor, user_id: int) -> str:
-    """Replace a person's password by a generated one, returned for once; ends the person's sessions."""
+    """Take a person's password and sessions away; returns the secret of the link to choose a new one, for once."""
     access.require(actor, "people.edit")
-    password = _generate_password()
-    hashed = sign_in.hash_password(password)
+    if user_id == actor.user_id:
+        raise QuotaPathError("That is you: change your password in the menu under your name.")
     with db.write() as conn:
         person = _person(conn, user_id)
-        people.set_password(conn, user_id, hashed)
+        people.set_password(conn, user_id, None)
         sign_in.end_sessions(conn, user_id, "new password")
+        link = sign_in.give_link(conn, user_id)
         _record(conn, actor, f"person {person.code}", did="reset the password")
-    return password
+    return link
 
 
 def deactivate_person(
@@ -318,10 +315,6 @@ def _make_teams(conn: sa.Connection, rows: Sequence[PersonRow], teams: dict[str,
             teams[row.team.casefold()] = team_id
             made.append(row.team)
     return made
-
-
-def _generate_password() -> str:
-    return "-".join("".join(secrets.choice(_SIGNS) for _ in range(4)) for _ in range(4))
 
 
 def _email_taken(conn: sa.Connection, email: str, but: int | None = None) -> list[Problem]:

@@ -92,7 +92,7 @@ def _problems(form: FirstAdmin) -> list[Problem]:
                 "Write it like ann@example.com.",
             )
         )
-    problems += sign_in.password_problems(form.password)
+    problems += sign_in.password_problems(form.password, (form.company, form.name, form.email))
     if form.password != form.password_again:
         problems.append(Problem("password again", "is not the same password.", "Type it once more."))
     return problems

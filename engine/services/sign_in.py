@@ -2,31 +2,36 @@
 
 A session is a random token; the database holds its SHA-256 only.  The browser has it in an HttpOnly
 cookie, a program as its bearer token.  The same check and the same lock-out serve the form and the API.
+A password is chosen by its owner: over a one-time link that an admin hands out, or in place of the old one.
 """
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 
 import bcrypt
 import sqlalchemy as sa
+from zxcvbn import zxcvbn
 
-from engine.db import sign_in
+from engine.db import audit, people, sign_in
 from engine.db.database import Database
-from engine.errors import Problem, QuotaPathError
-from engine.services.access import Actor
+from engine.db.sign_in import KnownPerson, Patience
+from engine.errors import Problem, ProblemsError, QuotaPathError
+from engine.services.access import Actor, user_of
 
-ATTEMPTS = 5  # wrong passwords before the first pause
-FIRST_PAUSE = 60  # seconds; doubles with each further wrong password
-LONGEST_PAUSE = 15 * 60
+BY_EMAIL = Patience(allowed=5, hours=24, first=60, longest=15 * 60)
+BY_ADDRESS = Patience(allowed=50, hours=1, first=60, longest=15 * 60)  # a whole office may sit behind one
 TICKET_SECONDS = 60
+LINK_HOURS = 72
 SESSION_HOURS = 7 * 24
 IDLE_HOURS = 12
 SHORTEST = 10  # characters of a password
 ROUNDS = 12  # of bcrypt, as a power of two: a fifth of a second
 LONGEST_BYTES = 72  # bcrypt looks at no more; a longer one is refused, never cut
+EASY = 2  # zxcvbn's score: below it a million tries are enough
 
 
 class SignInRefused(QuotaPathError):
@@ -49,8 +54,8 @@ class Session:
     expires_at: datetime
 
 
-def password_problems(password: str, path: str = "password") -> list[Problem]:
-    """What is wrong with a new password; spaces around it do not count."""
+def password_problems(password: str, about: Sequence[str] = (), path: str = "password") -> list[Problem]:
+    """What is wrong with a new password; spaces around it do not count, and what is known `about` its owner is easy."""
     password = password.strip()
     if len(password) < SHORTEST:
         return [Problem(path, f"has {len(password)} characters.", f"Use at least {SHORTEST}.")]
@@ -59,7 +64,23 @@ def password_problems(password: str, path: str = "password") -> list[Problem]:
     size = len(password.encode())
     if size > LONGEST_BYTES:
         return [Problem(path, f"is {size} bytes long.", f"Use at most {LONGEST_BYTES}; accented letters count double.")]
+    found = zxcvbn(password, user_inputs=["quotapath", *about, *" ".join(about).replace("@", " ").split()])
+    if found["score"] < EASY:
+        why = found["feedback"]["warning"].rstrip(".") or "It is one of the first million that a guesser tries"
+        return [
+            Problem(path, f"is easy to guess. {why}.", "Add a word or two that have nothing to do with each other.")
+        ]
     return []
+
+
+def _new_password(password: str, again: str, about: Sequence[str]) -> str:
+    """The hash of a password that was typed twice.  Raises ProblemsError."""
+    problems = password_problems(password, about)
+    if password != again:
+        problems.append(Problem("password again", "is not the same password.", "Type it once more."))
+    if problems:
+        raise ProblemsError(problems)
+    return hash_password(password)
 
 
 def _can_be_typed(text: str) -> bool:
@@ -77,8 +98,8 @@ def _nobodys_hash() -> bytes:
     return bcrypt.hashpw(b"nobody", bcrypt.gensalt(ROUNDS))
 
 
-def check_password(db: Database, email: str, password: str) -> int:
-    """The user id of the active person with this e-mail and password.
+def check_password(db: Database, email: str, password: str, address: str | None = None) -> int:
+    """The user id of the active person with this e-mail and password; `address` is where the attempt comes from.
 
     Raises SignInRefused otherwise.  An unknown e-mail costs the same work, counts the same attempts and
     gets the same answers as a known one.
@@ -87,8 +108,12 @@ def check_password(db: Database, email: str, password: str) -> int:
     usable = 3 <= len(email) <= 254 and _can_be_typed(email + password)
     if not usable or len(password.encode()) > LONGEST_BYTES:
         raise SignInRefused("The e-mail or the password is not right.")
+    place = f"from {address[:64]}" if address else None
     with db.write() as conn:
-        attempt = sign_in.begin_attempt(conn, email, ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE)
+        if place and sign_in.begin_attempt(conn, place, BY_ADDRESS) is None:
+            pause = sign_in.locked_for(conn, place)
+            raise SignInRefused(f"Too many wrong passwords from your network. Try again in {_spoken(pause)}.", pause)
+        attempt = sign_in.begin_attempt(conn, email, BY_EMAIL)
         pause = sign_in.locked_for(conn, email)
         user = sign_in.user_by_email(conn, email)
     if attempt is None:
@@ -98,12 +123,14 @@ def check_password(db: Database, email: str, password: str) -> int:
     if user is None or not right:
         if pause > 0:
             raise SignInRefused(f"The e-mail or the password is not right. Try again in {_spoken(pause)}.", pause)
-        left = ATTEMPTS - attempt
+        left = BY_EMAIL.allowed - attempt
         raise SignInRefused(
             f"The e-mail or the password is not right. {left} more {'try' if left == 1 else 'tries'} before a pause."
         )
     with db.write() as conn:
         sign_in.forget_attempts(conn, email)
+        if place:
+            sign_in.take_back_attempt(conn, place)
     return user.id
 
 
@@ -172,3 +199,55 @@ def end_sessions(conn: sa.Connection, user_id: int, because: str) -> int:
     `because` is kept with each session.  Returns how many there were.
     """
     return sign_in.end_sessions(conn, user_id, because)
+
+
+# --- passwords -------------------------------------------------------------------------------------
+
+
+def give_link(conn: sa.Connection, user_id: int) -> str:
+    """The secret of a link that lets a person choose a password, once, within `LINK_HOURS`; shown to nobody again.
+
+    In the caller's transaction; an earlier link of the person is worth nothing from then on.
+    """
+    secret = secrets.token_urlsafe(32)
+    sign_in.set_link(conn, _hash(secret), user_id, LINK_HOURS)
+    return secret
+
+
+def link_person(db: Database, secret: str) -> KnownPerson | None:
+    """Who chooses a password over the link; None when it is used up, replaced, too old or none at all."""
+    with db.read() as conn:
+        return sign_in.link_person(conn, _hash(secret))
+
+
+def choose_password(db: Database, secret: str, password: str, again: str) -> int:
+    """Set the password of the link's person and use the link up; returns the user id.  All other sessions end.
+
+    Raises ProblemsError for a poor password, SignInRefused for a link that is worth nothing (any more).
+    """
+    with db.write() as conn:
+        person = sign_in.link_person(conn, _hash(secret), lock=True)
+        if person is None:
+            raise SignInRefused("This link was used already, or is too old. Ask an admin for a new one.")
+        people.set_password(conn, person.user_id, _new_password(password, again, (person.name, person.email)))
+        sign_in.forget_link(conn, person.user_id)
+        sign_in.forget_attempts(conn, person.email)
+        sign_in.end_sessions(conn, person.user_id, "new password")
+        audit.record(conn, person.user_id, "password.choose", f"user {person.user_id}")
+    return person.user_id
+
+
+def change_password(db: Database, actor: Actor, token: str, old: str, password: str, again: str) -> None:
+    """Replace one's own password, which is asked for first; every session but the one of `token` ends.
+
+    Raises SignInRefused when the old one is wrong (counted as at the door), ProblemsError for a poor new one.
+    """
+    user_id = user_of(actor)
+    if check_password(db, actor.email, old) != user_id:
+        raise SignInRefused("The old password is not right.")
+    hashed = _new_password(password, again, (actor.name, actor.email))
+    with db.write() as conn:
+        people.set_password(conn, user_id, hashed)
+        sign_in.forget_link(conn, user_id)
+        sign_in.end_sessions(conn, user_id, "new password", but=_hash(token))
+        audit.record(conn, user_id, "password.change", f"user {user_id}")

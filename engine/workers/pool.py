@@ -50,8 +50,10 @@ PIPE = 1 << 20  # bytes on their way to or from a worker: fewer switches between
 
 log = logging.getLogger(__name__)
 
+CALCULATE = {"do": "calculate"}
+
 Plans = Mapping[str, tuple[Plan, ...]]
-_Answer = tuple[dict[str, Any], dict[str, Any]]  # the columns are arrays or, of a calculation, views
+Answer = tuple[dict[str, Any], dict[str, Any]]  # the columns are arrays or, of a calculation, views
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ class _Worker:
         self.restarts += 1
         self.start()
 
-    def ask(self, header: dict[str, Any], columns: wire.Columns | None = None) -> _Answer:
+    def ask(self, header: dict[str, Any], columns: wire.Columns | None = None) -> Answer:
         """Send a frame and read the answer.  Raises `_Gone`."""
         inward, outward = given(self.process.stdin), self.outward
         alarm = threading.Timer(self.timeout, self.process.kill)
@@ -160,7 +162,7 @@ class _Worker:
     @staticmethod
     def _exchange(
         inward: IO[bytes], outward: IO[bytes], header: dict[str, Any], columns: wire.Columns | None
-    ) -> _Answer:
+    ) -> Answer:
         if header["do"] != "calculate" or not hasattr(os, "memfd_create"):
             wire.write(inward, header, columns)
             return wire.read(outward)
@@ -174,7 +176,7 @@ class _Worker:
             raise
         return answer, {**found, **wire.shared_columns(answer, mapped)}
 
-    def work(self, header: dict[str, Any], columns: wire.Columns) -> _Answer:
+    def work(self, header: dict[str, Any], columns: wire.Columns) -> Answer:
         """`ask`, on the clock.  Raises `CalculationError` when the worker says that it failed."""
         answer, found = self.ask(header, columns)
         self.busy += answer["seconds"]
@@ -211,21 +213,30 @@ class _Worker:
             self.process.wait()
 
 
+class Packed:
+    """A book as processes get it, under the key by which they know it again.
+
+    ``frame`` gives its header and columns, when the first process needs them.
+    """
+
+    def __init__(self, key: str, frame: Callable[[], Answer]) -> None:
+        self.key, self._frame = key, frame
+
+    @functools.cached_property
+    def frame(self) -> Answer:
+        """The book's header and columns."""
+        return self._frame()
+
+
 @dataclass
 class _Job:
     """One request to all workers while it runs."""
 
-    key: str
-    book: Book
+    book: Packed
     request: dict[str, Any]
     columns: wire.Columns
     shards: "queue.SimpleQueue[tuple[int, range]]"
-    done: "queue.SimpleQueue[tuple[int, _Answer | Exception]]"
-
-    @functools.cached_property
-    def frame(self) -> _Answer:
-        """The book as it is sent, made when the first worker needs it."""
-        return wire.pack_book(self.book)
+    done: "queue.SimpleQueue[tuple[int, Answer | Exception]]"
 
 
 class Pool:
@@ -303,8 +314,13 @@ class Pool:
         """
         # With nobody to tell of progress, and nobody to share the work with, one piece is the least work.
         shards = 1 if self.size == 1 and on_progress is None else SHARDS_A_WORKER
-        answers = self._ask(book, {"do": "calculate"}, {}, shards, on_progress)
+        answers = self._ask(book, CALCULATE, {}, shards, on_progress)
         return combine(book, [wire.unpack_part(*answer) for answer in answers])
+
+    def part(self, book: Packed, people: range, deals: int) -> list[Answer]:
+        """The parts of `calculate` for some people of a book, who have about so many deals; in the people's order."""
+        shards = _shards(people, deals, self.size, 1)
+        return self._spread(book, CALCULATE, {}, shards, lambda _people: None)
 
     def load(self, book: Book) -> None:
         """Have a book in the workers before it is needed, so that the first `totals` is as fast as the next.
@@ -365,10 +381,28 @@ class Pool:
         shards_a_worker: int,
         on_progress: Progress | None,
         weight: int = 1,
-    ) -> list[_Answer]:
+    ) -> list[Answer]:
         """Ask for all people of a book, shard by shard; the answers are in the order of the people."""
-        shards = _shards(book, self.size, shards_a_worker, weight)
-        job = _Job(self._key(book), book, request, columns, queue.SimpleQueue(), queue.SimpleQueue())
+        deals = visible(book)
+        packed = Packed(self._key(book), lambda: wire.pack_book(book))
+
+        def tell(people: int) -> None:
+            if on_progress is not None:
+                on_progress(deals * people // max(1, len(book.people)), deals)
+
+        shards = _shards(range(len(book.people)), deals * weight, self.size, shards_a_worker)
+        return self._spread(packed, request, columns, shards, tell)
+
+    def _spread(
+        self,
+        book: Packed,
+        request: dict[str, Any],
+        columns: wire.Columns,
+        shards: Sequence[range],
+        tell: Callable[[int], None],
+    ) -> list[Answer]:
+        """Ask for these shards; ``tell`` hears of how many people are done."""
+        job = _Job(book, request, columns, queue.SimpleQueue(), queue.SimpleQueue())
         for shard in enumerate(shards):
             job.shards.put(shard)
         threads = [
@@ -377,8 +411,8 @@ class Pool:
         ]
         for thread in threads:
             thread.start()
-        answers: dict[int, _Answer] = {}
-        people, deals = 0, visible(book)
+        answers: dict[int, Answer] = {}
+        people = 0
         try:
             while len(answers) < len(shards):
                 number, outcome = job.done.get()
@@ -386,8 +420,7 @@ class Pool:
                     raise outcome
                 answers[number] = outcome
                 people += len(shards[number])
-                if on_progress is not None:
-                    on_progress(deals * people // max(1, len(book.people)), deals)
+                tell(people)
         finally:
             with contextlib.suppress(queue.Empty):
                 while True:
@@ -433,19 +466,20 @@ class Pool:
             if self._closed:
                 job.done.put((0, QuotaPathError("The calculation was stopped: the program is closing.")))
                 return None
-            place = next((i for i, worker in enumerate(self._idle) if worker.key == job.key), 0)
+            place = next((i for i, worker in enumerate(self._idle) if worker.key == job.book.key), 0)
             return self._idle.pop(place)
 
-    def _shard(self, worker: _Worker, job: _Job, people: range) -> _Answer:
+    def _shard(self, worker: _Worker, job: _Job, people: range) -> Answer:
         """One shard, sent again when its worker is lost."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                if worker.key != job.key:
+                key = job.book.key
+                if worker.key != key:
                     worker.key = ""
-                    header, columns = job.frame
-                    worker.work({"do": "load", "key": job.key, **header}, columns)
-                    worker.key = job.key
-                answer, found = worker.work({**job.request, "key": job.key, "people": list(people)}, job.columns)
+                    header, columns = job.book.frame
+                    worker.work({"do": "load", "key": key, **header}, columns)
+                    worker.key = key
+                answer, found = worker.work({**job.request, "key": key, "people": list(people)}, job.columns)
                 if "unknown_key" in answer:
                     raise _Gone("it had lost the book")
             except _Gone as error:
@@ -455,7 +489,8 @@ class Pool:
             worker.shards += 1
             worker.deals += len(found.get("deal", ()))
             return answer, found
-        first, last = job.book.people[people[0]], job.book.people[people[-1]]
+        names = job.book.frame[0]["people"]
+        first, last = names[people[0]], names[people[-1]]
         raise QuotaPathError(
             f"The calculation of {first} to {last} was lost {ATTEMPTS} times: its process died, or took longer than "
             f"{self._timeout:g} seconds. Look at the log and at the machine's memory, then run it again."
@@ -503,12 +538,16 @@ def _environment(size: int) -> dict[str, str]:
     return env
 
 
-def _shards(book: Book, size: int, shards_a_worker: int, weight: int) -> list[range]:
+def _shards(people: range, work: int, size: int, shards_a_worker: int) -> list[range]:
     """Ranges of people; more than workers, so that the last ones are short and progress moves.
 
-    ``weight`` tells how much more work a deal is than in a calculation.
+    ``work`` is how much there is to do for all of them, counted in deals of a calculation.
     """
-    people = len(book.people)
-    count = 1 if visible(book) * weight < SMALL else max(1, min(people, size * shards_a_worker))
-    edges = [people * place // count for place in range(count + 1)]
-    return [range(start, end) for start, end in itertools.pairwise(edges)]
+    return cut(people, 1 if work < SMALL else size * shards_a_worker)
+
+
+def cut(people: range, count: int) -> list[range]:
+    """People in so many ranges, or one each where there are fewer."""
+    count = max(1, min(len(people), count))
+    edges = [len(people) * place // count for place in range(count + 1)]
+    return [people[start:end] for start, end in itertools.pairwise(edges)]

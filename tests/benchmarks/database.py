@@ -56,16 +56,20 @@ def company(people: int, deals: int) -> Iterator[tuple[Database, Actor]]:
     try:
         migrate.upgrade(running.url)
         db = Database(running.url)
-        with db.write() as conn:
-            for statement in _ROWS:
-                text = sa.text(statement.replace("::", r"\:\:"))
-                names = text.compile().params
-                conn.execute(
-                    text, {k: v for k, v in {"people": people, "deals": deals, "document": PLAN}.items() if k in names}
-                )
-            admin = conn.scalar(sa.text("SELECT id FROM users WHERE code = 'ada'"))
-        yield db, Actor(admin, "admin", "Ada")
+        yield db, fill(db, people, deals)
         db.close()
     finally:
         running.stop()
         shutil.rmtree(folder)
+
+
+def fill(db: Database, people: int, deals: int) -> Actor:
+    """Make the company in an empty, migrated database; its admin."""
+    with db.write() as conn:
+        for statement in _ROWS:
+            text = sa.text(statement.replace("::", r"\:\:"))
+            names = text.compile().params
+            values = {"people": people, "deals": deals, "document": PLAN}
+            conn.execute(text, {name: value for name, value in values.items() if name in names})
+        admin = conn.scalar(sa.text("SELECT id FROM users WHERE code = 'ada'"))
+    return Actor(admin, "admin", "Ada")

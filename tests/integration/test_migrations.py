@@ -13,8 +13,8 @@ TABLES = {
     "import_files", "import_mappings", "import_pieces", "import_refusals", "imports", "jobs", "ledger", "lines",
     "manual_adjustments", "pay_periods", "payout_items", "payout_reversals", "payouts", "pipeline_stages",
     "plan_assignments", "plan_versions", "plans", "quota_ramps", "quotas", "run_attainment", "run_people",
-    "run_plan_versions", "runs", "sign_in_failures", "sign_in_tickets", "statement_files", "statements",
-    "team_members", "team_structure", "teams", "user_sessions", "users",
+    "run_plan_versions", "runs", "sign_in_failures", "sign_in_links", "sign_in_tickets", "statement_files",
+    "statements", "team_members", "team_structure", "teams", "user_sessions", "users", "workers",
 }  # fmt: skip
 
 

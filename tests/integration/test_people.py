@@ -47,13 +47,16 @@ def paths(caught):
     return [problem.path for problem in caught.value.problems]
 
 
-def test_a_new_person_signs_in_with_the_generated_password(db, admin):
+def test_a_new_person_chooses_a_password_over_the_link(db, admin):
     new = people.add_person(db, admin, "  Ana  Torres ", "Ana@Acme.test", "rep", NEW_YEAR)
     assert new.code == "ana.torres"
-    assert new.password is not None
-    assert sign_in.check_password(db, "ana@acme.test", new.password) == new.user_id
+    assert new.link is not None
+    with pytest.raises(sign_in.SignInRefused):
+        sign_in.check_password(db, "ana@acme.test", new.link)
+    assert sign_in.choose_password(db, new.link, "herring umbrella", "herring umbrella") == new.user_id
+    assert sign_in.check_password(db, "ana@acme.test", "herring umbrella") == new.user_id
     again = people.add_person(db, admin, "Ána Torres", "ana2@acme.test", "rep", password="a long password")
-    assert (again.code, again.password) == ("ana.torres2", None)
+    assert (again.code, again.link) == ("ana.torres2", None)
     assert sign_in.check_password(db, "ana2@acme.test", "a long password") == again.user_id
 
 
@@ -100,7 +103,8 @@ def test_many_people_are_added_at_once_with_their_teams_and_without_a_password(d
     assert (west.since, west.members) == (date(2026, 2, 1), 2)
     with pytest.raises(sign_in.SignInRefused):
         sign_in.check_password(db, "di@acme.test", "")
-    assert sign_in.check_password(db, "di@acme.test", people.reset_password(db, admin, ids[3])) == ids[3]
+    link = people.reset_password(db, admin, ids[3])
+    assert sign_in.choose_password(db, link, "herring umbrella", "herring umbrella") == ids[3]
 
 
 def test_a_list_with_faults_adds_nobody_and_says_all(db, admin):
@@ -198,12 +202,20 @@ def test_the_last_active_admin_stays(db, admin):
 
 def test_a_new_password_ends_the_sessions_and_works(db, admin):
     ana = add(db, admin, "Ana")
+    sign_in.choose_password(db, people.reset_password(db, admin, ana), "herring umbrella", "herring umbrella")
     token = sign_in.open_session(db, ana).token
-    password = people.reset_password(db, admin, ana)
+    link = people.reset_password(db, admin, ana)
     assert sign_in.session_actor(db, token) is None
-    assert sign_in.check_password(db, "ana@acme.test", password) == ana
+    with pytest.raises(sign_in.SignInRefused):  # at once, not when the link is used
+        sign_in.check_password(db, "ana@acme.test", "herring umbrella")
+    sign_in.choose_password(db, link, "walnut telescope", "walnut telescope")
+    assert sign_in.check_password(db, "ana@acme.test", "walnut telescope") == ana
     with db.read() as conn:
-        assert password not in str(conn.execute(sa.text("SELECT detail FROM audit")).all())
+        kept = str(conn.execute(sa.text("SELECT detail FROM audit")).all())
+    assert link not in kept
+    assert "walnut" not in kept
+    with pytest.raises(QuotaPathError, match="That is you"):  # the only admin would be locked out
+        people.reset_password(db, admin, admin.user_id)
 
 
 def test_moving_ends_the_former_membership(db, admin):

@@ -69,10 +69,27 @@ def test_new_password_that_cannot_be_used(password: str, wrong: str) -> None:
     assert wrong in str(sign_in.password_problems(password)[0])
 
 
-@pytest.mark.parametrize("password", ["x" * 10, "x" * 72, "é" * 36])
+@pytest.mark.parametrize("password", ["kiwi-tuba-9", "anvil kiosk " * 6, "übergröße çédille " * 3])
 def test_new_password_at_the_limits(password: str) -> None:
     assert sign_in.password_problems(password) == []
     assert sign_in.hash_password(password).startswith("$2b$")
+
+
+@pytest.mark.parametrize(
+    ("password", "about"),
+    [
+        ("password123", ()),
+        ("1234567890", ()),
+        ("qwertyuiop", ()),
+        ("aaaaaaaaaaaa", ()),
+        ("quotapath1", ()),
+        ("torres2026", ("Ana Torres", "ana@acme.test")),
+        ("ana@acme.test", ("Ana Torres", "ana@acme.test")),
+    ],
+)
+def test_new_password_that_is_easy_to_guess(password: str, about: tuple[str, ...]) -> None:
+    (problem,) = sign_in.password_problems(password, about)
+    assert "easy to guess" in problem.message
 
 
 def test_an_overlong_or_odd_password_is_only_wrong(db: Database, ann: int) -> None:
@@ -126,6 +143,102 @@ def test_guesses_in_parallel_count_one_by_one(db: Database, ann: int) -> None:
         thread.join()
     assert sum("not right" in text for text in texts) == 5
     assert sum("Too many" in text for text in texts) == 7
+
+
+def test_many_wrong_passwords_from_one_address(db: Database, ann: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many e-mails tried from one place: it has to wait, others do not; and a right password is no guess."""
+    monkeypatch.setattr(sign_in, "BY_ADDRESS", sign_in.BY_ADDRESS._replace(allowed=4))
+    for number in range(2):
+        with pytest.raises(SignInRefused, match="not right"):
+            sign_in.check_password(db, f"{number}@example.com", "wrong password", "192.0.2.1")
+        assert sign_in.check_password(db, EMAIL, PASSWORD, "192.0.2.1") == ann
+    for number in range(2, 4):
+        with pytest.raises(SignInRefused, match="not right"):
+            sign_in.check_password(db, f"{number}@example.com", "wrong password", "192.0.2.1")
+    with pytest.raises(SignInRefused, match="from your network") as caught:
+        sign_in.check_password(db, EMAIL, PASSWORD, "192.0.2.1")
+    assert caught.value.retry_after == 60
+    assert sign_in.check_password(db, EMAIL, PASSWORD, "192.0.2.2") == ann
+    change(db, "UPDATE sign_in_failures SET locked_until = NULL, last_at = now() - interval '61 minutes'")
+    assert sign_in.check_password(db, EMAIL, PASSWORD, "192.0.2.1") == ann
+
+
+# ---------------------------------------------------------------- links and one's own password
+def link(db: Database, user_id: int) -> str:
+    with db.write() as conn:
+        return sign_in.give_link(conn, user_id)
+
+
+def test_a_link_is_good_once_and_ends_all_sessions(db: Database, ann: int) -> None:
+    before = sign_in.open_session(db, ann).token
+    first, second = link(db, ann), link(db, ann)
+    assert sign_in.link_person(db, first) is None  # the second took its place
+    person = sign_in.link_person(db, second)
+    assert person is not None
+    assert person.user_id == ann
+    for poor, again, path in (("short", "short", "password"), (PASSWORD, "other", "password again")):
+        with pytest.raises(ProblemsError) as caught:
+            sign_in.choose_password(db, second, poor, again)
+        assert [problem.path for problem in caught.value.problems][-1] == path
+    refusal(db, EMAIL)
+    assert sign_in.choose_password(db, second, "herring umbrella", "herring umbrella") == ann
+    assert sign_in.session_actor(db, before) is None
+    with pytest.raises(SignInRefused, match="used already"):
+        sign_in.choose_password(db, second, "walnut telescope", "walnut telescope")
+    assert sign_in.check_password(db, EMAIL, "herring umbrella") == ann
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        "UPDATE sign_in_links SET expires_at = now()",
+        "UPDATE users SET is_active = false",
+        "UPDATE users SET left_on = current_date",
+        "DELETE FROM sign_in_links",
+    ],
+)
+def test_a_link_that_is_worth_nothing(db: Database, ann: int, late: str) -> None:
+    secret = link(db, ann)
+    change(db, late)
+    assert sign_in.link_person(db, secret) is None
+    with pytest.raises(SignInRefused):
+        sign_in.choose_password(db, secret, "herring umbrella", "herring umbrella")
+    change(db, "UPDATE users SET is_active = true, left_on = NULL")
+    assert sign_in.check_password(db, EMAIL, PASSWORD) == ann
+
+
+def test_two_use_one_link_at_once(db: Database, ann: int) -> None:
+    secret, won = link(db, ann), []
+
+    def choose(password: str) -> None:
+        try:
+            sign_in.choose_password(db, secret, password, password)
+            won.append(password)
+        except SignInRefused:
+            pass
+
+    chosen = ["herring umbrella", "walnut telescope", "pepper gondola"]
+    threads = [threading.Thread(target=choose, args=(password,)) for password in chosen]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert sign_in.check_password(db, EMAIL, won[0]) == ann
+
+
+def test_changing_ones_own_password(db: Database, ann: int) -> None:
+    here, elsewhere = sign_in.open_session(db, ann).token, sign_in.open_session(db, ann).token
+    actor = sign_in.session_actor(db, here)
+    assert actor is not None
+    with pytest.raises(SignInRefused, match="4 more"):  # it counts: an open browser is no place for guesses
+        sign_in.change_password(db, actor, here, "wrong password", "herring umbrella", "herring umbrella")
+    with pytest.raises(ProblemsError, match="easy to guess"):
+        sign_in.change_password(db, actor, here, PASSWORD, "ann@example.com", "ann@example.com")
+    sign_in.change_password(db, actor, here, PASSWORD, "herring umbrella", "herring umbrella")
+    assert sign_in.session_actor(db, here) == actor
+    assert sign_in.session_actor(db, elsewhere) is None
+    assert sign_in.check_password(db, EMAIL, "herring umbrella") == ann
 
 
 def test_stranger_gets_the_same_answers(db: Database, ann: int) -> None:

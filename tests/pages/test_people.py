@@ -113,14 +113,15 @@ def test_the_drawer_moves_a_person(open_page, company):
     assert listed(company, date(2026, 10, 31))["Rob Rep"].team == "East"
 
 
-def test_the_drawer_shows_a_new_password_once(open_page, company):
+def test_the_drawer_shows_a_link_to_a_new_password_once(open_page, company):
     open_page("people")
     screen = panel(company, "Rob Rep")
-    field(screen, "New password").click().run()
-    password = screen.code[0].value
-    assert sign_in.check_password(company.db, "rob@example.com", password) == company.people["rob"]
+    field(screen, "Link to sign in").click().run()
+    _, secret = screen.code[0].value.split("/?welcome=")
+    assert sign_in.choose_password(company.db, secret, "herring umbrella", "herring umbrella") == company.people["rob"]
     screen.run()
     assert not screen.code
+    assert "Link to sign in" not in labels(panel(company, "Ada Admin"))  # one's own is in the menu
 
 
 def test_the_drawer_deactivates_and_reactivates(open_page, company):
@@ -172,8 +173,9 @@ def test_adding_a_person(open_page, company, monkeypatch):
     assert not screen.exception
     ana = listed(company)["Ana Torres"]
     assert (ana.code, ana.role, ana.team, ana.manager) == ("ana.torres", "rep", "East", "Mia Manager")
-    email, new = screen.session_state["person_added"]
-    assert sign_in.check_password(company.db, email, new.password) == ana.user_id
+    name, new = screen.session_state["person_added"]
+    assert name == "Ana Torres"
+    assert sign_in.link_person(company.db, new.link) == (ana.user_id, "Ana Torres", "ana@example.com")
 
 
 def import_form(company):

@@ -213,3 +213,25 @@ def test_two_browsers_at_the_first_start(empty_app: AppTest) -> None:
         conn.execute(sa.text("INSERT INTO users (code, name, email, role) VALUES ('x', 'X', 'x@example.com', 'admin')"))
     screen = empty_app.button[0].click().run()
     assert [field.label for field in screen.text_input] == ["E-mail", "Password"]
+
+
+@pytest.mark.usefixtures("rob_may_sign_in")
+def test_a_link_lets_a_person_choose_a_password(company, open_app: Callable[..., AppTest]) -> None:
+    with company.db.write() as conn:
+        secret = sign_in.give_link(conn, company.people["rob"])
+    screen = open_app()
+    screen.query_params["welcome"] = secret
+    screen.run()
+    assert [each.value for each in screen.subheader] == ["Welcome, Rob Rep"]
+    password, again = screen.text_input
+    password.set_value("herring umbrella")
+    again.set_value("herring")
+    screen.button[0].click().run()
+    assert "not the same password" in screen.error[0].value
+    screen.text_input[1].set_value("herring umbrella")
+    screen.button[0].click().run()
+    assert sign_in.check_password(company.db, "rob@example.com", "herring umbrella") == company.people["rob"]
+    screen = open_app()
+    screen.query_params["welcome"] = secret
+    screen.run()
+    assert [each.value for each in screen.subheader] == ["This link is worth nothing any more"]
