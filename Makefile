@@ -2,7 +2,8 @@
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-dev run worker demo test lint types unit unit-pypy cases suite browser bench fuzz format pins
+.PHONY: help setup setup-dev run worker demo backup restore test lint types unit unit-pypy cases suite browser bench chaos fuzz \
+	format pins
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -19,6 +20,12 @@ worker: setup  ## start a worker for the jobs of an app with the same DATABASE_U
 demo: setup  ## load the demo company, then start the app
 	@$(PYTHON) -m engine demo
 	@exec $(PYTHON) -m app.server
+
+backup: setup  ## the whole database as one file: make backup FILE=monday.backup
+	@$(PYTHON) -m engine backup $(FILE)
+
+restore: setup  ## fill an empty database from a backup: make restore FILE=monday.backup
+	@$(PYTHON) -m engine restore $(FILE)
 
 setup-dev:
 	@scripts/setup.sh dev

@@ -12,10 +12,10 @@ from starlette.responses import RedirectResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from app import security, shell, state
+from app import operations, security, shell, state
 from app.api import api
 from app.navigation import ROOT
-from engine import settings
+from engine import logs, settings
 from engine.db import migrate, server
 from engine.db.database import require_answer
 from engine.errors import QuotaPathError
@@ -29,11 +29,14 @@ def make_app() -> st.App:
         ROOT / "app" / "main.py",
         routes=[
             Route("/auth/session", security.open_session, methods=["POST"]),
+            Route("/healthz", operations.healthz),
+            Route("/readyz", operations.readyz),
+            Route("/metrics", operations.metrics),
             Mount("/assets", StaticFiles(directory=ROOT / "app" / "static")),
             Route("/api", RedirectResponse("/api/docs")),
             Mount("/api", api),
         ],
-        middleware=[Middleware(security.Guard)],
+        middleware=[Middleware(operations.Measured), Middleware(security.Guard)],
         on_script_error=shell.show_fault,
     )
 
@@ -41,6 +44,7 @@ def make_app() -> st.App:
 def serve() -> None:
     """Serve until a signal says stop.  Raises QuotaPathError with what is in the way, and what to do."""
     found = settings.read()
+    logs.set_up(found.log)
     _require_free(found.host, found.port)
     with server.database(found) as url:
         require_answer(url)

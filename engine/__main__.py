@@ -178,6 +178,39 @@ def _demo(_options: argparse.Namespace) -> int:
     return 0
 
 
+def _backup_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", nargs="?", type=Path, help="the file to write (default: quotapath-DAY-TIME.backup)")
+
+
+def _backup(options: argparse.Namespace) -> int:
+    """Writes the whole database to a file, while people work."""
+    from datetime import datetime
+
+    from engine import settings
+    from engine.db import backup, server
+
+    target = options.file or Path(f"quotapath-{datetime.now().astimezone():%Y-%m-%d-%H%M%S}.backup")
+    with server.database(settings.read()) as url:
+        backup.backup(url, target)
+    print(f"{target}: {target.stat().st_size:,} bytes. Keep it as safe as the database: it holds everybody's pay.")
+    return 0
+
+
+def _restore_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help="a file that `backup` has written")
+
+
+def _restore(options: argparse.Namespace) -> int:
+    """Fills an empty database from a backup."""
+    from engine import settings
+    from engine.db import backup, server
+
+    with server.database(settings.read()) as url:
+        backup.restore(url, options.file)
+    print(f"{options.file} is restored.")
+    return 0
+
+
 def _no_arguments(_parser: argparse.ArgumentParser) -> None:
     """The command takes none."""
 
@@ -189,6 +222,8 @@ COMMANDS = (
         "lint", "warn about cliffs, dead tiers and the like in a plan, and run its examples", _lint_arguments, _lint
     ),
     Command("diff", "tell in words what changes between two versions of a plan", _diff_arguments, _diff),
+    Command("backup", "write the whole database to one file, while people work", _backup_arguments, _backup),
+    Command("restore", "fill an empty database from a backup", _restore_arguments, _restore),
     Command("demo", "load the demo company into an empty database", _no_arguments, _demo),
 )
 

@@ -31,6 +31,18 @@ def _port(value: str) -> int:
     return int(value)
 
 
+def _log_form(value: str) -> str:
+    if value not in ("text", "json"):
+        raise ValueError('Write "text" or "json".')
+    return value
+
+
+def _secret(value: str) -> str:
+    if len(value) < 20:
+        raise ValueError("It is too short: take at least 20 characters, by chance.")
+    return value
+
+
 def _count(value: str) -> int:
     if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 1024:
         raise ValueError("Give a whole number from 1 to 1024.")
@@ -85,6 +97,13 @@ class Settings:
         _command,
         lambda: shutil.which("pypy3"),
         'the PyPy that runs the pay rules; "off" or none found: CPython, slower',
+    )
+    log: str = _setting("QUOTAPATH_LOG", _log_form, lambda: "text", 'the form of the log: "text", or "json" lines')
+    metrics_token: str | None = _setting(
+        "QUOTAPATH_METRICS_TOKEN",
+        _secret,
+        lambda: None,
+        "the bearer token for /metrics; without it only signed-in admins",
     )
     today: date = _setting(
         "QUOTAPATH_TODAY",

@@ -33,6 +33,8 @@ def test_what_is_set_is_used(tmp_path: Path) -> None:
             "PORT": "9000",
             "QUOTAPATH_WORKERS": "3",
             "QUOTAPATH_PYPY": str(pypy),
+            "QUOTAPATH_LOG": "json",
+            "QUOTAPATH_METRICS_TOKEN": "by chance, but long enough",
             "QUOTAPATH_TODAY": "2026-11-22",
         }
     )
@@ -44,6 +46,8 @@ def test_what_is_set_is_used(tmp_path: Path) -> None:
         port=9000,
         workers=3,
         pypy=str(pypy),
+        log="json",
+        metrics_token="by chance, but long enough",
         today=date(2026, 11, 22),
     )
 
@@ -62,6 +66,8 @@ def test_pypy_can_be_turned_off() -> None:
         ("QUOTAPATH_WORKERS", "0"),
         ("QUOTAPATH_WORKERS", "1.5"),
         ("QUOTAPATH_PYPY", "/nowhere/pypy3"),
+        ("QUOTAPATH_LOG", "xml"),
+        ("QUOTAPATH_METRICS_TOKEN", "short"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_remedy(variable: str, value: str) -> None:

@@ -20,8 +20,7 @@ def upgrade(url: str) -> None:
     Safe to call from several processes at once (an advisory lock lets one through at a time).
     Raises QuotaPathError when the database was made by a newer version of the program.
     """
-    config = Config()
-    config.set_main_option("script_location", str(FOLDER))
+    config = _config()
     engine = make_engine(url)
     try:
         with engine.begin() as conn:
@@ -37,6 +36,25 @@ def upgrade(url: str) -> None:
             command.upgrade(config, "head")
     finally:
         engine.dispose()
+
+
+def newest_revision() -> str:
+    """The revision that this program needs."""
+    found = ScriptDirectory.from_config(_config()).get_current_head()
+    if found is None:
+        raise RuntimeError("there is no migration")
+    return found
+
+
+def current_revision(conn: sa.Connection) -> str | None:
+    """The revision that the database is at; None when it is empty."""
+    return next(iter(_revisions(conn)), None)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER))
+    return config
 
 
 def _revisions(conn: sa.Connection) -> list[str]:

