@@ -61,6 +61,9 @@ fuzz: setup-dev  ## 100,000 random companies through the pay rules and a second 
 	@seed=$${SEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; echo "make fuzz SEED=$$seed"; \
 	FUZZ=$${FUZZ:-100000} $(PYTHON) -m pytest tests/properties/test_rules.py --hypothesis-seed=$$seed
 
+chaos: setup-dev  ## 200 rounds in which processes are killed and everything must hold after; SEED=n ROUNDS=n repeat
+	@$(PYTHON) -m tests.chaos
+
 bench: setup-dev  ## measure the pay rules against CPython, NumPy, C and Postgres
 	$(PYTHON) -m tests.benchmarks
 

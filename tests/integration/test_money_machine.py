@@ -23,11 +23,10 @@ from engine.errors import QuotaPathError
 from engine.services import adjustments, approvals, payouts, runs
 from engine.services.adjustments import NewAdjustment
 from engine.workers.pool import Pool
-from tests.integration.paying import Company
+from tests.integration.paying import Company, PaperDeal, earned_on_paper
 
 MONTHS = ("2026-01", "2026-02", "2026-03")
 REPS = ("ana", "bo")
-QUOTA = 100_000  # dollars of the quarter; 8% below it, 12% above
 
 Key = tuple[str, str, str]  # month, person, deal
 
@@ -39,14 +38,14 @@ class Kept:
     own: dict[Key, int]
     changes: dict[Key, int]
     approvals: int
-    seen: dict[str, tuple[str, str, int]]  # the deals it counted
+    seen: dict[str, PaperDeal]  # the deals it counted
 
 
 @dataclass
 class Paper:
     """The naive model: every amount in cents, every list as one would write it down."""
 
-    deals: dict[str, tuple[str, str, int]] = field(default_factory=dict)  # owner, day, dollars
+    deals: dict[str, PaperDeal] = field(default_factory=dict)
     kept: dict[str, Kept] = field(default_factory=dict)
     given: dict[str, list[tuple[str, int]]] = field(default_factory=lambda: defaultdict(list))
     posted: Counter[Key] = field(default_factory=Counter)
@@ -57,21 +56,8 @@ class Paper:
     unpaid: set[str] = field(default_factory=set)
     taken_back: set[tuple[str, str]] = field(default_factory=set)
 
-    def earned(self) -> dict[Key, int]:
-        """What every deal earns everybody, in its month."""
-        found: dict[Key, int] = {}
-        for rep in REPS:
-            sold = 0
-            own = [(day, name, dollars) for name, (owner, day, dollars) in self.deals.items() if owner == rep]
-            for day, name, dollars in sorted(own):
-                below = max(0, min(dollars, QUOTA - sold))
-                found[day[:7], rep, name] = below * 8 + (dollars - below) * 12
-                found[day[:7], "mia", name] = dollars
-                sold += dollars
-        return found
-
     def run(self, month: str) -> None:
-        now = self.earned()
+        now = earned_on_paper(self.deals)
         own = {key: cents for key, cents in now.items() if key[0] == month and cents}
         changes: dict[Key, int] = {}
         closed = sorted(self.closed)
@@ -81,9 +67,9 @@ class Paper:
                     changes[key] = now.get(key, 0) - self.posted[key]
         self.kept[month] = Kept(own, changes, self.posts, self.counted(month))
 
-    def counted(self, month: str) -> dict[str, tuple[str, str, int]]:
+    def counted(self, month: str) -> dict[str, PaperDeal]:
         """The deals closed up to the end of a month, as they are now."""
-        return {name: deal for name, deal in self.deals.items() if deal[1][:7] <= month}
+        return {name: deal for name, deal in self.deals.items() if deal.day[:7] <= month}
 
     def approve(self, month: str) -> None:
         run = self.kept[month]
@@ -152,14 +138,14 @@ class Money(RuleBasedStateMachine):
     def sell(self, owner: str, month: str, day: int, size: int) -> None:
         name = f"D{len(self.ids):03d}"
         self.ids[name] = self.company.deal(name, owner, f"{month}-{day}", size * 1_000)
-        self.paper.deals[name] = owner, f"{month}-{day}", size * 1_000
+        self.paper.deals[name] = PaperDeal(owner, f"{month}-{day}", size * 1_000)
 
     @precondition(lambda self: self.ids)
     @rule(pick=st.randoms(use_true_random=False), size=st.integers(0, 90), owner=st.sampled_from(REPS))
     def edit(self, pick, size: int, owner: str) -> None:
         name = pick.choice(sorted(self.ids))
         self.company.change(self.ids[name], amount=size * 100_000, owner_id=self.company.users[owner])
-        self.paper.deals[name] = owner, self.paper.deals[name][1], size * 1_000
+        self.paper.deals[name] = PaperDeal(owner, self.paper.deals[name].day, size * 1_000)
 
     @rule(month=st.sampled_from(MONTHS))
     def run(self, month: str) -> None:
