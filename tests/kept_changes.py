@@ -55,9 +55,11 @@ def _service() -> str | None:
 
 
 def _writes(conn: sa.Connection) -> dict[str, int]:
-    with conn.connection.cursor() as cursor:  # not through SQLAlchemy, which is at work
-        cursor.execute(_WRITES)
-        return dict(cursor.fetchall())
+    cursor = conn.connection.cursor()  # not through SQLAlchemy, which is at work
+    cursor.execute(_WRITES)
+    found = {row[0]: int(row[1]) for row in cursor.fetchall()}
+    cursor.close()
+    return found
 
 
 def _begin(conn: sa.Connection) -> None:

@@ -115,7 +115,8 @@ class _Shared:
         kept = self._ask(lambda: self._redis.get(place))
         if isinstance(kept, bytes):
             try:
-                return _unpacked(kept)
+                found: T = _unpacked(kept)
+                return found
             except (ValueError, OSError, pa.ArrowException):  # OSError is one of Arrow too
                 log.warning("what Redis had for %s cannot be read; it is worked out again", place)
         value = make()
@@ -127,8 +128,10 @@ class _Shared:
     def _keep(self, prefix: str, place: str, data: bytes) -> None:
         """Keep a value, unless very much was kept of late: this Redis has other work too."""
         count = f"{prefix}:bytes:{int(time.time() // SECONDS)}"
-        written, _ = self._redis.pipeline().incrby(count, len(data)).expire(count, 2 * SECONDS).execute()
-        if written <= AT_MOST:
+        counting = self._redis.pipeline()
+        counting.incrby(count, len(data))
+        counting.expire(count, 2 * SECONDS)
+        if counting.execute()[0] <= AT_MOST:
             self._redis.set(place, data, ex=SECONDS)
 
     def _ask(self, what: Callable[[], T]) -> T | None:

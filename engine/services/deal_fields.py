@@ -7,6 +7,7 @@ a number as ``12.5``, a date as ``2026-01-31``, yes and no as ``true`` and ``fal
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import pandas as pd
 
@@ -118,7 +119,9 @@ def undefined_columns(db: Database, actor: Actor) -> list[tuple[str, int]]:
     access.require(actor, "deals.edit")
     with db.read() as conn:
         version = audit.data_version(conn)
-        found = _undefined.get(conn, version, "", lambda: [*map(list, deal_fields.undefined(conn))], lambda _: 1)
+        found: list[list[Any]] = _undefined.get(
+            conn, version, "", lambda: [list(each) for each in deal_fields.undefined(conn)], lambda _: 1
+        )
     return [(name, deals) for name, deals in found]
 
 

@@ -21,6 +21,7 @@ from app import state
 from engine.db import jobs as job_rows
 from engine.db.database import Database
 from engine.errors import QuotaPathError
+from engine.periods import parse_period
 from engine.services import (
     adjustments,
     batches,
@@ -325,7 +326,7 @@ def _retry_job(db: Database, actor: Actor, given: dict[str, Any]) -> Any:
 def _show(db: Database, actor: Actor, given: dict[str, Any]) -> Any:
     """The screens: what is remembered of them is of now."""
     page = deals.list_deals(db, actor, DealFilters(), Page(), TODAY)
-    found = dashboard.dashboard(db, actor, dashboard.parse_period(given["it"]), None, TODAY)
+    found = dashboard.dashboard(db, actor, parse_period(given["it"]), None, TODAY)
     with db.read() as conn:
         query = """
             SELECT coalesce(sum(amount), 0)::bigint FROM deals WHERE to_char(close_date, 'YYYY-MM') = :month

@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import fields
 from datetime import date
@@ -14,6 +15,7 @@ import pytest
 import redis
 import sqlalchemy as sa
 
+from engine import analytics
 from engine.analytics import remembered
 from engine.analytics.deals import DealFilters, Page
 from engine.analytics.remembered import Remembered
@@ -101,6 +103,7 @@ _PAGE = """
 import sys
 from datetime import date
 import sqlalchemy as sa
+from engine import analytics
 from engine.analytics import remembered
 from engine.analytics.deals import DealFilters, Page
 from engine.db.database import Database
@@ -156,7 +159,7 @@ def test_nobody_finds_what_is_anothers(company: Company, shared: RedisServer, mo
     asked = [(who, team) for who in ("ada", "fay", "mia", "ana", "bo") for team in (None, east)]
 
     def fresh() -> None:
-        for module in (remembered, dashboard.reads, deals.analytics):
+        for module in (analytics.dashboard, analytics.deals):
             for value in vars(module).values():
                 if isinstance(value, Remembered):
                     value.__init__(value._most, value._name)  # type: ignore[misc]
@@ -249,7 +252,7 @@ def test_what_redis_holds_has_a_limit_and_an_end(
 ) -> None:
     monkeypatch.setattr(remembered, "LARGEST", 1000)
     monkeypatch.setattr(remembered, "AT_MOST", 2500)
-    monkeypatch.setattr(remembered.time, "time", lambda: 1_000_000_000)
+    monkeypatch.setattr(time, "time", lambda: 1_000_000_000)
     asked = Asked(company.db)
     asked.get("too large", "x" * 1001)
     assert not entries(shared)
@@ -260,7 +263,7 @@ def test_what_redis_holds_has_a_limit_and_an_end(
         for key in client.scan_iter():
             assert 0 < client.ttl(key) <= 2 * remembered.SECONDS
             assert key.startswith(b"quotapath:remembered:")
-    monkeypatch.setattr(remembered.time, "time", lambda: 1_000_000_000 + remembered.SECONDS)
+    monkeypatch.setattr(time, "time", lambda: 1_000_000_000 + remembered.SECONDS)
     asked.get("later", 1)
     assert len(entries(shared)) == 3
 
