@@ -27,9 +27,11 @@ UNTOLD = {
     "statement_files": "a statement as PDF",
 }
 
-# Of this session, since a moment of PostgreSQL's own choosing: what a transaction adds is the difference.
-_WRITES = """
-    SELECT relname, n_tup_ins + n_tup_upd + n_tup_del FROM pg_stat_xact_user_tables WHERE schemaname = 'public'
+# What this session has counted and not reported yet; told to report before a transaction, it counts only that.
+_REPORT = "SELECT pg_stat_force_next_flush()"
+_WRITTEN = """
+    SELECT relname FROM pg_stat_xact_user_tables
+     WHERE schemaname = 'public' AND n_tup_ins + n_tup_upd + n_tup_del > 0
 """
 
 
@@ -54,25 +56,25 @@ def _service() -> str | None:
     return f"{Path(frame.f_code.co_filename).name}: {frame.f_code.co_name}"
 
 
-def _writes(conn: sa.Connection) -> dict[str, int]:
+def _ask(conn: sa.Connection, query: str) -> list[Any]:
     cursor = conn.connection.cursor()  # not through SQLAlchemy, which is at work
-    cursor.execute(_WRITES)
-    found = {row[0]: int(row[1]) for row in cursor.fetchall()}
+    cursor.execute(query)
+    found = cursor.fetchall()
     cursor.close()
-    return found
+    return [row[0] for row in found]
 
 
 def _begin(conn: sa.Connection) -> None:
-    conn.info["writes"] = None
     isolation = conn.get_execution_options().get("isolation_level")
-    if isolation is None and _service() is not None:  # a write; neither a read nor autocommit
-        conn.info["writes"] = _writes(conn)
+    conn.info["watched"] = isolation is None and _service() is not None  # a write; neither a read nor autocommit
+    if conn.info["watched"]:
+        _ask(conn, _REPORT)
+        conn.connection.rollback()  # the transaction itself has not begun
 
 
 def _look(conn: sa.Connection) -> None:
     """Raises AssertionError, and so keeps nothing, when a service is about to keep a change that it has not told."""
-    before = conn.info.get("writes")
-    if before is None:
+    if not conn.info.get("watched"):
         return
-    found = untold({table for table, count in _writes(conn).items() if count > before.get(table, 0)})
+    found = untold(set(_ask(conn, _WRITTEN)))
     assert not found, f"{_service()} changes {', '.join(sorted(found))} without engine.db.audit.record"
