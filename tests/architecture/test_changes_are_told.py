@@ -28,7 +28,7 @@ SILENT = {
 
 def _functions() -> dict[str, ast.AST]:
     """Every function of the services by "module.name", those inside others too."""
-    found = {}
+    found: dict[str, ast.AST] = {}
     for path in sorted(SERVICES.glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef):

@@ -60,7 +60,7 @@ class Report:
     def __str__(self) -> str:
         kills = ", ".join(f"{victim} {count}" for victim, count in sorted(self.kills.items()))
         actions = ", ".join(f"{what} {count}" for what, count in sorted(self.actions.items()))
-        return f"{self.rounds} rounds, {self.kills.total()} kills ({kills})\n{actions}"
+        return f"{self.rounds} rounds, {self.kills.total()} kills ({kills}); {actions}"
 
 
 class _App:
@@ -330,6 +330,7 @@ def campaign(seed: int, rounds: int, first: int = 1, tell: Callable[[str], None]
             world.close()
         if os.environ.get("STORY"):
             tell("\n".join(world.story))
-        tell(f"company {company}{' with workers' if company % 2 == 0 else ''}: {report.rounds} rounds so far")
+        kills = f"{report.rounds} rounds and {report.kills.total()} kills so far"
+        tell(f"company {company}{' with workers' if company % 2 == 0 else ''}: {kills}")
         company += 1
     return report
