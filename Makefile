@@ -2,7 +2,8 @@
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-dev run worker demo backup restore test lint types unit unit-pypy cases suite browser bench fuzz format pins
+.PHONY: help setup setup-dev run worker demo backup restore test lint types unit unit-pypy cases suite browser bench chaos fuzz \
+	format pins
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -59,6 +60,9 @@ browser:  ## the journeys in Chromium
 fuzz: setup-dev  ## 100,000 random companies through the pay rules and a second opinion; SEED=n repeats a run
 	@seed=$${SEED:-$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}; echo "make fuzz SEED=$$seed"; \
 	FUZZ=$${FUZZ:-100000} $(PYTHON) -m pytest tests/properties/test_rules.py --hypothesis-seed=$$seed
+
+chaos: setup-dev  ## 200 rounds in which processes are killed and everything must hold after; SEED=n ROUNDS=n repeat
+	@$(PYTHON) -m tests.chaos
 
 bench: setup-dev  ## measure the pay rules against CPython, NumPy, C and Postgres
 	$(PYTHON) -m tests.benchmarks

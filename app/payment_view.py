@@ -37,8 +37,8 @@ def payroll(actor: Actor, period: str) -> None:
         def content(form: Literal["csv", "xlsx"]) -> bytes:
             return payouts.payroll_file(db, actor, period, form, payment)
 
-        widgets.download("CSV", f"{stem}.csv", lambda: content("csv"), "text/csv")
-        widgets.download("Excel", f"{stem}.xlsx", lambda: content("xlsx"), _XLSX)
+        widgets.download("CSV", f"{stem}.csv", lambda: content("csv"), "text/csv", recorded=True)
+        widgets.download("Excel", f"{stem}.xlsx", lambda: content("xlsx"), _XLSX, recorded=True)
 
     with st.popover("Payroll file", icon=":material/download:"):
         offer(f"payroll-{period}", None)

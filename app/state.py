@@ -4,6 +4,7 @@ import threading
 from datetime import date
 
 from engine import settings
+from engine.analytics import remembered
 from engine.db.database import Database
 from engine.services import bodies
 from engine.services.jobs import JobRunner, SentJobs
@@ -19,6 +20,7 @@ def start(url: str) -> None:
     """Use the (migrated) database at `url` from now on; called once by the server, and by tests."""
     global _database
     stop()
+    remembered.share(settings.read().redis_url)
     _database = Database(url)
 
 

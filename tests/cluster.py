@@ -127,18 +127,22 @@ class Postgres:
         self._use = server.start(home)
         self.url = self._use.url
 
+    @property
+    def pid(self) -> int:
+        """Its first process; of one that was killed, what that had been."""
+        return int((self._home / "pg" / "data" / "postmaster.pid").read_text().split()[0])
+
+    @property
+    def runs(self) -> bool:
+        try:
+            return Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+        except FileNotFoundError:
+            return False
+
     def kill(self) -> None:
         """SIGKILL the server, as a crash of the machine would."""
-        pid = int((self._home / "pg" / "data" / "postmaster.pid").read_text().split()[0])
-        os.kill(pid, signal.SIGKILL)
-
-        def gone() -> bool:
-            try:
-                return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-            except FileNotFoundError:
-                return True
-
-        wait_for(gone)
+        os.kill(self.pid, signal.SIGKILL)
+        wait_for(lambda: not self.runs)
 
     def start(self) -> None:
         """Start it again, and wait until it answers."""

@@ -12,9 +12,12 @@ import pytest
 import sqlalchemy as sa
 
 from engine.db import migrate, server
+from tests import kept_changes
 from tests.redis_server import RedisServer
 
 _number = count(1)
+
+kept_changes.watch(sa.Engine)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,8 +6,6 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import sqlalchemy as sa
@@ -104,7 +102,7 @@ _JOINS = {
 
 _FIRST = 1000  # deals at the start of an order that are found together
 _FETCHED = 5000  # rows from a cursor of the server at a time
-_known = Remembered(8_000_000)  # ids of deals, 8 bytes each
+_known = Remembered(8_000_000, "deals")  # ids of deals, 8 bytes each
 _TYPES = {"id": "int64", "owner_id": "int64", "stage_id": "int64", "version": "int64", "amount": "Int64"}
 
 # A condition for each filter; only those that are asked for are in the query, so that the planner sees it as it is.
@@ -208,7 +206,7 @@ def page_of_deals(
     # The first pages come from the start of the order, later ones from all of it: found once, a page is a slice.
     limit = _FIRST if end <= _FIRST else None
     ids = _known.get(conn, version, (*asked, *order, limit), lambda: _ids(conn, page, where, params, limit), len)
-    return DealPage(_rows(conn, ids[end - page.size : end].tolist()), total, totals)
+    return DealPage(_rows(conn, ids["id"].iloc[end - page.size : end].tolist()), total, totals)
 
 
 @dataclass(frozen=True)
@@ -236,21 +234,19 @@ def deals_after(
         where += (" AND " if where else "WHERE ") + "(d.close_date, d.id) < (:after_date, :after_id)"
         params |= {"after_date": after.close_date, "after_id": after.deal_id}
     ids = _ids(conn, Page(size=size), where, params, size)
-    return DealPage(_rows(conn, ids.tolist()), int(totals["deals"].sum()), totals)
+    return DealPage(_rows(conn, ids["id"].tolist()), int(totals["deals"].sum()), totals)
 
 
 def _totals(conn: sa.Connection, where: str, params: dict[str, Any]) -> pd.DataFrame:
     return pd.read_sql(sa.text(_TOTALS.replace("<where>", where)), conn, params=params, coerce_float=False)
 
 
-def _ids(
-    conn: sa.Connection, page: Page, where: str, params: dict[str, Any], limit: int | None
-) -> npt.NDArray[np.int64]:
+def _ids(conn: sa.Connection, page: Page, where: str, params: dict[str, Any], limit: int | None) -> pd.DataFrame:
     few = params["people"] is not None or params["pattern"] is not None or "today" in params
     query = _filled(_IDS_OF_FEW if few else _IDS, page, where)
     asked = sa.text(query).compile(dialect=conn.dialect)
     rows = bulk.read_columns(conn, str(asked), params | {"limit": limit}, {"id": pa.int64()})
-    return np.asarray(rows["id"].to_numpy(), dtype=np.int64)
+    return pd.DataFrame({"id": rows["id"].to_numpy()}, dtype="int64")
 
 
 def _rows(conn: sa.Connection, ids: list[int]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Frames for the screens that stay true until the data changes: read once, kept in this process."""
+"""Frames for the screens that stay true until the data changes: read once, and kept."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from engine.analytics.remembered import Remembered
 from engine.db import audit
 
-_known = Remembered(4_000_000)  # cells
+_known = Remembered(4_000_000, "frames")  # cells
 
 
 def read(conn: sa.Connection, query: str, params: Mapping[str, Any]) -> pd.DataFrame:

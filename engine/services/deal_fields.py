@@ -7,6 +7,7 @@ a number as ``12.5``, a date as ``2026-01-31``, yes and no as ``true`` and ``fal
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import pandas as pd
 
@@ -28,7 +29,8 @@ __all__ = ["DealField"]
 KINDS = {"text": "Text", "number": "Number", "date": "Date", "yes_no": "Yes or no", "choice": "Choice"}
 LONGEST = 1000  # characters of a value
 _LISTED = 200  # values that a report lists; all are counted
-_undefined = Remembered(10)  # looked for among all deals, and asked for at every key that is pressed in the form
+# Looked for among all deals, and asked for at every key that is pressed in the form.
+_undefined = Remembered(10, "undefined")
 _YES, _NO = ("yes", "true", "y", "1", "x"), ("no", "false", "n", "0")
 # What a deal has anyway; a filter of a plan with such a name looks there.
 _TAKEN = {
@@ -116,7 +118,10 @@ def undefined_columns(db: Database, actor: Actor) -> list[tuple[str, int]]:
     access.require(actor, "deals.edit")
     with db.read() as conn:
         version = audit.data_version(conn)
-        return _undefined.get(conn, version, "", lambda: deal_fields.undefined(conn), lambda _: 1)
+        found: list[list[Any]] = _undefined.get(
+            conn, version, "", lambda: [list(each) for each in deal_fields.undefined(conn)], lambda _: 1
+        )
+    return [(name, deals) for name, deals in found]
 
 
 def report_field(db: Database, pool: Pool, actor: Actor, field: DealField, today: date) -> FieldReport:

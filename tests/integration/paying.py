@@ -1,5 +1,9 @@
 """A small company that is paid by plan, and how to fill it, for the tests of money."""
 
+from collections import Counter
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import sqlalchemy as sa
 
 from engine.db.database import Database
@@ -33,10 +37,46 @@ rate = "1%"
 """
 
 
+QUOTA = 100_000  # dollars of each of them in a quarter
+
+
+class PaperDeal(NamedTuple):
+    """A won deal as the paper has it; days as text (2026-01-31)."""
+
+    owner: str
+    day: str
+    dollars: int
+    cancelled: str = ""
+
+
+def earned_on_paper(deals: Mapping[str, PaperDeal], clawback: bool = False) -> dict[tuple[str, str, str], int]:
+    """(month, person, deal) -> cents that every deal comes to, as one would write it down.
+
+    With `clawback` what was earned on a cancelled deal is taken back, all of it, in the month of the cancellation.
+    """
+    found: dict[tuple[str, str, str], int] = {}
+    sold: Counter[tuple[str, str]] = Counter()
+    for deal, name in sorted(((deal, name) for name, deal in deals.items()), key=lambda each: (each[0].day, each[1])):
+        quarter = deal.owner, f"{deal.day[:4]} {(int(deal.day[5:7]) + 2) // 3}"
+        below = max(0, min(deal.dollars, QUOTA - sold[quarter]))
+        sold[quarter] += deal.dollars
+        for person, cents in ((deal.owner, below * 8 + (deal.dollars - below) * 12), ("mia", deal.dollars)):
+            found[deal.day[:7], person, name] = cents
+            if clawback and deal.cancelled and cents > 0:
+                month = deal.cancelled[:7]
+                found[month, person, name] = found.get((month, person, name), 0) - cents
+    return found
+
+
+# What is written past the services counts, too, for what is remembered.
+_RAISE = sa.text("UPDATE company SET data_version = data_version + 1")
+
+
 class Company:
     """Ana and Bo sell in a team that Mia leads; Ada is the admin.  Money is given in dollars."""
 
-    def __init__(self, url: str, plan: str = PLAN) -> None:
+    def __init__(self, url: str, plan: str = PLAN, terms: str = "") -> None:
+        """`terms` are added to both plans: a clawback, say."""
         self.db = Database(url)
         with self.db.write() as conn:
             conn.execute(sa.text("INSERT INTO company (name, currency) VALUES ('Test', 'USD')"))
@@ -69,8 +109,8 @@ class Company:
                     """),
                     {"u": self.users[code]},
                 )
-            self._publish(conn, "ae", plan, ("ana", "bo"))
-            self._publish(conn, "manager", MANAGER_PLAN, ("mia",))
+            self._publish(conn, "ae", plan + terms, ("ana", "bo"))
+            self._publish(conn, "manager", MANAGER_PLAN + terms, ("mia",))
 
     def _publish(self, conn: sa.Connection, name: str, document: str, people: tuple[str, ...]) -> None:
         plan = conn.scalar(sa.text("INSERT INTO plans (name, title) VALUES (:n, :n) RETURNING id"), {"n": name})
@@ -91,6 +131,7 @@ class Company:
         self, name: str, owner: str, day: str, dollars: int, stage: str = "Closed Won", source: str = "crm"
     ) -> int:
         with self.db.write() as conn:
+            conn.execute(_RAISE)
             return conn.execute(
                 sa.text("""
                     INSERT INTO deals (source, external_id, name, owner_id, stage_id, amount, currency,
@@ -110,6 +151,7 @@ class Company:
 
     def change(self, deal: int, **values: object) -> None:
         with self.db.write() as conn:
+            conn.execute(_RAISE)
             for column, value in values.items():
                 conn.execute(sa.text(f"UPDATE deals SET {column} = :v WHERE id = :d"), {"v": value, "d": deal})
 
