@@ -221,10 +221,10 @@ def _worker(_options: argparse.Namespace) -> int:
 
 def _forecast_backtest(_options: argparse.Namespace) -> int:
     """Tests the forecasts on the demo company's past and on public series, and writes the tables into the docs."""
-    from engine.services.forecast_report import PAGE, write
+    from engine.services.forecast_report import PAGES, write
 
     print(write())
-    print(f"written into {PAGE}", file=sys.stderr)
+    print("written into", *PAGES, file=sys.stderr)
     return 0
 
 
@@ -244,7 +244,7 @@ COMMANDS = (
     Command("worker", "do the jobs of an app with the same DATABASE_URL and REDIS_URL", _no_arguments, _worker),
     Command(
         "forecast-backtest",
-        "test the forecasts on the past, and write the tables of docs/forecast.md",
+        "test the forecasts on the past, and write the tables of the docs",
         _no_arguments,
         _forecast_backtest,
     ),

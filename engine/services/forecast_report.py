@@ -1,4 +1,4 @@
-"""The backtest as tables for docs/forecast.md: of the demo company's history, and of series that a package ships."""
+"""The backtest as tables for docs/forecast.md and README.md: of the demo company's history, and of series that a package ships."""
 
 import tempfile
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from engine.services import demo
 from engine.services.forecast import Backtest, backtest_of
 from engine.settings import ROOT
 
-PAGE = ROOT / "docs" / "forecast.md"
+PAGES = (ROOT / "docs" / "forecast.md", ROOT / "README.md")
 BEGIN, END = "<!-- written by python -m engine forecast-backtest -->", "<!-- end -->"
 DAY = date(2026, 11, 24)  # on which the demo company stands
 QUARTERS = 8  # of the public series
@@ -120,9 +120,10 @@ def _verdict(score: Score) -> str:
 
 
 def write() -> str:
-    """Put the tables into docs/forecast.md, between its marks; gives them."""
+    """Put the tables into docs/forecast.md and README.md, between their marks; gives them."""
     tables = f"{demo_rows()}\n\n{public_tables()}"
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n{tables}\n{END}{after}", encoding="utf-8")
+    for page in PAGES:
+        before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+        _, _, after = rest.partition(END)
+        page.write_text(f"{before}{BEGIN}\n{tables}\n{END}{after}", encoding="utf-8")
     return tables

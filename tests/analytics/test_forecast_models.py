@@ -120,4 +120,5 @@ def test_the_weighted_pipeline_by_hand():
 
 
 def test_the_docs_say_what_the_code_gives_on_public_series():
-    assert forecast_report.public_tables() in forecast_report.PAGE.read_text(encoding="utf-8")
+    for page in forecast_report.PAGES:
+        assert forecast_report.public_tables() in page.read_text(encoding="utf-8")
