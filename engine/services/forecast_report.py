@@ -1,4 +1,4 @@
-"""The backtest as tables for docs/forecast.md and README.md: of the demo company's history, and of series that a package ships."""
+"""The backtest as tables for the docs: of the demo company's history, and of series that a package ships."""
 
 import tempfile
 from collections.abc import Sequence
