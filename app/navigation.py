@@ -19,8 +19,8 @@ class Entry(NamedTuple):
 CATALOG = (
     Entry("Overview", "dashboard", "Dashboard", ":material/space_dashboard:", "dashboard.view"),
     Entry("Overview", "analytics", "Analytics", ":material/query_stats:", "analytics.view"),
-    Entry("Sales", "pipeline", "Pipeline", ":material/filter_alt:", "pipeline.view"),
     Entry("Overview", "forecast", "Forecast", ":material/trending_up:", "forecast.view"),
+    Entry("Sales", "pipeline", "Pipeline", ":material/filter_alt:", "pipeline.view"),
     Entry("Sales", "deals", "Deals", ":material/handshake:", "deals.view"),
     Entry("Sales", "activities", "Activities", ":material/event_note:", "activities.view"),
     Entry("Sales", "stages", "Pipeline stages", ":material/view_kanban:", "stages.view"),
