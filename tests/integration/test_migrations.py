@@ -128,7 +128,8 @@ OF_BEFORE = """
     INSERT INTO plan_versions (plan_id, effective_from, document, hash, status, published_at)
         VALUES (1, '2026-01-01', 'plan = "p"', '', 'published', now());
     INSERT INTO pay_periods (period, kind, start_date, end_date) VALUES
-        ('2026-01', 'month', '2026-01-01', '2026-02-01'), ('2026-02', 'month', '2026-02-01', '2026-03-01'), ('2026-03', 'month', '2026-03-01', '2026-04-01');
+        ('2026-01', 'month', '2026-01-01', '2026-02-01'), ('2026-02', 'month', '2026-02-01', '2026-03-01'),
+        ('2026-03', 'month', '2026-03-01', '2026-04-01');
     INSERT INTO runs
         (period, ledger_seen, inputs_hash, lines_hash, engine_version, interpreter, deals, lines, created_by)
         SELECT period, 0, '', '', '1', 'pypy', 1, 1, 2 FROM pay_periods ORDER BY period;
