@@ -15,7 +15,7 @@ run: setup  ## start the app; Ctrl-C stops it
 	@exec $(PYTHON) -m app.server
 
 worker: setup  ## start a worker for the jobs of an app with the same DATABASE_URL and REDIS_URL
-	@exec $(PYTHON) -m engine.tasks
+	@exec $(PYTHON) -m engine worker
 
 demo: setup  ## load the demo company, then start the app
 	@$(PYTHON) -m engine demo

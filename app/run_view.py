@@ -24,6 +24,8 @@ def progress(actor: Actor, period: str) -> None:
         _bar(period)
     elif job.status == "failed":
         widgets.show_problems(QuotaPathError(job.message))
+    elif job.status == "cancelled":
+        st.info("The last run was cancelled; nothing of it was kept.", icon=":material/cancel:")
     elif job.finished_at and (datetime.now(UTC) - job.finished_at).total_seconds() < _RECENT_SECONDS:
         seconds = (job.finished_at - (job.started_at or job.created_at)).total_seconds()
         st.success(f"Calculated in {seconds:.1f} s.", icon=":material/check_circle:")

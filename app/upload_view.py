@@ -219,6 +219,8 @@ def large_file(actor: Actor, kept: KeptUpload) -> None:
     draft = LargeFile(kept.id, kept.preview.upload if kept.preview else kept.upload)
     if job is not None and job.status == "failed":
         widgets.show_problems(QuotaPathError(job.message))
+    elif job is not None and job.status == "cancelled":
+        st.info(f"{'The import' if importing else 'The check'} was cancelled; nothing was imported.")
     if kept.preview and job is not None and job.status == "done":
         _steps(actor, draft, kept.preview)
     elif st.button("Check the file again", icon=":material/refresh:", key="check_again"):

@@ -211,6 +211,14 @@ def _restore(options: argparse.Namespace) -> int:
     return 0
 
 
+def _worker(_options: argparse.Namespace) -> int:
+    """Works on the jobs of an app with the same database and Redis, until it is stopped."""
+    from engine.tasks import serve
+
+    serve()
+    return 0
+
+
 def _no_arguments(_parser: argparse.ArgumentParser) -> None:
     """The command takes none."""
 
@@ -224,6 +232,7 @@ COMMANDS = (
     Command("diff", "tell in words what changes between two versions of a plan", _diff_arguments, _diff),
     Command("backup", "write the whole database to one file, while people work", _backup_arguments, _backup),
     Command("restore", "fill an empty database from a backup", _restore_arguments, _restore),
+    Command("worker", "do the jobs of an app with the same DATABASE_URL and REDIS_URL", _no_arguments, _worker),
     Command("demo", "load the demo company into an empty database", _no_arguments, _demo),
 )
 

@@ -1,4 +1,4 @@
-"""A worker for the jobs and the shards of all machines: ``python -m engine.tasks``, or ``make worker``.
+"""A worker for the jobs and the shards of all machines: ``python -m engine worker``, or ``make worker``.
 
 It needs the DATABASE_URL and the REDIS_URL of the app.  Celery brings the work; a worker does three things at once,
 each a job or a shard, in threads, and its own pool of processes calculates.  Every few seconds it says that it lives
@@ -22,7 +22,7 @@ from celery import Celery
 from celery.exceptions import Reject, SecurityWarning
 from celery.signals import worker_ready, worker_shutting_down
 
-from engine import settings
+from engine import logs, settings
 from engine.db import migrate, workers
 from engine.db.database import Database, require_answer
 from engine.errors import QuotaPathError
@@ -140,35 +140,29 @@ def _add_tasks(app: Celery, runner: JobRunner, pool: FleetPool) -> None:
     app.task(pool.serve, name=broker.SHARD)
 
 
-def main() -> int:
-    """Serve until Ctrl-C or SIGTERM; returns the exit status.  What goes wrong is one sentence, no traceback."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+def serve() -> None:
+    """Work until Ctrl-C or SIGTERM.  Raises QuotaPathError with what is in the way, and what to do."""
+    found = settings.read()
+    logs.set_up(found.log)
     # Celery warns root of pickle, which is not accepted here.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until Celery has its own
-    try:
-        found = settings.read()
-        if not found.database_url or not found.redis_url:
-            raise QuotaPathError(
-                "A worker shares its database and its Redis with the app, so it needs DATABASE_URL and REDIS_URL. "
-                "Start it with both: DATABASE_URL=postgresql://user:password@host/quotapath "
-                "REDIS_URL=redis://host:6379/0 make worker. "
-                "On one machine no worker is needed: without REDIS_URL the app does its jobs itself."
-            )
-        require_answer(found.database_url)
-        _require_redis(found.redis_url)
-        migrate.upgrade(found.database_url)
+    if not found.database_url or not found.redis_url:
+        raise QuotaPathError(
+            "A worker shares its database and its Redis with the app, so it needs DATABASE_URL and REDIS_URL. "
+            "Start it with both: DATABASE_URL=postgresql://user:password@host/quotapath "
+            "REDIS_URL=redis://host:6379/0 make worker. "
+            "On one machine no worker is needed: without REDIS_URL the app does its jobs itself."
+        )
+    require_answer(found.database_url)
+    _require_redis(found.redis_url)
+    migrate.upgrade(found.database_url)
+    with suppress(KeyboardInterrupt):
         worker = Worker(found.database_url, found.redis_url, found)
         try:
             worker.serve()
         finally:
             worker.close()
-    except KeyboardInterrupt:
-        return 0
-    except QuotaPathError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
 
 
 def _require_redis(url: str) -> None:
@@ -178,7 +172,3 @@ def _require_redis(url: str) -> None:
         raise QuotaPathError(
             f"Cannot connect to the Redis of REDIS_URL: {error}. Check the address and that Redis runs."
         ) from None
-
-
-if __name__ == "__main__":
-    sys.exit(main())

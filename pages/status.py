@@ -1,34 +1,76 @@
-"""How the system is: calculation workers, interpreter, database, background jobs."""
+"""How the system is: workers, database, Redis, speed, background jobs."""
 
-import pandas as pd
 import streamlit as st
 
-from app import auth, state, widgets
-from app.widgets import Card, number_column, text_column
+from app import actions, auth, jobs_view, state, widgets
+from app.widgets import Card, number_column, text_column, time_column
+from engine import settings
 from engine.services import status
-from engine.services.jobs import recent_jobs
 
 actor = auth.require("status.view")
-db = state.database()
-found = status.system_status(db, state.pool(), actor)
+redis_url = settings.read().redis_url
+found = status.system_status(state.database(), state.pool(), actor, redis_url)
 
-widgets.header("Status", "Workers, database and background jobs.")
+widgets.header("Status", "Background jobs, workers, database and speed.")
+actions.show_done()
+if found.redis is not None:
+    if not found.redis.is_ok:
+        st.error(
+            "Redis does not answer. Jobs are kept in the database and start by themselves when it is back.",
+            icon=":material/cloud_off:",
+        )
+    jobs_view.without_workers(found.alive, found.open_jobs)
 if found.interpreter == "cpython":
     st.warning(found.note, icon=":material/speed:")
 else:
     st.caption(found.note)
+speed = "" if found.runs.empty else f"{found.runs['speed'].iloc[0]:,} deals/s"
 widgets.cards(
+    Card("Open jobs", f"{found.open_jobs:,}"),
+    Card("Last run", speed or "none yet", help="From reading the deals to the kept lines"),
+    Card("Workers alive", f"{found.alive}") if found.redis else Card("Jobs are done by", "the app"),
+    Card("Redis", "answers" if found.redis.is_ok else "is away") if found.redis else Card("Redis", "not used"),
     Card("Pay rules run on", {"pypy": "PyPy", "cpython": "CPython"}[found.interpreter]),
-    Card("Workers", f"{len(found.workers)}"),
+    Card("Processes here", f"{len(found.processes)}"),
     Card("PostgreSQL", found.database_version),
     Card("Database size", f"{found.database_bytes / 2**20:,.1f} MB"),
 )
 
-st.subheader("Calculation workers", anchor=False)
+st.subheader("Background jobs", anchor=False)
+jobs_view.live()
+jobs_view.listing(actor)
+
+if found.redis is not None:
+    st.subheader("Workers", anchor=False)
+    if found.workers.empty:
+        widgets.empty("No workers yet", "A worker appears here as soon as it starts.", icon=":material/engineering:")
+    else:
+        widgets.table(
+            found.workers.assign(state=found.workers["state"].str.capitalize()),
+            {
+                "host": text_column("Machine"),
+                "pid": text_column("Process"),
+                "state": text_column("State"),
+                "jobs": text_column("Works on"),
+                "busy": number_column("Shards in hand"),
+                "shards": number_column("Shards done"),
+                "deals": number_column("Deals done"),
+                "processes": number_column("Processes"),
+                "interpreter": text_column("Interpreter"),
+                "version": text_column("Version"),
+                "started_at": time_column("Started"),
+                "seen_at": time_column("Last seen"),
+                "rules": text_column("Rules", help="Workers share a calculation when they have the same pay rules"),
+            },
+            key="fleet",
+            export="workers",
+        )
+
+st.subheader("Calculation processes of this app", anchor=False)
 widgets.table(
-    found.workers,
+    found.processes,
     {
-        "worker": number_column("Worker"),
+        "worker": number_column("Number"),
         "pid": text_column("Process"),
         "interpreter": text_column("Interpreter"),
         "version": text_column("Version"),
@@ -40,23 +82,19 @@ widgets.table(
     key="workers",
 )
 
-st.subheader("Background jobs", anchor=False)
-jobs = pd.DataFrame([vars(job) for job in recent_jobs(db, actor)])
-if jobs.empty:
-    widgets.empty("No jobs yet", "Runs appear here while they work and afterwards.", icon=":material/schedule:")
-else:
-    jobs["what"] = [", ".join(f"{key} {value}" for key, value in row.items()) for row in jobs["arguments"]]
-    jobs["seconds"] = (jobs["finished_at"] - jobs["started_at"]).dt.total_seconds().round(1)
+if not found.runs.empty:
+    st.subheader("Speed of the newest runs", anchor=False)
     widgets.table(
-        jobs,
+        found.runs,
         {
-            "kind": text_column("Job"),
-            "what": text_column("For"),
-            "status": text_column("Status"),
-            "message": text_column("Message"),
+            "period": text_column("Period"),
+            "deals": number_column("Deals"),
+            "lines": number_column("Lines"),
             "seconds": number_column("Seconds"),
-            "created_at": widgets.time_column("Started"),
+            "speed": number_column("Deals a second"),
+            "interpreter": text_column("Pay rules on"),
+            "finished_at": time_column("Finished"),
         },
-        key="jobs",
-        export="jobs",
+        key="speeds",
+        export="speeds",
     )

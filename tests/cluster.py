@@ -53,8 +53,8 @@ def wait_for(condition: Callable[[], T | None], seconds: float = PATIENCE) -> T:
 class Program:
     """A process of ours; it serves once its log says ``ready``."""
 
-    def __init__(self, name: str, module: str, ready: str, environ: Mapping[str, str], folder: Path) -> None:
-        self.name, self._module, self._ready, self._environ = name, module, ready, dict(environ)
+    def __init__(self, name: str, command: str, ready: str, environ: Mapping[str, str], folder: Path) -> None:
+        self.name, self._command, self._ready, self._environ = name, command.split(), ready, dict(environ)
         self.log = folder / f"{name}.log"
         self.log.touch()
         self._process: subprocess.Popen[bytes] | None = None
@@ -74,7 +74,7 @@ class Program:
         before = self.log.stat().st_size
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", self._module],
+                [sys.executable, "-m", *self._command],
                 cwd=ROOT,
                 env=os.environ | self._environ,
                 stdout=out,
@@ -165,8 +165,9 @@ class Cluster:
     ) -> None:
         self._folder, self._started = folder, False
         self.postgres = Postgres(folder / "home")
-        (folder / "redis").mkdir()
-        self.redis = RedisServer(folder / "redis")
+        self.redis_folder = folder / "redis"  # emptied while Redis is killed, it starts empty
+        self.redis_folder.mkdir()
+        self.redis = RedisServer(self.redis_folder)
         migrate.upgrade(self.postgres.url)
         self.environ = {
             "DATABASE_URL": self.postgres.url,
@@ -186,7 +187,7 @@ class Cluster:
 
     def worker(self, number: int) -> Program:
         """A further worker, not started."""
-        return Program(f"worker-{number}", "engine.tasks", "is ready", self.environ, self._folder)
+        return Program(f"worker-{number}", "engine worker", "is ready", self.environ, self._folder)
 
     def start(self) -> None:
         """Start the app and the workers, all at once, and wait until they serve."""

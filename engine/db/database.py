@@ -16,7 +16,6 @@ def make_engine(url: str) -> sa.Engine:
         pool_size=10,
         max_overflow=20,
         pool_pre_ping=True,
-        hide_parameters=True,  # a fault is told and logged without the data it struck
         connect_args={"connect_timeout": 10, "options": "-c timezone=UTC"},
     )
 

@@ -80,7 +80,8 @@ def add(conn: sa.Connection, kind: str, arguments: Mapping[str, Any], user_id: i
 
 def get(conn: sa.Connection, job_id: str, *, lock: bool = False) -> Job | None:
     """The job with that id; with `lock`, nobody else changes it until the transaction ends."""
-    query = f"{_JOBS} WHERE j.id = CAST(:id AS uuid) {'FOR UPDATE' if lock else ''}"
+    # No key: what the job itself writes in its open transaction may refer to this row.
+    query = f"{_JOBS} WHERE j.id = CAST(:id AS uuid) {'FOR NO KEY UPDATE' if lock else ''}"
     row = conn.execute(sa.text(query), {"id": job_id}).one_or_none()
     return None if row is None else Job(*row)
 
@@ -124,6 +125,30 @@ def kinds(conn: sa.Connection) -> list[str]:
     return list(conn.scalars(sa.text("SELECT DISTINCT kind FROM jobs ORDER BY kind")))
 
 
+def running(conn: sa.Connection, limit: int) -> list[ListedJob]:
+    """The jobs that are queued or running, the oldest first."""
+    query = f"""
+        SELECT u.name, {_COLUMNS} FROM jobs j JOIN users u ON u.id = j.created_by
+         WHERE j.status IN ('queued', 'running') ORDER BY j.created_at LIMIT :limit
+    """  # noqa: S608  # names of this module
+    return [
+        ListedJob(Job(*row), who, False) for who, *row in map(tuple, conn.execute(sa.text(query), {"limit": limit}))
+    ]
+
+
+_SPEEDS = """
+    SELECT r.period, r.deals, r.lines, r.interpreter, j.finished_at,
+           CAST(extract(epoch FROM j.finished_at - j.started_at) AS float) AS seconds
+      FROM runs r JOIN jobs j ON j.id = r.job_id
+     WHERE j.status = 'done' AND j.finished_at > j.started_at ORDER BY j.finished_at DESC LIMIT :limit
+"""
+
+
+def speeds(conn: sa.Connection, limit: int) -> list[sa.RowMapping]:
+    """The newest runs that a job made, with the seconds from its start to its end."""
+    return list(conn.execute(sa.text(_SPEEDS), {"limit": limit}).mappings())
+
+
 def unfinished(conn: sa.Connection) -> list[str]:
     """Ids of the jobs that are queued or running, oldest first."""
     found = conn.scalars(
@@ -142,7 +167,7 @@ _ABANDONED = f"""
            message = CASE jobs.status WHEN 'running' THEN 'Its worker was lost; it starts again' ELSE message END
      WHERE id IN (SELECT j.id FROM jobs j
                    WHERE j.status IN ('queued', 'running') AND j.sent_at < now() - :seconds * INTERVAL '1 second'
-                     AND NOT {_HELD} ORDER BY j.created_at FOR UPDATE SKIP LOCKED)
+                     AND NOT {_HELD} ORDER BY j.created_at FOR NO KEY UPDATE SKIP LOCKED)
     RETURNING CAST(id AS text)
 """  # noqa: S608  # a condition of this module
 

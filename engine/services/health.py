@@ -36,11 +36,12 @@ def readiness(db: Database, redis_url: str | None) -> list[Check]:
     except sa.exc.SQLAlchemyError as error:
         checks.append(Check("database", False, type(error).__name__))
     if redis_url is not None:
-        checks.append(_redis(redis_url))
+        checks.append(redis_check(redis_url))
     return checks
 
 
-def _redis(url: str) -> Check:
+def redis_check(url: str) -> Check:
+    """Whether that Redis answers."""
     try:
         with redis.Redis.from_url(url, socket_timeout=_REDIS_SECONDS, socket_connect_timeout=_REDIS_SECONDS) as client:
             client.ping()

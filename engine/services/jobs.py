@@ -58,8 +58,10 @@ class JobRunner:
     """Runs jobs in threads of this process.  `bodies` maps a job's kind to the function that does it.
 
     A body must be idempotent: after a crash it starts again from the beginning with the same job id, and
-    whatever it keeps it must keep in one transaction.  What `progress` raises it must let through: that is how a
-    job is cancelled.  `worker` is the name under which this process shows as the one that has the job.
+    whatever it keeps it must keep in one transaction.  What `progress` raises it must let through, and after its
+    work is kept it tells of no progress: that is how a job is cancelled and nothing of it stays.
+
+    `worker` is the name under which this process shows as the one that has the job.
     """
 
     def __init__(self, db: Database, pool: Pool, bodies: Mapping[str, Body], worker: str | None = None) -> None:
@@ -142,12 +144,12 @@ class JobRunner:
                     jobs.unlock(conn, job_id)
 
     def _outcome(self, conn: sa.Connection, job: Job) -> tuple[str, str, Mapping[str, Any] | None]:
-        last = 0.0
+        last, told = 0.0, ""
 
         def progress(done: int, total: int, message: str) -> None:
-            nonlocal last
-            if done == total or time.monotonic() - last > _SECONDS_BETWEEN_REPORTS:
-                last = time.monotonic()
+            nonlocal last, told
+            if done == total or message != told or time.monotonic() - last > _SECONDS_BETWEEN_REPORTS:
+                last, told = time.monotonic(), message
                 if jobs.progress(conn, job.id, done, total, message):
                     raise _Cancelled
                 if self._leaving.is_set():
@@ -204,29 +206,34 @@ def job(db: Database, actor: Actor, job_id: str) -> Job | None:
         return jobs.get(conn, job_id)
 
 
-def recent_jobs(db: Database, actor: Actor, limit: int = 50, kind: str | None = None) -> list[Job]:
-    """The newest jobs first.  Needs "status.view"."""
-    require(actor, "status.view")
-    with db.read() as conn:
-        return jobs.recent(conn, limit, kind)
-
-
-@dataclass(frozen=True)
-class JobPage:
-    """Some of the jobs that were asked for, of `total`; `kinds` are those that there are at all."""
-
-    rows: list[ListedJob]
-    total: int
-    kinds: list[str]
-
-
 def list_jobs(
     db: Database, actor: Actor, kind: str | None = None, status: str | None = None, limit: int = 50, offset: int = 0
-) -> JobPage:
+) -> list[ListedJob]:
     """The jobs of a kind and with a status (None: any), the newest first.  Needs "status.view"."""
     require(actor, "status.view")
     with db.read() as conn:
-        return JobPage(jobs.listed(conn, kind, status, limit, offset), jobs.count(conn, kind, status), jobs.kinds(conn))
+        return jobs.listed(conn, kind, status, limit, offset)
+
+
+def count_jobs(db: Database, actor: Actor, kind: str | None = None, status: str | None = None) -> int:
+    """How many `list_jobs` has.  Needs "status.view"."""
+    require(actor, "status.view")
+    with db.read() as conn:
+        return jobs.count(conn, kind, status)
+
+
+def kinds(db: Database, actor: Actor) -> list[str]:
+    """The kinds of job that there are.  Needs "status.view"."""
+    require(actor, "status.view")
+    with db.read() as conn:
+        return jobs.kinds(conn)
+
+
+def open_jobs(db: Database, actor: Actor, limit: int = 10) -> list[ListedJob]:
+    """The jobs that wait or run, the oldest first.  Needs "status.view"."""
+    require(actor, "status.view")
+    with db.read() as conn:
+        return jobs.running(conn, limit)
 
 
 def cancel_job(db: Database, actor: Actor, job_id: str) -> str:
@@ -240,7 +247,7 @@ def cancel_job(db: Database, actor: Actor, job_id: str) -> str:
         if found is None or found.is_over:
             raise QuotaPathError("The job has ended already, so there is nothing to cancel.")
         status = jobs.cancel(conn, job_id)
-        audit.record(conn, actor.user_id, "jobs.manage", f"job {job_id}", {"cancel": found.kind, "status": status})
+        audit.note(conn, actor.user_id, "jobs.manage", f"job {job_id}", {"cancel": found.kind, "status": status})
     return status
 
 
@@ -260,6 +267,6 @@ def retry_job(db: Database, runner: JobRunner, actor: Actor, job_id: str) -> str
         new_id = jobs.add(conn, found.kind, found.arguments, user_of(actor), retry_of=job_id)
         if jobs.hand_file_over(conn, job_id, new_id) not in (None, actor.user_id):
             raise QuotaPathError("This job works on a file that somebody else has uploaded. Only they can retry it.")
-        audit.record(conn, actor.user_id, "jobs.manage", f"job {new_id}", {"retry": found.kind, "of": job_id})
+        audit.note(conn, actor.user_id, "jobs.manage", f"job {new_id}", {"retry": found.kind, "of": job_id})
     runner.start(new_id)
     return new_id

@@ -43,6 +43,7 @@ from tests.benchmarks.by_hand import RATES, STARTS, ByHand
 from tests.benchmarks.deals import deals_page
 from tests.benchmarks.imports import import_file
 from tests.benchmarks.measure import Row, book_of, cpu, machine, numbers, race, race_unlike
+from tests.benchmarks.workers import celery_workers
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
@@ -301,7 +302,7 @@ def growth(sizes: Sizes, pools: dict[str, Pool]) -> Iterator[Row]:
               best["4 million"] <= 4.4 * best["1 million"])  # fmt: skip
 
 
-SECTIONS = (one_core, rich, two_workers, what_if, simulation, growth, import_file, deals_page)
+SECTIONS = (one_core, rich, two_workers, what_if, simulation, growth, import_file, deals_page, celery_workers)
 
 
 def table(rows: list[Row], about: list[str]) -> str:

@@ -26,6 +26,7 @@ def test_every_section_runs_and_agrees() -> None:
         "4 million",
         "Salesforce",
         "the deals page",
+        "Celery workers",
     ):
         assert section in found.stdout
 

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import cast
@@ -25,7 +26,7 @@ from engine.services import import_files as large
 from engine.services.access import Actor, Forbidden
 from engine.services.import_files import KeptUpload
 from engine.services.imports import Upload, preview_import
-from engine.services.jobs import JobRunner, Work
+from engine.services.jobs import JobRunner, Work, cancel_job, retry_job
 from engine.workers.pool import Pool
 from tests.benchmarks import imports as exports
 
@@ -192,6 +193,34 @@ def test_a_process_killed_while_it_writes_loses_and_doubles_nothing(db: Database
     result = kept(db, file_id).result
     assert result is not None
     assert (result.added, result.refused) == (ROWS, 0)
+
+
+def test_an_import_that_is_cancelled_while_it_writes_keeps_nothing(db: Database) -> None:
+    file_id = checked(db, content())
+    here = JobRunner(db, NO_POOL, large.JOBS)
+    with writing_stands_still(db) as stands:
+        large.start_import(db, here, ADMIN, file_id, accept_refused=False)
+        wait_for(stands)
+        job = kept(db, file_id).job
+        assert job is not None
+        assert cancel_job(db, ADMIN, job.id) == "running"
+    finish(db, here)
+    job = kept(db, file_id).job
+    assert job is not None
+    assert job.status == "cancelled"
+    assert counted(db) == dict.fromkeys((*KEPT, "imports"), 0)
+
+    # Done again, by the one whose file it is, it is whole; the page of the file shows the new job.
+    with pytest.raises(QuotaPathError, match="somebody else"):
+        retry_job(db, here, replace(ADMIN, user_id=2), job.id)
+    again = JobRunner(db, NO_POOL, large.JOBS)
+    new_id = retry_job(db, again, ADMIN, job.id)
+    finish(db, again)
+    assert counted(db) == whole()
+    with db.read() as conn:
+        found = jobs.get(conn, new_id)
+    assert found is not None
+    assert (found.status, found.retry_of) == ("done", job.id)
 
 
 def _locks(db: Database) -> int:

@@ -176,8 +176,8 @@ def test_status_shows_workers_and_jobs(selling: Any, open_page: Callable[..., Ap
     job_id = state.jobs().submit(selling.actor("ada"), runs.JOB, {"period": "2026-13"})
     assert job_id
     deadline = time.monotonic() + 20
-    while len(screen.dataframe) < 2 or "failed" not in screen.dataframe[1].value["status"].tolist():
+    while "status" not in screen.dataframe[0].value or "Failed" not in screen.dataframe[0].value["status"].tolist():
         assert time.monotonic() < deadline
         time.sleep(0.1)
         screen.run()
-    assert "is not a period" in screen.dataframe[1].value["message"].iloc[0]
+    assert "is not a period" in screen.dataframe[0].value["message"].iloc[0]
