@@ -17,7 +17,7 @@ SILENT = {
     "import_files.keep_file", "import_files.start_check", "import_files.start_import", "import_files.forget_file",
     "import_files.keep",
     # The state of a job; what a job changes it tells itself.
-    "jobs.submit", "jobs.resume",
+    "jobs.submit", "jobs.resume", "jobs.cancel_job", "jobs.retry_job",
     # A statement written down can be worked out again, and says the same.
     "statements._kept", "statements.keep_period",
     # Signing in and out.

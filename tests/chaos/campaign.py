@@ -141,7 +141,7 @@ class _World:
             environ["REDIS_URL"] = self.redis.url
             for number in range(2):
                 name = f"worker-{number}"
-                self.workers[name] = Program(name, "engine.tasks", "is ready", environ, self.folder)
+                self.workers[name] = Program(name, "engine worker", "is ready", environ, self.folder)
                 self.workers[name].start(wait=False)
         self.pool = Pool(1, "cpython")
         self.checker = Checker(self.db, self.pool, actor, {user: code for code, user in self.users.items()})

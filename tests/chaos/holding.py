@@ -82,9 +82,9 @@ NEVER = {
           FULL JOIN (SELECT object, action, count(*) AS number FROM audit
                       WHERE action NOT IN ('jobs.manage', 'statements.export') GROUP BY 1, 2) a USING (object, action)
          WHERE m.number IS DISTINCT FROM a.number""",
-    "each entry in the audit log has raised the data version": """
-        SELECT data_version, (SELECT count(*) FROM audit) FROM company
-         WHERE data_version <> (SELECT count(*) FROM audit)""",
+    "each entry in the audit log, but those about jobs, has raised the data version": """
+        SELECT data_version, told FROM company, (SELECT count(*) FROM audit WHERE action <> 'jobs.manage') a (told)
+         WHERE data_version <> told""",
     "a deal has as many changes as its version says": """
         SELECT d.id, d.version, count(c.id) FROM deals d LEFT JOIN deal_changes c ON c.deal_id = d.id
          GROUP BY d.id HAVING d.version <> count(c.id)""",

@@ -41,7 +41,7 @@ _DAMAGE = {
     "a job that is not done": "UPDATE jobs SET status = 'failed'",
     "no job fails by an accident": "UPDATE jobs SET status = 'failed', message = 'An unexpected fault stopped it: x'",
     "every change has its entry": "DELETE FROM audit WHERE action = 'payouts.pay'",
-    "each entry in the audit log": "UPDATE company SET data_version = data_version - 1",
+    "each entry in the audit log, but": "UPDATE company SET data_version = data_version - 1",
     "a deal has as many changes": "UPDATE deals SET version = version + 1",
     "an import has as many deals": """
         INSERT INTO imports (source, filename, file_hash, mapping, added, changed, unchanged, refused, created_by)
