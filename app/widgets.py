@@ -457,12 +457,12 @@ def download(label: str, name: str, content: Callable[[], bytes] | bytes, mime: 
     Every export is in the audit log.  `recorded`: the service that makes the file writes the entry itself, or the file
     holds nothing of the company's.
     """
-    db, actor = state.database(), None if recorded else _viewer()
+    actor = None if recorded else _viewer()  # now: the file is made when there is no page to ask
 
     def made() -> bytes:
         found = content() if callable(content) else content
         if actor is not None:
-            audit_log.record_export(db, actor, name, {"bytes": len(found)})
+            audit_log.record_export(state.database(), actor, name, {"bytes": len(found)})
         return found
 
     st.download_button(label, made, name, mime, key=f"download_{name}", icon=":material/download:", on_click="ignore")

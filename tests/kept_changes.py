@@ -18,6 +18,8 @@ UNTOLD = {
     "user_sessions": "signing in and out",
     "sign_in_failures": "signing in",
     "sign_in_tickets": "signing in",
+    "api_tokens": "when one was last used; that one is made or revoked is told",
+    "api_requests": "what was answered, for a request that comes again",
     "jobs": "how far a job is; what it changes is told by the job",
     "import_files": "a file in hand: nothing of it counts before it is imported",
     "import_pieces": "a file in hand",

@@ -10,9 +10,13 @@ from engine.errors import QuotaPathError
 
 
 def make_engine(url: str) -> sa.Engine:
-    """An engine for `url`, in any spelling of a Postgres URL; its sessions speak UTC."""
+    """An engine for `url`, in any spelling of a Postgres URL; its sessions speak UTC.
+
+    What statements were given stays out of errors, and so out of the log.
+    """
     return sa.create_engine(
         normalise(url),
+        hide_parameters=True,
         pool_size=10,
         max_overflow=20,
         pool_pre_ping=True,

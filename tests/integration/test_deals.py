@@ -559,10 +559,10 @@ def test_a_field_that_cannot_be(db, field, said):
         deal_fields.define_field(db, MIA, DealField("Seats", "number"))
 
 
-def test_a_field_decides_what_a_plan_pays(database_url, monkeypatch):
+def test_a_field_decides_what_a_plan_pays(database_url):
     when = 'when = { Partner = true, Score = { at_least = 10 }, "Renews on" = { at_least = 2026-06-01 } }'
-    monkeypatch.setattr(paying, "PLAN", paying.PLAN.replace('when = { type = ["New", "Expansion"] }', when))
-    company = paying.Company(database_url)
+    plan = paying.PLAN.replace('when = { type = ["New", "Expansion"] }', when)
+    company = paying.Company(database_url, plan)
     db, ada = company.db, company.actors["ada"]
     for field in (DealField("Partner", "yes_no"), DealField("Score", "number"), DealField("Renews on", "date")):
         deal_fields.define_field(db, ada, field)

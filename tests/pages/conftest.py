@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from app import auth, state
+from app import auth, state, widgets
 from engine.db.database import Database
 from engine.services import sign_in
 from engine.services.access import Actor
@@ -109,3 +110,9 @@ def open_app(company: Company, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
         return screen
 
     return opened
+
+
+@pytest.fixture(autouse=True)
+def a_piece_of_a_page_has_no_viewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages know who looks at them; a widget or a drawer that a test draws alone has no session to ask."""
+    monkeypatch.setattr(widgets, "_viewer", lambda: st.session_state.get("viewer"))

@@ -71,7 +71,7 @@ def test_a_period_from_calculation_to_payroll(client: TestClient, company: Compa
     assert workbook.content[:2] == b"PK"
     with company.db.read() as conn:
         kept = list(conn.scalars(sa.text("SELECT action FROM audit ORDER BY id")))
-    assert kept == ["runs.start", "payouts.approve", "payouts.pay", "payouts.export", "payouts.export"]
+    assert kept == ["runs.start", "payouts.lock", "payouts.approve", "payouts.pay", "payouts.export", "payouts.export"]
 
 
 @pytest.fixture
