@@ -39,6 +39,8 @@ from engine.services.access import Actor
 from engine.services.adjustments import NewAdjustment
 from engine.services.deals import DealFields, DealFilters, Page
 from engine.services.imports import Upload
+from engine.services.recalculation import recalculate
+from engine.services.run_scope import Scope
 
 MONTHS = tuple(f"{year}-{month:02}" for year in (2026, 2027) for month in range(1, 13))
 QUARTERS = tuple(f"{year}-Q{quarter}" for year in (2026, 2027) for quarter in range(1, 5))
@@ -54,8 +56,9 @@ class Seen:
     users: dict[str, int]
     won: int  # the stage
     open: list[str]
+    locked: list[str]
     closed: list[str]
-    approved: list[str]
+    approved: list[str]  # something of their payouts is open
     paid: list[str]
     deals: list[int]
     imports: list[int]
@@ -75,8 +78,9 @@ def look(conn: sa.Connection, users: dict[str, int]) -> Seen:
         users,
         found("SELECT id FROM pipeline_stages WHERE name = 'Closed Won'")[0],
         [month for month in MONTHS if status.get(month, "open") == "open"],
+        [month for month in MONTHS if status.get(month) == "locked"],
         [month for month in MONTHS if status.get(month, "open") != "open"],
-        [month for month in MONTHS if status.get(month) == "approved"],
+        found("SELECT period FROM payouts WHERE status IN ('approved', 'part_paid') ORDER BY period"),
         [month for month in MONTHS if status.get(month) == "paid"],
         found("SELECT id FROM deals ORDER BY id"),
         found("SELECT id FROM imports WHERE undone_at IS NULL ORDER BY id"),
@@ -176,6 +180,16 @@ def _taken_back(rng: random.Random, seen: Seen) -> dict[str, Any] | None:
     return month and {"month": month, "who": rng.choice([None, *(seen.users[rep] for rep in (*REPS, "mia"))])}
 
 
+def _part(rng: random.Random, seen: Seen) -> dict[str, Any] | None:
+    request = str(uuid.UUID(int=rng.getrandbits(128), version=4))
+    month = _one(rng, seen.approved)
+    return month and {"month": month, "request": request, "of": rng.random(), "percent": rng.choice((10, 50, 100))}
+
+
+def _some(rng: random.Random, seen: Seen) -> dict[str, Any]:
+    return {"it": _month(rng, seen), "who": seen.users[rng.choice((*REPS, "mia"))]}
+
+
 def _file(rng: random.Random, seen: Seen) -> dict[str, Any]:
     """An export with some deals that come again and again, changed, and some new ones."""
     rows = []
@@ -267,13 +281,45 @@ def _close(db: Database, actor: Actor, given: dict[str, Any]) -> Any:
     return {"payouts": payouts.approve_period(db, actor, given["it"]).id}
 
 
+def _run_some(db: Database, actor: Actor, given: dict[str, Any]) -> Any:
+    return {"runs": runs.run_period(db, state.pool(), actor, given["it"], scope=Scope(people=(given["who"],)))}
+
+
+def _recalculate(db: Database, actor: Actor, given: dict[str, Any]) -> Any:
+    recalculate(db, state.pool(), actor, [given["it"]])
+
+
+def _lock(db: Database, actor: Actor, given: dict[str, Any]) -> Any:
+    runs.run_period(db, state.pool(), actor, given["it"])
+    payouts.lock_amounts(db, actor, given["it"])
+
+
+def _chosen(db: Database, actor: Actor, given: dict[str, Any]) -> payouts.Part:
+    """A share of what is open of one person."""
+    found = payouts.payout_state(db, actor, given["month"])
+    keys = sorted(found.open)
+    amounts = {}
+    if keys:
+        key = keys[int(given["of"] * len(keys))]
+        amounts = {key: max(1, found.open[key] * given["percent"] // 100)}
+    return payouts.Part(given["request"], found.moved, amounts)
+
+
+def _pay_part(db: Database, actor: Actor, given: dict[str, Any]) -> Any:
+    return {"payouts": payouts.mark_paid(db, actor, given["month"], _chosen(db, actor, given)).id}
+
+
+def _release(db: Database, actor: Actor, given: dict[str, Any]) -> Any:
+    return {"payouts": payouts.release(db, actor, given["month"], _chosen(db, actor, given), "Not this month").id}
+
+
 def _approve(db: Database, actor: Actor, given: dict[str, Any]) -> Any:
     return {"payouts": payouts.approve_period(db, actor, given["it"]).id}
 
 
 def _pay(db: Database, actor: Actor, given: dict[str, Any]) -> Any:
     found = payouts.mark_paid(db, actor, given["it"])
-    assert found.status == "paid"
+    assert not found.is_open
     return {"payouts": found.id}
 
 
@@ -381,6 +427,12 @@ ACTIONS: dict[str, Action] = {
         Action("submit a run", 4, False, _any_month, _submit_run),
         Action("run and approve", 7, True, _first("open"), _close),
         Action("approve", 3, True, _first("open"), _approve),
+        Action("run for one", 3, True, _some, _run_some),
+        Action("bring up to date", 3, True, _any_month, _recalculate),
+        Action("run and lock", 3, True, _first("open"), _lock),
+        Action("approve a locked month", 4, True, _first("locked"), _approve),
+        Action("pay a part", 5, True, _part, _pay_part),
+        Action("release a part", 2, True, _part, _release),
         Action("pay", 7, True, _first("approved"), _pay),
         Action("pay again", 2, True, _from("closed"), _pay),
         Action("reverse", 4, True, _taken_back, _reverse),

@@ -37,20 +37,31 @@ NEVER = {
         SELECT a.id, a.amount, g.amount FROM manual_adjustments a JOIN pay_periods p ON p.period = a.period
           LEFT JOIN ledger g ON g.adjustment_id = a.id
          WHERE (a.withdrawn_at IS NULL AND p.status <> 'open') <> (g.id IS NOT NULL) OR g.amount <> a.amount""",
-    "a payout that is paid has each of its payments once": """
-        SELECT i.payout_id, i.user_id, o.status, count(g.id) FROM payout_items i JOIN payouts o ON o.id = i.payout_id
-          LEFT JOIN ledger g ON g.payout_id = i.payout_id AND g.user_id = i.user_id AND g.kind = 'paid'
-         GROUP BY i.payout_id, i.user_id, i.amount, o.status
-        HAVING count(g.id) <> CASE o.status WHEN 'paid' THEN 1 ELSE 0 END OR sum(g.amount) <> -i.amount""",
-    "a payment is of a payout": """
-        SELECT g.id FROM ledger g LEFT JOIN payout_items i ON i.payout_id = g.payout_id AND i.user_id = g.user_id
-         WHERE g.kind = 'paid' AND i.payout_id IS NULL""",
+    "what was paid and released of a payout is what its payments and releases say, and no more than was approved": """
+        SELECT i.payout_id, i.user_id, i.amount, i.paid, i.released FROM payout_items i
+         WHERE i.paid + i.released > i.amount
+            OR i.paid <> (SELECT coalesce(-sum(g.amount), 0) FROM ledger g WHERE g.kind = 'paid'
+                             AND g.payout_id = i.payout_id AND g.user_id = i.user_id)
+            OR i.released <> (SELECT coalesce(sum(x.amount), 0) FROM payout_release_items x
+                               WHERE x.payout_id = i.payout_id AND x.user_id = i.user_id)""",
+    "a payout is over when nothing of it is open": """
+        SELECT o.id, o.status FROM payouts o
+         WHERE (o.status IN ('paid', 'released')) = EXISTS (
+             SELECT FROM payout_items i WHERE i.payout_id = o.id AND i.paid + i.released < i.amount)
+           AND (o.status IN ('paid', 'released') OR EXISTS (SELECT FROM payout_items i WHERE i.payout_id = o.id))""",
+    "a payment is of a payout, once for each of its people": """
+        SELECT g.payment_id, g.user_id, count(*) FROM ledger g
+          LEFT JOIN payout_payments p ON p.id = g.payment_id AND p.payout_id = g.payout_id
+          LEFT JOIN payout_items i ON i.payout_id = g.payout_id AND i.user_id = g.user_id
+         WHERE g.kind = 'paid' GROUP BY g.payment_id, g.user_id
+        HAVING count(*) > 1 OR count(p.id) = 0 OR count(i.payout_id) = 0""",
     "a payment is taken back once at most, and whole": """
         SELECT p.id, count(r.id) FROM ledger p JOIN ledger r ON r.corrects_id = p.id AND r.kind = 'reversed'
          GROUP BY p.id, p.amount HAVING count(*) > 1 OR sum(r.amount) <> -p.amount""",
     "a month, its payout and its run agree": """
         SELECT p.period, p.status, o.status FROM pay_periods p LEFT JOIN payouts o ON o.period = p.period
-         WHERE coalesce(o.status, 'open') <> p.status OR (p.status <> 'open' AND p.run_id IS NULL)""",
+         WHERE (o.status IS NULL) <> (p.status IN ('open', 'locked')) OR (o.status = 'paid') <> (p.status = 'paid')
+            OR (p.status <> 'open' AND p.run_id IS NULL)""",
     "every job has ended": "SELECT id, kind, status FROM jobs WHERE finished_at IS NULL",
     "a job that is done has kept what it did, once": """
         SELECT j.id, j.kind, j.result, r.id, i.id FROM jobs j
@@ -67,7 +78,9 @@ NEVER = {
         WITH made (object, action) AS (
             SELECT 'run ' || id, 'runs.start' FROM runs
             UNION ALL SELECT 'payout ' || id, 'payouts.approve' FROM payouts
-            UNION ALL SELECT 'payout ' || id, 'payouts.pay' FROM payouts WHERE status = 'paid'
+            UNION ALL SELECT 'period ' || period, 'payouts.lock' FROM pay_periods WHERE status <> 'open'
+            UNION ALL SELECT 'payout ' || payout_id, 'payouts.pay' FROM payout_payments
+            UNION ALL SELECT 'payout ' || payout_id, 'payouts.release' FROM payout_releases
             UNION ALL SELECT 'import ' || id, 'deals.import' FROM imports
             UNION ALL SELECT 'import ' || id, 'deals.import' FROM imports WHERE undone_at IS NOT NULL
             UNION ALL SELECT 'adjustment ' || id, 'payouts.adjust' FROM manual_adjustments
@@ -103,10 +116,9 @@ _OWED = """
         SELECT a.user_id, a.amount FROM manual_adjustments a JOIN pay_periods p ON p.period = a.period
          WHERE p.status <> 'open' AND a.withdrawn_at IS NULL
         UNION ALL
-        SELECT i.user_id, -i.amount FROM payout_items i JOIN payouts o ON o.id = i.payout_id WHERE o.status = 'paid'
+        SELECT user_id, -paid FROM payout_items
         UNION ALL
-        SELECT i.user_id, i.amount FROM ledger g
-          JOIN payout_items i ON i.payout_id = g.payout_id AND i.user_id = g.user_id WHERE g.kind = 'reversed'
+        SELECT p.user_id, -p.amount FROM ledger g JOIN ledger p ON p.id = g.corrects_id WHERE g.kind = 'reversed'
     ) owed (user_id, amount) GROUP BY user_id HAVING sum(amount) <> 0
 """
 _BALANCES = "SELECT user_id, sum(amount) FROM ledger GROUP BY user_id HAVING sum(amount) <> 0"
