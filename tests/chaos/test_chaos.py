@@ -32,7 +32,8 @@ _DAMAGE = {
     "a run has all of its lines": "DELETE FROM lines WHERE id = (SELECT min(id) FROM lines)",
     "a run says of everybody": "UPDATE run_people SET earned = earned + 1",
     "what is given by hand": "DELETE FROM ledger WHERE kind = 'manual'",
-    "what was paid and released": "DELETE FROM ledger WHERE kind = 'paid' AND user_id = (SELECT min(user_id) FROM ledger)",
+    "what was paid and released": """
+        DELETE FROM ledger WHERE kind = 'paid' AND user_id = (SELECT min(user_id) FROM ledger)""",
     "a payout is over when": "UPDATE payouts SET status = 'approved', paid_at = NULL, paid_by = NULL",
     "a payment is of a payout, once": "DELETE FROM payout_items",
     "a payment is taken back once": "UPDATE ledger SET amount = amount + 1 WHERE kind = 'reversed'",

@@ -96,7 +96,7 @@ def test_more_entries_than_are_counted(company: Any, monkeypatch: pytest.MonkeyP
 def test_a_download_writes_an_entry(company: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     buttons: dict[str, Callable[[], bytes]] = {}
     monkeypatch.setattr(st, "download_button", lambda _, data, name, *_a, **_k: buttons.update({name: data}))
-    monkeypatch.setattr(auth, "current", lambda: company.actor("finn"))
+    monkeypatch.setattr(widgets, "_viewer", lambda: company.actor("finn"))
     widgets.download("CSV", "deals.csv", lambda: b"abc", "text/csv")
     widgets.download("CSV", "ready.csv", b"abcd", "text/csv")
     widgets.download("CSV", "template.csv", b"", "text/csv", recorded=True)
