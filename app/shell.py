@@ -5,7 +5,7 @@ from collections.abc import Callable
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from app import auth, entrance, state, widgets
+from app import auth, state, widgets
 from app.actions import attempt, show_done
 from app.navigation import CATALOG, HOME, ROOT, Entry
 from engine.errors import QuotaPathError
@@ -94,6 +94,8 @@ def user_menu(actor: Actor) -> None:
 
 @st.dialog("Change your password", icon=":material/key:")
 def _change_password() -> None:
+    from app import entrance  # brings streamlit-authenticator, which wants a running server
+
     actor, token = auth.current(), auth.session_token()
     if actor is None or token is None:
         st.rerun()

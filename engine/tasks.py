@@ -3,6 +3,9 @@
 It needs the DATABASE_URL and the REDIS_URL of the app.  Celery brings the work; a worker does three things at once,
 each a job or a shard, in threads, and its own pool of processes calculates.  Every few seconds it says that it lives
 and sends the jobs anew that nobody has: those of a dead worker, and those that Redis has lost.
+
+Celery may stay deaf after its connection to Redis was lost: an acknowledgement that failed keeps its place taken.  So a
+worker that has lost Redis, or that has nothing in hand while jobs wait, begins anew, in the same process.
 """
 
 import logging
@@ -13,7 +16,8 @@ import sys
 import threading
 import uuid
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import redis
@@ -33,6 +37,7 @@ from engine.workers.fleet import FleetPool
 
 AT_ONCE = 3  # jobs and shards; a shard uses all processes of the pool
 SECONDS_BETWEEN_LOOKS = 2
+LOOKS_UNTIL_DEAF = 5  # with jobs in the queue and nothing in hand
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +64,19 @@ class Worker:
         self.runner = JobRunner(self.db, self.pool, bodies.JOBS, self.name)
         self.sender = SentJobs(self.db, lambda job_id: broker.send_job(self.celery, job_id))
         self.ended = threading.Event()
+        self.hands = 0  # jobs and shards that it has taken
+        self.lock = threading.Lock()
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """While a job or a shard is in hand."""
+        with self.lock:
+            self.hands += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.hands -= 1
 
     def serve(self) -> None:
         """Work until a signal says stop."""
@@ -73,7 +91,7 @@ class Worker:
                 processes=self.pool.size,
                 rules=self.rules,
             )
-        _add_tasks(self.celery, self.runner, self.pool)
+        _add_tasks(self.celery, self)
         worker_ready.connect(self._ready, weak=False)
         worker_shutting_down.connect(self._leave, weak=False)
         looking = threading.Thread(target=self._look, name="looking", daemon=True)
@@ -113,6 +131,7 @@ class Worker:
 
     def _look(self) -> None:
         """Say that it lives, and find jobs that nobody has; what is out of reach now is so at the next look, maybe."""
+        lost, silent = False, 0
         while not self.ended.is_set():
             try:
                 with self.db.write() as conn:
@@ -120,24 +139,44 @@ class Worker:
                     shards, deals = sum(each.shards for each in done), sum(each.deals for each in done)
                     workers.seen(conn, self.name, shards, deals, self.pool.busy)
                 # While jobs wait in the queue, one without a worker may be among them.
-                if self.redis.llen(broker.JOBS) == 0:
+                waiting = self.redis.llen(broker.JOBS)
+                if waiting == 0:
                     self.sender.resume()
-            except (sa.exc.SQLAlchemyError, redis.RedisError) as fault:
-                log.warning("the database or Redis is out of reach: %s", fault)
+                silent = silent + 1 if waiting and not self.hands else 0
+                if not self.hands and (lost or silent >= LOOKS_UNTIL_DEAF):
+                    self._begin_anew()
+            except redis.RedisError as fault:
+                lost = True
+                log.warning("Redis is out of reach: %s", fault)
+            except sa.exc.SQLAlchemyError as fault:
+                log.warning("the database is out of reach: %s", fault)
             self.ended.wait(SECONDS_BETWEEN_LOOKS)
 
+    def _begin_anew(self) -> None:
+        """Become a new worker, with new connections; what nobody has acknowledged is sent again."""
+        log.warning("This worker begins anew: its connection to Redis was lost, or brings nothing.")
+        self.pool.close()
+        with suppress(sa.exc.SQLAlchemyError), self.db.write() as conn:
+            workers.stopped(conn, self.name)
+        os.execv(sys.executable, [sys.executable, "-m", "engine", "worker"])  # noqa: S606  # ourselves
 
-def _add_tasks(app: Celery, runner: JobRunner, pool: FleetPool) -> None:
+
+def _add_tasks(app: Celery, worker: Worker) -> None:
     """What may be asked of a worker."""
 
     def job(job_id: str) -> None:
         try:
-            runner.run(job_id)
+            with worker.at_work():
+                worker.runner.run(job_id)
         except Stopped:
             raise Reject("this worker ends", requeue=True) from None
 
+    def shard(asked: Mapping[str, Any]) -> None:
+        with worker.at_work():
+            worker.pool.serve(asked)
+
     app.task(job, name=broker.JOB)
-    app.task(pool.serve, name=broker.SHARD)
+    app.task(shard, name=broker.SHARD)
 
 
 def serve() -> None:
