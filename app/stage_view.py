@@ -13,7 +13,7 @@ from app import auth, charts, effect_view, state, widgets
 from app.actions import attempt
 from engine.errors import QuotaPathError
 from engine.money import format_rate
-from engine.services import stages
+from engine.services import freshness, stages
 from engine.services.access import Actor
 from engine.services.stages import COLORS, OUTCOMES, Stage, StageFields, StageRow
 
@@ -65,7 +65,7 @@ def span() -> tuple[date, date]:
 def rows(actor: Actor, since: date, until: date) -> list[StageRow]:
     """The stages with their real win rates; counted once while nothing changes, as it takes seconds."""
     db, today = state.database(), state.today()
-    seen = (actor, since, until, today, stages.data_version(db, actor))
+    seen = (actor, since, until, today, freshness.data_version(db, actor))
     if st.session_state.get("stage_rows_of") != seen:
         with st.spinner("Following the deals through the pipeline"):
             st.session_state["stage_rows"] = stages.stage_rows(db, actor, since, until, today)

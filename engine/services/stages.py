@@ -91,13 +91,6 @@ def stage_rows(db: Database, actor: Actor, since: date, until: date, today: date
     return rows
 
 
-def data_version(db: Database, actor: Actor) -> int:
-    """A number that grows with every kept change: figures read under it are good until it does."""
-    access.require(actor, "stages.view")
-    with db.read() as conn:
-        return audit.data_version(conn)
-
-
 def standing(db: Database, actor: Actor, stage_id: int) -> Standing:
     """What stands in a stage, before it is retired or gets another meaning.  Needs "stages.edit"."""
     access.require(actor, "stages.edit")

@@ -19,7 +19,7 @@ from engine.services.access import Actor
 from engine.services.deal_edits import BulkEdit, UndoEdit
 from engine.services.deals import DealFilters, Page
 from engine.workers.pool import Pool
-from tests.benchmarks.measure import Row, race_unlike
+from tests.benchmarks.measure import TEAMS, Row, race_unlike
 
 
 class Sizes(Protocol):
@@ -32,19 +32,7 @@ class Sizes(Protocol):
 PEOPLE, TEAM = 200, 10  # reps, and how many of them each manager leads
 
 _SEED = (
-    "INSERT INTO company (name, currency) VALUES ('Bench', 'USD')",
-    "INSERT INTO users (code, name, email, role) VALUES ('ada', 'Ada', 'ada@bench.example', 'admin')",
-    """INSERT INTO users (code, name, email, role)
-       SELECT format('m%s', n), format('Manager %s', n), format('m%s@bench.example', n), 'manager'
-         FROM generate_series(1, :managers) n""",
-    """INSERT INTO users (code, name, email, role)
-       SELECT format('p%s', n), format('Person %s', n), format('p%s@bench.example', n), 'rep'
-         FROM generate_series(1, :people) n""",
-    "INSERT INTO teams (name) SELECT format('Team %s', n) FROM generate_series(1, :managers) n",
-    """INSERT INTO team_structure (team_id, manager_id, start_date)
-       SELECT t.id, u.id, DATE '2020-01-01' FROM teams t JOIN users u ON u.code = replace(t.name, 'Team ', 'm')""",
-    """INSERT INTO team_members (team_id, user_id, start_date)
-       SELECT 1 + (CAST(substr(code, 2) AS int) - 1) / :team, id, DATE '2020-01-01' FROM users WHERE role = 'rep'""",
+    *TEAMS,
     """INSERT INTO deals (source, external_id, name, account, owner_id, stage_id, amount, currency, close_date,
                           created_date, type, product, segment, extra)
        SELECT 'crm', format('D%s', n), format('%s %s %s', word, thing, n), format('%s %s', word, n % 20000),

@@ -121,3 +121,21 @@ def book_of(
         ),
         horizon=start + days - 1,
     )
+
+
+# A company of :people reps, led by :managers, :team of them under each; statements for an empty database.
+TEAMS = (
+    "INSERT INTO company (name, currency) VALUES ('Bench', 'USD')",
+    "INSERT INTO users (code, name, email, role) VALUES ('ada', 'Ada', 'ada@bench.example', 'admin')",
+    """INSERT INTO users (code, name, email, role)
+       SELECT format('m%s', n), format('Manager %s', n), format('m%s@bench.example', n), 'manager'
+         FROM generate_series(1, :managers) n""",
+    """INSERT INTO users (code, name, email, role)
+       SELECT format('p%s', n), format('Person %s', n), format('p%s@bench.example', n), 'rep'
+         FROM generate_series(1, :people) n""",
+    "INSERT INTO teams (name) SELECT format('Team %s', n) FROM generate_series(1, :managers) n",
+    """INSERT INTO team_structure (team_id, manager_id, start_date)
+       SELECT t.id, u.id, DATE '2020-01-01' FROM teams t JOIN users u ON u.code = replace(t.name, 'Team ', 'm')""",
+    """INSERT INTO team_members (team_id, user_id, start_date)
+       SELECT 1 + (CAST(substr(code, 2) AS int) - 1) / :team, id, DATE '2020-01-01' FROM users WHERE role = 'rep'""",
+)

@@ -23,7 +23,7 @@ from engine.services.runs import run_period
 from engine.services.whatif import Variant
 from engine.services.whatif_search import Desk
 from engine.workers.pool import Pool
-from tests.benchmarks.measure import Row, race_unlike
+from tests.benchmarks.measure import TEAMS, Row, race_unlike
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,19 +43,7 @@ TEAM = 10  # reps under each manager
 RATE = "component[new-business].tiers[1].rate"
 
 _SEED = (
-    "INSERT INTO company (name, currency) VALUES ('Bench', 'USD')",
-    "INSERT INTO users (code, name, email, role) VALUES ('ada', 'Ada', 'ada@bench.example', 'admin')",
-    """INSERT INTO users (code, name, email, role)
-       SELECT format('m%s', n), format('Manager %s', n), format('m%s@bench.example', n), 'manager'
-         FROM generate_series(1, :managers) n""",
-    """INSERT INTO users (code, name, email, role)
-       SELECT format('p%s', n), format('Person %s', n), format('p%s@bench.example', n), 'rep'
-         FROM generate_series(1, :people) n""",
-    "INSERT INTO teams (name) SELECT format('Team %s', n) FROM generate_series(1, :managers) n",
-    """INSERT INTO team_structure (team_id, manager_id, start_date)
-       SELECT t.id, u.id, DATE '2020-01-01' FROM teams t JOIN users u ON u.code = replace(t.name, 'Team ', 'm')""",
-    """INSERT INTO team_members (team_id, user_id, start_date)
-       SELECT 1 + (CAST(substr(code, 2) AS int) - 1) / :team, id, DATE '2020-01-01' FROM users WHERE role = 'rep'""",
+    *TEAMS,
     """INSERT INTO plan_assignments (user_id, plan_id, start_date)
        SELECT u.id, p.id, DATE '2025-01-01' FROM users u JOIN plans p ON p.name =
               CASE WHEN u.role = 'manager' THEN 'sales-manager'
