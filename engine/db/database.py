@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import sqlalchemy as sa
 
@@ -40,14 +41,26 @@ def require_answer(url: str) -> None:
         engine.dispose()
 
 
+class Viewer(Protocol):
+    """The person for whom a transaction reads and writes; `user_id` None is the program itself."""
+
+    @property
+    def user_id(self) -> int | None:
+        """The user's id."""
+
+    @property
+    def role(self) -> str:
+        """The user's role."""
+
+
 class Database:
-    """An open database.  `read` and `write` each give one connection inside one transaction."""
+    """An open database.  `read` and `write` each give one connection inside one transaction, for `viewer`."""
 
     def __init__(self, url: str) -> None:
         self.engine = make_engine(url)
 
     @contextmanager
-    def read(self) -> Iterator[sa.Connection]:
+    def read(self, viewer: Viewer | None = None) -> Iterator[sa.Connection]:
         """A read-only transaction that sees one moment of the data throughout."""
         with self.engine.connect().execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -55,15 +68,15 @@ class Database:
             yield conn
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
+    def write(self, viewer: Viewer | None = None) -> Iterator[sa.Connection]:
         """A transaction: kept whole when the block ends, gone without trace when it raises."""
         with self.engine.begin() as conn:
             yield conn
 
     @contextmanager
-    def joined(self) -> Iterator["Joined"]:
+    def joined(self, viewer: Viewer | None = None) -> Iterator["Joined"]:
         """A transaction around several services: what each would commit is kept with all the others, or not at all."""
-        with self.write() as conn:
+        with self.write(viewer) as conn:
             yield Joined(self.engine, conn)
 
     def close(self) -> None:
@@ -78,12 +91,12 @@ class Joined(Database):
         self.engine, self._conn = engine, conn
 
     @contextmanager
-    def read(self) -> Iterator[sa.Connection]:
+    def read(self, viewer: Viewer | None = None) -> Iterator[sa.Connection]:
         """The open transaction."""
         yield self._conn
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
+    def write(self, viewer: Viewer | None = None) -> Iterator[sa.Connection]:
         """The open transaction; whoever opened it keeps it, or gives it up when this raises."""
         yield self._conn
 

@@ -40,7 +40,7 @@ class Results:
 
 def list_activities(db: Database, actor: Actor, filters: ActivityFilters, page: Page, today: date) -> ActivityPage:
     """The activities of the people within reach, and those on deals that these own or share: one page of them."""
-    with db.read() as conn:
+    with db.read(actor) as conn:
         reach = access.visible_people(conn, actor, "activities.view", today)
         return analytics.page_of_activities(conn, filters, page, reach, today)
 
@@ -49,7 +49,7 @@ def activities_after(
     db: Database, actor: Actor, filters: ActivityFilters, after: tuple[datetime, int] | None, size: int, today: date
 ) -> pd.DataFrame:
     """The same activities, the latest first, from a place (moment, id) in that order on; a frame as a page's."""
-    with db.read() as conn:
+    with db.read(actor) as conn:
         reach = access.visible_people(conn, actor, "activities.view", today)
         return analytics.activities_after(conn, filters, after, size, reach, today)
 
@@ -64,7 +64,7 @@ def export_activities(
     db: Database, actor: Actor, filters: ActivityFilters, page: Page, today: date
 ) -> Iterator[tuple[Value, ...]]:
     """Every activity that the filters let through, in the page's order, as rows under `EXPORT_HEADERS`."""
-    with db.read() as conn:
+    with db.read(actor) as conn:
         reach = access.visible_people(conn, actor, "activities.view", today)
         frame = analytics.all_activities(conn, filters, page, reach, today)
     for cells in zip(*(frame[name] for name in _EXPORT_COLUMNS), strict=True):
@@ -76,14 +76,14 @@ def export_activities(
 
 def people_to_choose(db: Database, actor: Actor, today: date) -> dict[int, str]:
     """The names of those within reach, by user id."""
-    with db.read() as conn:
+    with db.read(actor) as conn:
         frame = deal_reads.people(conn, access.visible_people(conn, actor, "activities.view", today))
     return dict(zip(frame["id"], frame["name"], strict=True))
 
 
 def deals_to_choose(db: Database, actor: Actor, text: str, today: date) -> dict[int, str]:
     """Deals to log something on, by id: those with the text in name, account or id, else the actor's own open ones."""
-    with db.read() as conn:
+    with db.read(actor) as conn:
         reach = access.visible_people(conn, actor, "activities.view", today)
         found = analytics.deals_matching(conn, text, reach, actor.user_id, _SHOWN_DEALS)
     return {deal: f"{name} · {account}" if account else name for deal, name, account in found}
@@ -91,7 +91,7 @@ def deals_to_choose(db: Database, actor: Actor, text: str, today: date) -> dict[
 
 def deal_name(db: Database, actor: Actor, deal_id: int, today: date) -> str | None:
     """What a deal within reach is called; None when there is none."""
-    with db.read() as conn:
+    with db.read(actor) as conn:
         found = activities.deal(conn, deal_id, access.visible_people(conn, actor, "activities.view", today))
     return None if found is None else found[0]
 
@@ -114,7 +114,7 @@ def log_activity(db: Database, actor: Actor, fields: ActivityFields, now: dateti
     access.require(actor, "activities.edit")
     if actor.user_id is None:
         raise Forbidden("Only a person logs activities. Sign in.")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         fields = _checked(conn, actor, fields, now)
         activity_id = activities.add(conn, actor.user_id, fields)
         _record(conn, actor, activity_id, did="logged", kind=fields.kind, subject=fields.subject)
@@ -128,7 +128,7 @@ def edit_activity(
 
     Raises ProblemsError, Forbidden, and QuotaPathError when somebody changed or deleted it meanwhile.
     """
-    with db.write() as conn:
+    with db.write(actor) as conn:
         before = _locked(conn, actor, activity_id, version)
         fields = _checked(conn, actor, fields, now, before.fields.deal_id)
         if fields == before.fields:
@@ -144,7 +144,7 @@ def edit_activity(
 
 def set_done(db: Database, actor: Actor, activity_id: int, version: int, done_at: datetime | None) -> None:
     """A task is done, or (None) is not done after all."""
-    with db.write() as conn:
+    with db.write(actor) as conn:
         before = _locked(conn, actor, activity_id, version)
         if before.fields.kind != "task":
             raise QuotaPathError("Only a task can be done.")
@@ -154,7 +154,7 @@ def set_done(db: Database, actor: Actor, activity_id: int, version: int, done_at
 
 def delete_activity(db: Database, actor: Actor, activity_id: int, version: int) -> None:
     """Delete an activity of one's own; an admin that of anyone.  The audit keeps what it said."""
-    with db.write() as conn:
+    with db.write(actor) as conn:
         before = _locked(conn, actor, activity_id, version)
         activities.delete(conn, activity_id)
         _record(conn, actor, activity_id, did="deleted", of=before.user_id, said=vars(before.fields))
@@ -231,7 +231,7 @@ def _checked(
 
 def beside_results(db: Database, actor: Actor, period: Period, team: int | None, today: date) -> Results:
     """What the people within reach (of them: those who are in ``team``, or below it, today) did and won in a period."""
-    with db.read() as conn:
+    with db.read(actor) as conn:
         reach = access.visible_people(conn, actor, "activities.view", today)
         if team is not None:
             inside = structure.people_in(conn, team, today)

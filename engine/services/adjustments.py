@@ -44,7 +44,7 @@ def add_adjustment(db: Database, actor: Actor, period: str, new: NewAdjustment) 
     """
     require(actor, "payouts.adjust")
     wanted = parse_period(period)
-    with db.write() as conn:
+    with db.write(actor) as conn:
         if (made := adjustments.of_request(conn, new.request_id)) is not None:
             return made
         if pay.pay_period(conn, wanted.name) is None:
@@ -82,7 +82,7 @@ def override_line(db: Database, actor: Actor, request_id: str, line_id: int, amo
     is closed or shows another run by now.
     """
     require(actor, "payouts.adjust")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         if (made := adjustments.of_request(conn, request_id)) is not None:
             return made
         line = pay.line(conn, line_id)
@@ -120,7 +120,7 @@ def withdraw_adjustment(db: Database, actor: Actor, adjustment_id: int) -> None:
     Needs "payouts.adjust".  Raises QuotaPathError when the period is closed.
     """
     require(actor, "payouts.adjust")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         found = adjustments.find(conn, adjustment_id)
         if found is None:
             raise QuotaPathError(f"There is no manual adjustment {adjustment_id}.")
@@ -140,7 +140,7 @@ def list_adjustments(db: Database, actor: Actor, period: str, user_id: int | Non
     withdrawn.
     """
     wanted = parse_period(period)
-    with db.read() as conn:
+    with db.read(actor) as conn:
         if user_id is None:
             require(actor, "payouts.view")
             return earnings.adjustments(conn, wanted.name)
@@ -152,14 +152,14 @@ def list_adjustments(db: Database, actor: Actor, period: str, user_id: int | Non
 def pay_currency(db: Database, actor: Actor, user_id: int, period: str) -> str:
     """The currency that the person is paid in: that of their plan, else the company's.  Needs "payouts.adjust"."""
     require(actor, "payouts.adjust")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return _currency(conn, user_id, parse_period(period).name)
 
 
 def adjustable_people(db: Database, actor: Actor) -> dict[int, str]:
     """Everyone who may be given an adjustment: names by user id.  Needs "payouts.adjust"."""
     require(actor, "payouts.adjust")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return dict(sorted(people.names(conn).items(), key=lambda item: item[1].lower()))
 
 

@@ -46,7 +46,7 @@ def create_token(db: Database, actor: Actor, name: str, scopes: frozenset[str], 
         raise ProblemsError(problems)
     secret = PREFIX + secrets.token_urlsafe(32)
     expires_at = now + timedelta(days=days)
-    with db.write() as conn:
+    with db.write(actor) as conn:
         if sum(each.is_live for each in api_tokens.listing(conn, user_of(actor))) >= _MOST:
             raise ProblemsError([Problem("tokens", f"You have {_MOST} already.", "Revoke those that nothing uses.")])
         token_id = api_tokens.add(conn, user_of(actor), name, hash_secret(secret), sorted(scopes), expires_at)
@@ -58,14 +58,14 @@ def create_token(db: Database, actor: Actor, name: str, scopes: frozenset[str], 
 def list_tokens(db: Database, actor: Actor) -> list[Token]:
     """The actor's tokens, for an admin everyone's; the newest first."""
     found = require(actor, "tokens.edit")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return api_tokens.listing(conn, None if found is Reach.ALL else user_of(actor))
 
 
 def revoke_token(db: Database, actor: Actor, token_id: int) -> None:
     """End a token at once: one's own, an admin any.  Once revoked it stays so."""
     found = require(actor, "tokens.edit")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         mine = api_tokens.listing(conn, None if found is Reach.ALL else user_of(actor))
         token = next((each for each in mine if each.id == token_id), None)
         if token is None:

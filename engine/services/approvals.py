@@ -30,7 +30,7 @@ class Review:
 def review(db: Database, actor: Actor, run_id: int) -> Review:
     """The discrepancies that a kept run posts.  Needs "payouts.view".  The answer for a run does not change."""
     require(actor, "payouts.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         period = pay.run(conn, run_id).period
         changes = discrepancies.changes(conn, run_id, period)
         return Review(changes, discrepancies.people(conn, run_id, changes))
@@ -62,7 +62,7 @@ def standing(db: Database, actor: Actor, period: str, pool: Pool | None = None) 
     """
     require(actor, "payouts.view")
     name = parse_period(period).name
-    with db.read() as conn:
+    with db.read(actor) as conn:
         version = pay.version(conn, name)
         found = pay.pay_period(conn, name)
         changes, blocked = 0, ""
@@ -124,7 +124,7 @@ def queue(db: Database, actor: Actor) -> list[Waiting]:
     """
     require(actor, "payouts.view")
     found: list[Waiting] = []
-    with db.read() as conn:
+    with db.read(actor) as conn:
         for period, status, run_id, payout_id in reversed(payout_rows.unpaid(conn)):
             if payout_id is None and may(actor, "payouts.approve"):
                 found.append(
@@ -145,7 +145,7 @@ def queue(db: Database, actor: Actor) -> list[Waiting]:
 def two_person_rule(db: Database, actor: Actor) -> bool:
     """Whether two people are asked for between a run and its payment.  Needs "payouts.view"."""
     require(actor, "payouts.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return pay.two_person(conn)
 
 
@@ -155,7 +155,7 @@ def set_two_person_rule(db: Database, actor: Actor, on: bool) -> None:
     Raises QuotaPathError when there are not two active admins: then nobody could approve.
     """
     require(actor, "payouts.rules")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         admins = people.lock_active_admins(conn)
         if on and len(admins) < 2:
             raise QuotaPathError(
@@ -170,5 +170,5 @@ def set_two_person_rule(db: Database, actor: Actor, on: bool) -> None:
 def overpaid(db: Database, actor: Actor) -> pd.DataFrame:
     """Whoever has had more than is due, since when and by what, as `earnings.overpaid`.  Needs "payouts.view"."""
     require(actor, "payouts.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return earnings.overpaid(conn)

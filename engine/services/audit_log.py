@@ -21,14 +21,14 @@ EXPORT_HEADERS = ("Number", "When (UTC)", "Who", "Action", "Object", "Details")
 def list_entries(db: Database, actor: Actor, filters: AuditFilters, size: int, offset: int) -> AuditPage:
     """The entries that match, the newest first, one page of them.  Needs "audit.view"."""
     require(actor, "audit.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return analytics.page_of_entries(conn, _clean(filters), size, offset)
 
 
 def choices(db: Database, actor: Actor) -> tuple[dict[int, str], list[str]]:
     """Whom and which actions one may choose from: names by user id, and the actions that the log holds."""
     require(actor, "audit.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         people = names.people(conn, None)
         return dict(zip(people["id"].tolist(), people["name"], strict=True)), analytics.actions(conn)
 
@@ -36,7 +36,7 @@ def choices(db: Database, actor: Actor) -> tuple[dict[int, str], list[str]]:
 def export_entries(db: Database, actor: Actor, filters: AuditFilters) -> Iterator[tuple[Value, ...]]:
     """Every entry that matches, as rows under `EXPORT_HEADERS`; they come from the server a few thousand at a time."""
     require(actor, "audit.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         for row in analytics.all_entries(conn, _clean(filters)):
             detail = json.dumps(row["detail"], ensure_ascii=False, sort_keys=True) if row["detail"] else ""
             yield row["id"], f"{row['at']:%Y-%m-%d %H:%M:%S}", row["who"], row["action"], row["object"], detail
@@ -47,7 +47,7 @@ def record_export(db: Database, actor: Actor, name: str, detail: Mapping[str, An
 
     For exports whose service writes no entry of its own.
     """
-    with db.write() as conn:
+    with db.write(actor) as conn:
         audit.note(conn, actor.user_id, "data.export", f"file {name}"[:300], detail)
 
 

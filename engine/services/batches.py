@@ -72,7 +72,7 @@ class Remembered:
 def find_import(db: Database, actor: Actor, import_id: int) -> Batch:
     """One import.  Raises QuotaPathError when there is none with that number."""
     access.require(actor, "deals.import")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return _find(conn, import_id)
 
 
@@ -85,7 +85,7 @@ def import_rows(
     what: the fields that the import changed, from and to, as text.
     """
     access.require(actor, "deals.import")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         names = analytics.names(conn)
         rows = import_batches.rows(conn, import_id, added, limit, offset)
     columns = ["id", "external_id", "name", "account", "owner", "stage", "amount", "currency", "close_date", "what"]
@@ -96,7 +96,7 @@ def import_rows(
 def periods_to_run(db: Database, actor: Actor, batch: Batch) -> list[str]:
     """Open periods that lose everyone's figures when the import is undone; of an undone one those not run since."""
     access.require(actor, "deals.import")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         read = import_batches.standing if batch.undone_at is None else import_batches.bare
         return read(conn, batch.id)
 
@@ -112,7 +112,7 @@ def undo_import(
     """
     access.require(actor, "deals.import")
     try:
-        with db.write() as conn:
+        with db.write(actor) as conn:
             batch = _find(conn, import_id, lock=True)
             if batch.undone_at is not None:
                 return Undone(0, 0)
@@ -148,7 +148,7 @@ def start_undo(runner: JobRunner, actor: Actor, import_id: int) -> str:
 def undo_job_of(db: Database, actor: Actor, import_id: int) -> Job | None:
     """The newest job that undoes, or tried to undo, the import."""
     access.require(actor, "deals.import")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return next((job for job in jobs.recent(conn, 50, UNDO) if job.arguments.get("import") == import_id), None)
 
 
@@ -165,7 +165,7 @@ def remembered(db: Database, actor: Actor) -> list[Remembered]:
     """What is remembered of every source from which something was imported, by its name."""
     access.require(actor, "deals.import")
     labels = {field.name: field.label for field in FIELDS}
-    with db.read() as conn:
+    with db.read(actor) as conn:
         people = {user_id: name for user_id, name, _ in deal_imports.people(conn)}
         stages = {stage_id: name for stage_id, name, _ in deal_imports.stages(conn)}
         saved = {source: deal_imports.saved(conn, source) for source in deal_imports.sources(conn)}
@@ -188,7 +188,7 @@ def forget(db: Database, actor: Actor, source: str, kind: str, name: str) -> Non
     access.require(actor, "deals.import")
     if kind not in ("mapping", "owners", "stages"):
         raise ValueError(kind)
-    with db.write() as conn:
+    with db.write(actor) as conn:
         if import_batches.forget(conn, source, kind, name):
             audit.record(conn, actor.user_id, "deals.import", f"source {source}", {"forgotten": {kind: name}})
 

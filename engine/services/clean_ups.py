@@ -19,7 +19,7 @@ class Superseded:
 def superseded(db: Database, actor: Actor) -> Superseded:
     """What `remove_superseded` would remove now.  Needs "runs.view"."""
     require(actor, "runs.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         found = kept_runs.superseded(conn)
         return Superseded(len(found), sum(found.values()))
 
@@ -32,11 +32,11 @@ def remove_superseded(db: Database, actor: Actor) -> Superseded:
     Needs "runs.clean".
     """
     require(actor, "runs.clean")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         found = kept_runs.superseded(conn)
     runs = lines = 0
     for run_id in found:
-        with db.write() as conn:
+        with db.write(actor) as conn:
             pay.lock_period(conn, pay.run(conn, run_id).period)
             # Asked again under the lock: meanwhile it may have been disputed.
             if run_id not in kept_runs.superseded(conn, run_id):

@@ -52,7 +52,7 @@ def commission(db: Database, actor: Actor, start: date, end: date, team: int | N
 
     Needs "analytics.view".
     """
-    with db.read() as conn:
+    with db.read(actor) as conn:
         reach = access.visible_people(conn, actor, "analytics.view", today)
         scope = Scope(reach, team, company.currency(conn))
         earned = reads.earned(conn, scope, start, end)

@@ -16,7 +16,7 @@ __all__ = ["Settings"]
 def company_settings(db: Database, actor: Actor) -> tuple[Settings, bool]:
     """The settings, and whether the currency may still change: not once a deal, quota, plan or run is there."""
     access.require(actor, "settings.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return company.settings(conn), not company.has_money(conn)
 
 
@@ -36,7 +36,7 @@ def save_settings(db: Database, actor: Actor, seen: Settings, new: Settings) -> 
         currency_digits(new.currency)
     except QuotaPathError as error:
         problems.append(Problem("currency", str(error)))
-    with db.write() as conn:
+    with db.write(actor) as conn:
         now = company.settings(conn, lock=True)
         if now != seen:
             raise QuotaPathError(

@@ -120,7 +120,7 @@ def dashboard(db: Database, actor: Actor, period: Period, team: int | None, toda
     days = today.toordinal() + 1 - period.start if running else before.days
     until = min(before.start + days, before.end)
 
-    with db.read() as conn:
+    with db.read(actor) as conn:
         people = access.visible_people(conn, actor, "dashboard.view", today)
         scope = Scope(people, team, company.currency(conn))
         won = _dated(reads.won_by_day(conn, scope, start, end), "day")

@@ -110,7 +110,7 @@ def preview_edit(db: Database, pool: Pool, actor: Actor, edit: Edit, today: date
     Raises ProblemsError for values that no deal can have, QuotaPathError for an edit that cannot be undone.
     """
     access.require(actor, "deals.edit")
-    with db.write() as conn:  # for the temporary tables, which end with it
+    with db.write(actor) as conn:  # for the temporary tables, which end with it
         # Both calculations, and what is said beside them, are of one moment.
         conn.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
         meant = _aim(conn, edit, today)
@@ -142,7 +142,7 @@ def apply_edit(db: Database, actor: Actor, edit: Edit, seen: str, today: date, *
     deal refuses the whole edit.  Raises ProblemsError with what stands in the way.
     """
     access.require(actor, "deals.edit")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         _aim(conn, edit, today)
         deal_edits.lock(conn)
         counts = deal_edits.compare(conn)
@@ -167,7 +167,7 @@ def apply_edit(db: Database, actor: Actor, edit: Edit, seen: str, today: date, *
 def list_edits(db: Database, actor: Actor, limit: int = 30) -> list[PastEdit]:
     """The latest edits of many deals, the newest first."""
     access.require(actor, "deals.edit")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         names = analytics.names(conn)
         return [
             PastEdit(row.id, row.at, row.who, _what(row, names), row.deals, row.undone_by is not None)

@@ -109,14 +109,14 @@ def typed(fields: Mapping[str, DealField], values: Mapping[str, str]) -> tuple[d
 def list_fields(db: Database, actor: Actor) -> list[DealField]:
     """The defined fields, in the order in which they were defined."""
     access.require(actor, "deals.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return deal_fields.all_fields(conn)
 
 
 def undefined_columns(db: Database, actor: Actor) -> list[tuple[str, int]]:
     """(name, deals): the columns that imports brought and nobody has defined yet."""
     access.require(actor, "deals.edit")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         version = audit.data_version(conn)
         found: list[list[Any]] = _undefined.get(
             conn, version, "", lambda: [list(each) for each in deal_fields.undefined(conn)], lambda _: 1
@@ -128,7 +128,7 @@ def report_field(db: Database, pool: Pool, actor: Actor, field: DealField, today
     """What the deals have under the field's name, and what of it does not fit.  Raises ProblemsError."""
     access.require(actor, "deals.edit")
     _check(field)
-    with db.write() as conn:  # for temporary tables, which end with it
+    with db.write(actor) as conn:  # for temporary tables, which end with it
         total, rewritings, misfits = _fit(field, list(deal_fields.values(conn, field.name)))
         rewritten, earnings = 0, None
         if rewritings:
@@ -153,7 +153,7 @@ def define_field(db: Database, actor: Actor, field: DealField, *, leave: bool = 
     """
     access.require(actor, "deals.edit")
     _check(field)
-    with db.write() as conn:
+    with db.write(actor) as conn:
         deal_fields.define(conn, field)
         _, rewritings, misfits = _fit(field, list(deal_fields.values(conn, field.name)))
         if misfits and not leave:
@@ -174,7 +174,7 @@ def define_field(db: Database, actor: Actor, field: DealField, *, leave: bool = 
 def forget_field(db: Database, actor: Actor, name: str) -> None:
     """Take a field's definition away; the values stay with the deals, as text."""
     access.require(actor, "deals.edit")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         if not deal_fields.forget(conn, name):
             raise QuotaPathError(f"There is no field {name!r}. Choose one of the list.")
         audit.record(conn, actor.user_id, "deals.edit", f"deal field {name}", {"removed": True})

@@ -67,7 +67,7 @@ class DealDetail:
 
 def list_deals(db: Database, actor: Actor, filters: DealFilters, page: Page, today: date) -> DealPage:
     """The deals that the actor may see and the filters let through, one page of them."""
-    with db.read() as conn:
+    with db.read(actor) as conn:
         reach = access.visible_people(conn, actor, "deals.view", today)
         return analytics.page_of_deals(conn, filters, page, reach, today, deals.company_currency(conn))
 
@@ -76,7 +76,7 @@ def deals_after(
     db: Database, actor: Actor, filters: DealFilters, after: After | None, size: int, today: date
 ) -> DealPage:
     """The deals that the actor may see and the filters let through, by close date, from a place in that order on."""
-    with db.read() as conn:
+    with db.read(actor) as conn:
         reach = access.visible_people(conn, actor, "deals.view", today)
         return analytics.deals_after(conn, filters, after, size, reach, today, deals.company_currency(conn))
 
@@ -111,7 +111,7 @@ def export_deals(
 def _export_rows(
     db: Database, actor: Actor, filters: DealFilters, page: Page, today: date
 ) -> Iterator[tuple[Value, ...]]:
-    with db.read() as conn:
+    with db.read(actor) as conn:
         reach = access.visible_people(conn, actor, "deals.view", today)
         fields = deal_fields.all_fields(conn)
         for deal in analytics.all_deals(conn, filters, page, reach, today, deals.company_currency(conn)):
@@ -138,7 +138,7 @@ def _exported(field: DealField, kept: Any) -> Value:
 
 def export_name(db: Database, actor: Actor, filters: DealFilters, today: date) -> str:
     """The stem of an export's file name, with the filters in it: ``deals-won-2026-Q3-east``."""
-    with db.read() as conn:
+    with db.read(actor) as conn:
         people = analytics.people(conn, access.visible_people(conn, actor, "deals.view", today))
         owners = people[people["id"] == filters.owner_id]["name"]
         stages = analytics.names(conn).stages
@@ -172,7 +172,7 @@ def _dates(first: date | None, past: date | None) -> str:
 
 def deal_choices(db: Database, actor: Actor, today: date) -> DealChoices:
     """What the actor may choose from, in filters and in the form."""
-    with db.read() as conn:
+    with db.read(actor) as conn:
         reach = access.visible_people(conn, actor, "deals.view", today)
         return DealChoices(
             stages=analytics.stages(conn),
@@ -189,7 +189,7 @@ def deal_detail(db: Database, actor: Actor, deal_id: int, today: date) -> DealDe
 
     Raises NotFound when there is no such deal within the actor's reach.
     """
-    with db.read() as conn:
+    with db.read(actor) as conn:
         reach = access.visible_people(conn, actor, "deals.view", today)
         deal = deals.find(conn, deal_id)
         credited = {user for user, _ in deal.fields.credits} | {deal.fields.owner_id} if deal else set()
@@ -216,7 +216,7 @@ def deal_detail(db: Database, actor: Actor, deal_id: int, today: date) -> DealDe
 def create_deal(db: Database, actor: Actor, fields: DealFields, extra: Mapping[str, str] | None = None) -> int:
     """Keep a deal that was entered by hand; gives its id.  ``extra`` as for `edit_deal`.  Raises ProblemsError."""
     access.require(actor, "deals.edit")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         kept = _checked(conn, fields, extra)
         deal_id = deals.add(conn, fields, actor.user_id, kept)
         audit.record(conn, actor.user_id, "deals.edit", f"deal {deal_id}", {"created": fields.name})
@@ -238,7 +238,7 @@ def edit_deal(
     company's own fields as one types them ("" for none); those that are not named stay.  Raises ProblemsError.
     """
     access.require(actor, "deals.edit")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         changes = _edit(conn, actor, deal_id, version, fields, extra)
         if not changes:
             return version
@@ -286,7 +286,7 @@ def split_deal(db: Database, actor: Actor, deal_id: int, shares: Sequence[tuple[
     """
     detail = deal_detail(db, actor, deal_id, today)
     fields = replace(detail.deal.fields, credits=tuple(shares))
-    with db.read() as conn:
+    with db.read(actor) as conn:
         _checked(conn, fields, None)
         code = deals.codes(conn, [user for user, _ in shares])
     total = sum(share for _, share in shares)
@@ -322,7 +322,7 @@ def delete_deal(db: Database, actor: Actor, deal_id: int, version: int) -> None:
     A deal with earnings lines is refused: it is cancelled instead, and the clawback follows.
     """
     access.require(actor, "deals.edit")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         deal = _locked(conn, deal_id, version)
         lines = deals.line_count(conn, deal_id)
         if lines:

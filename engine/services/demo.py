@@ -89,7 +89,7 @@ def _correct_late(db: Database, actor: Actor, company: DemoCompany, month: Perio
             for number, deal in enumerate(company.deals, 1)
             if deal.segment == segment and deal.stages[-1][0] == WON and deal.close_date.toordinal() in month
         )
-        with db.read() as conn:
+        with db.read(actor) as conn:
             found = deal_rows.find(conn, deal_id)
         if found is None or found.fields.amount is None:
             raise AssertionError(f"deal {deal_id} was loaded with its amount")

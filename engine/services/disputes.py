@@ -57,7 +57,7 @@ def flag_line(db: Database, actor: Actor, line_id: int, text: str) -> int:
     Needs "disputes.write" and the line's person within reach.  Raises ProblemsError for a text that says nothing.
     """
     access.require(actor, "disputes.write")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         line = pay.line(conn, line_id)
         if line is None:
             raise QuotaPathError(f"There is no line {line_id}.")
@@ -83,7 +83,7 @@ def flag_missing(db: Database, actor: Actor, user_id: int, period: str, deal: st
     if not called or len(called) > 200 or "\x00" in called:
         message = "is empty." if not called else "is longer than 200 characters, or holds a null character."
         raise ProblemsError([Problem("Which deal?", message, "Give its ID, or what it is called.")])
-    with db.write() as conn:
+    with db.write(actor) as conn:
         _require(conn, actor, "disputes.write", user_id, name)
         deal_id = disputes.deal_of(conn, called)
         return _open(conn, actor, (user_id, name, f"Missing deal: {called}", None, deal_id), text)
@@ -94,7 +94,7 @@ def list_disputes(
 ) -> Disputes:
     """The disputes that the actor may see, one page of them, and how many there are.  Needs "disputes.view"."""
     access.require(actor, "disputes.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return analytics.page(conn, _reached(conn, actor), statuses, limit, offset)
 
 
@@ -104,7 +104,7 @@ def disputed_lines(db: Database, actor: Actor, user_id: int, period: str) -> pd.
     Needs "disputes.view" and the person within reach.
     """
     name = parse_period(period).name
-    with db.read() as conn:
+    with db.read(actor) as conn:
         _require(conn, actor, "disputes.view", user_id, name)
         return analytics.of_lines(conn, user_id, name)
 
@@ -114,7 +114,7 @@ def of_line(db: Database, actor: Actor, line_id: int) -> tuple[int, str] | None:
 
     Needs "disputes.view" and the line's person within reach.
     """
-    with db.read() as conn:
+    with db.read(actor) as conn:
         line = pay.line(conn, line_id)
         if line is None:
             return None
@@ -126,7 +126,7 @@ def of_line(db: Database, actor: Actor, line_id: int) -> tuple[int, str] | None:
 
 def thread(db: Database, actor: Actor, dispute_id: int) -> Thread:
     """A dispute, to be read.  Raises QuotaPathError when there is none that the actor may see."""
-    with db.read() as conn:
+    with db.read(actor) as conn:
         found = _visible(conn, actor, dispute_id)
         line = pay.line(conn, found.line_id) if found.line_id else None
         may_answer = access.may(actor, "disputes.answer") and not found.is_closed
@@ -148,7 +148,7 @@ def reply(db: Database, actor: Actor, dispute_id: int, text: str) -> None:
     Needs "disputes.write" and the dispute within reach.  The same text twice in a row is once.
     """
     access.require(actor, "disputes.write")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         found = _to_change(conn, actor, dispute_id)
         # An admin who disputes the own pay asks; nobody answers themselves.
         answers = access.may(actor, "disputes.answer") and found.user_id != actor.user_id
@@ -158,7 +158,7 @@ def reply(db: Database, actor: Actor, dispute_id: int, text: str) -> None:
 def settle(db: Database, actor: Actor, dispute_id: int, text: str, settled_by: str) -> None:
     """Close a dispute as settled by a change, one of the thread's `settlers` by its key.  Needs "disputes.answer"."""
     access.require(actor, "disputes.answer")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         _to_change(conn, actor, dispute_id)
         offered = {f"{one.kind}:{one.id}": one for one in disputes.settlers(conn, dispute_id)}
         if settled_by not in offered:
@@ -187,7 +187,7 @@ def reject(db: Database, actor: Actor, dispute_id: int, text: str) -> None:
 
 def _close_without_change(db: Database, actor: Actor, dispute_id: int, text: str, status: str) -> None:
     access.require(actor, "disputes.answer")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         _to_change(conn, actor, dispute_id)
         _write(conn, actor, dispute_id, text, status)
         disputes.close(conn, dispute_id, access.user_of(actor), status, None, "")

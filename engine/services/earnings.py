@@ -45,7 +45,7 @@ def payees(db: Database, actor: Actor, period: str) -> pd.DataFrame:
     The team tree of the period's last day decides.  Needs "earnings.view".
     """
     wanted = parse_period(period)
-    with db.read() as conn:
+    with db.read(actor) as conn:
         allowed = access.visible_people(conn, actor, "earnings.view", wanted.last_day)
         people = earnings.people(conn, wanted.name)
     return people if allowed is None else people[people["user_id"].isin(allowed)].reset_index(drop=True)
@@ -57,7 +57,7 @@ def earned(db: Database, actor: Actor, user_id: int, period: str) -> Earnings | 
     Needs "earnings.view" and the person within reach, else raises Forbidden.
     """
     wanted = parse_period(period)
-    with db.read() as conn:
+    with db.read(actor) as conn:
         access.require_person(conn, actor, "earnings.view", user_id, wanted.last_day)
         found = pay.pay_period(conn, wanted.name)
         people = earnings.people(conn, wanted.name)
@@ -85,7 +85,7 @@ def lines_after(
     The team tree of the period's last day decides.  Needs "earnings.view".
     """
     wanted = parse_period(period)
-    with db.read() as conn:
+    with db.read(actor) as conn:
         allowed = access.visible_people(conn, actor, "earnings.view", wanted.last_day)
         if user_id is not None:
             allowed = frozenset({user_id}) if allowed is None else allowed & {user_id}
@@ -106,7 +106,7 @@ def explain_line(db: Database, actor: Actor, line_id: int) -> Explanation:
 
     Needs "earnings.view" and the line's person within reach, else raises Forbidden.
     """
-    with db.read() as conn:
+    with db.read(actor) as conn:
         found = pay.line(conn, line_id)
         if found is None:
             raise QuotaPathError(f"There is no line {line_id}.")

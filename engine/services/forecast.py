@@ -91,7 +91,7 @@ class Backtest:
 
 def outlook(db: Database, actor: Actor, team: int | None, today: date, ahead: int) -> Outlook:
     """The next ``ahead`` fiscal quarters from the running one, by pipeline and by model.  Needs "forecast.view"."""
-    with db.read() as conn:
+    with db.read(actor) as conn:
         scope, first_month = scope_of(conn, actor, team, today)
         key = ("outlook", scope, today, ahead)
         return remembered.get(
@@ -101,7 +101,7 @@ def outlook(db: Database, actor: Actor, team: int | None, today: date, ahead: in
 
 def backtest(db: Database, actor: Actor, team: int | None, today: date) -> Backtest:
     """How the ways did on the last quarters that are over.  Needs "forecast.view"."""
-    with db.read() as conn:
+    with db.read(actor) as conn:
         scope, first_month = scope_of(conn, actor, team, today)
         return remembered.get(
             conn,

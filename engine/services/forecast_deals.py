@@ -67,7 +67,7 @@ def choosable(db: Database, actor: Actor, today: date) -> pd.DataFrame:
 
     Needs "forecast.view".
     """
-    with db.read() as conn:
+    with db.read(actor) as conn:
         allowed = access.visible_people(conn, actor, "forecast.view", today)
         found = parts.names(conn, today)
         paid = set(conn.scalars(_ON_PLAN, {"day": today}))
@@ -84,7 +84,7 @@ def open_deals(db: Database, actor: Actor, user_id: int, today: date) -> pd.Data
     As `analytics.forecast.tickable`, with ``rate`` (the win rate of the stage, 0..1) and ``closes`` (the day it is
     offered with: its close date, or today where that is over).  Needs "forecast.view" and the person within reach.
     """
-    with db.read() as conn:
+    with db.read(actor) as conn:
         access.require_person(conn, actor, "forecast.view", user_id, today)
         found = parts.tickable(conn, with_those_below(conn, frozenset({user_id})), MOST)
         rates = stage_rates(conn, [today + timedelta(days=1)])
@@ -104,7 +104,7 @@ def if_these_close(
     Raises ProblemsError for a day or amount that cannot be, and for a deal that is not open any more.
     """
     start = period_of("quarter", today.toordinal()).first_day
-    with db.read() as conn:
+    with db.read(actor) as conn:
         access.require_person(conn, actor, "forecast.view", user_id, today)
         credited = with_those_below(conn, frozenset({user_id}))
         _refuse(parts.tickable(conn, credited, MOST), ticks, start, today)

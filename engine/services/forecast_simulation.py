@@ -92,7 +92,7 @@ def simulated(
     Needs "forecast.view".  ``on_progress`` gets (done, total, what is being done).
     """
     rounds = min(max(1, rounds), ROUNDS[-1])
-    with db.read() as conn:
+    with db.read(actor) as conn:
         scope, first_month = scope_of(conn, actor, team, today)
         key = ("simulated", scope, today, ahead, rounds, seed)
         return remembered.get(

@@ -160,19 +160,19 @@ def seems_outdated(conn: sa.Connection, period: str, pool: Pool | None = None) -
 def outdated(db: Database, actor: Actor, period: str, pool: Pool | None = None) -> bool:
     """`seems_outdated`, for whoever may see earnings."""
     require(actor, "earnings.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return seems_outdated(conn, parse_period(period).name, pool)
 
 
 def verdict(db: Database, actor: Actor, period: str, pool: Pool) -> Verdict:
     """Who differs and by how much.  Needs "runs.view"."""
     require(actor, "runs.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return verdicts(conn, pool, [period])[0]
 
 
 def data_version(db: Database, actor: Actor) -> int:
     """A number that grows with every kept change: while it stands, so does what a screen shows."""
     require(actor, "dashboard.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return audit.data_version(conn)

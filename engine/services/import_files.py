@@ -66,7 +66,7 @@ def keep_file(db: Database, actor: Actor, filename: str, file: BinaryIO) -> str:
     Forgets what others left lying for a day.
     """
     access.require(actor, "deals.import")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         import_files.delete_abandoned(conn, _user(actor))
         pieces = iter(lambda: file.read(import_files.PIECE), b"")
         return import_files.add(conn, filename, pieces, _user(actor))
@@ -75,7 +75,7 @@ def keep_file(db: Database, actor: Actor, filename: str, file: BinaryIO) -> str:
 def kept_file(db: Database, actor: Actor, file_id: str) -> KeptUpload | None:
     """The file, with its job; None when the person has none with that id."""
     access.require(actor, "deals.import")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         file = import_files.find(conn, file_id)
         if file is None or file.created_by != actor.user_id:
             return None
@@ -93,39 +93,39 @@ def kept_file(db: Database, actor: Actor, file_id: str) -> KeptUpload | None:
 def file_in_hand(db: Database, actor: Actor) -> str | None:
     """The id of the file that the person kept last and neither imported nor gave up."""
     access.require(actor, "deals.import")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return import_files.of_user(conn, _user(actor))
 
 
 def start_check(db: Database, runner: JobRunner, actor: Actor, file_id: str, said: Upload) -> None:
     """Check the file by a job, with what is said about it."""
     access.require(actor, "deals.import")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         file = _find(conn, actor, file_id)
         import_files.say(conn, file_id, _said(said))
     job_id = runner.submit(actor, CHECK, {"name": file.filename, "file": file_id})
-    with db.write() as conn:
+    with db.write(actor) as conn:
         import_files.set_job(conn, file_id, job_id)
 
 
 def start_import(db: Database, runner: JobRunner, actor: Actor, file_id: str, *, accept_refused: bool) -> None:
     """Import the checked file by a job; only once, however often it is asked for."""
     access.require(actor, "deals.import")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         file = _find(conn, actor, file_id)
         running = jobs.get(conn, file.job_id) if file.job_id else None
     if running and running.kind == IMPORT and running.status not in ("failed", "cancelled"):
         return
     arguments = {"name": file.filename, "file": file_id, "accept_refused": accept_refused}
     job_id = runner.submit(actor, IMPORT, arguments)
-    with db.write() as conn:
+    with db.write(actor) as conn:
         import_files.set_job(conn, file_id, job_id)
 
 
 def refused_rows(db: Database, actor: Actor, file_id: str) -> bytes:
     """A CSV of all rows that the last check of the file refuses: why, what to do, and the row as it came."""
     access.require(actor, "deals.import")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         _find(conn, actor, file_id)
         columns = import_files.refusal_columns(conn, file_id)
         return imports.kept_refusals_csv(columns, import_files.refusals(conn, file_id))
@@ -134,7 +134,7 @@ def refused_rows(db: Database, actor: Actor, file_id: str) -> bytes:
 def forget_file(db: Database, actor: Actor, file_id: str) -> None:
     """Give the file up.  A job that still works on it finds it gone, and stops."""
     access.require(actor, "deals.import")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         file = import_files.find(conn, file_id)
         if file is not None and file.created_by == actor.user_id:
             import_files.delete(conn, file_id)
@@ -182,7 +182,7 @@ JOBS: Mapping[str, Body] = {CHECK: _check_job, IMPORT: _import_job}
 def _on_disk(db: Database, actor: Actor, file_id: str) -> Iterator[Upload]:
     """The file as an upload that lies in a temporary file, while the block runs."""
     with tempfile.NamedTemporaryFile(prefix="quotapath-import-") as file:
-        with db.read() as conn:
+        with db.read(actor) as conn:
             found = _find(conn, actor, file_id)
             for piece in import_files.pieces(conn, file_id):
                 file.write(piece)

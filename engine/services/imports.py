@@ -159,7 +159,7 @@ def preview_import(
     access.require(actor, "deals.import")
     tell(0, 0, "Reading the file")
     table = _read(upload)
-    with db.write() as conn:  # for the temporary tables, which end with it
+    with db.write(actor) as conn:  # for the temporary tables, which end with it
         reading = _Reading(conn, table, upload, tell, 3)
         preview = reading.before_comparing()
         late: dict[int, Reason] = {}
@@ -215,14 +215,14 @@ def import_deals(
     access.require(actor, "deals.import")
     upload = preview.upload
     tell(0, 0, "Reading the file")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         if job_id is not None and (done := deal_imports.import_of_job(conn, job_id)) is not None:
             return ImportResult(
                 done.id, done.added, done.changed, done.unchanged, done.refused, tuple(done.months),
                 tuple(done.closed_periods),
             )  # fmt: skip
     table = _read(upload)
-    with db.write() as conn:
+    with db.write(actor) as conn:
         deal_imports.lock_source(conn, upload.source)
         reading = _Reading(conn, table, upload, tell, 4)
         if reading.checked.problems or reading.checked.questions:
@@ -282,7 +282,7 @@ def refused_rows(db: Database, actor: Actor, upload: Upload) -> bytes:
     """A CSV of all rows that the file's preview refuses: why, what to do, and the row as it came."""
     access.require(actor, "deals.import")
     table = _read(upload)
-    with db.write() as conn:
+    with db.write(actor) as conn:
         reading = _Reading(conn, table, upload)
         reading.compare()
         return refusals_csv(table, reading.refusals(reading.late_reasons()))
@@ -294,14 +294,14 @@ def list_imports(db: Database, actor: Actor, limit: int = 50) -> pd.DataFrame:
     columns = [
         "id", "created_at", "who", "source", "filename", "added", "changed", "unchanged", "refused", "undone_at",
     ]  # fmt: skip
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return pd.DataFrame(deal_imports.history(conn, limit), columns=columns)
 
 
 def past_refusals(db: Database, actor: Actor, import_id: int) -> bytes:
     """A CSV of the rows that an import left out, each with its reason."""
     access.require(actor, "deals.import")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         columns = deal_imports.refusal_columns(conn, import_id)
         return kept_refusals_csv(columns, deal_imports.refusals(conn, import_id))
 
@@ -320,7 +320,7 @@ def kept_refusals_csv(columns: Sequence[str], rows: Iterable[Any]) -> bytes:
 def known_sources(db: Database, actor: Actor) -> list[str]:
     """The sources to choose from: those known by their columns, and those imported from before."""
     access.require(actor, "deals.import")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return list(dict.fromkeys((*SOURCES, *deal_imports.sources(conn))))
 
 

@@ -74,7 +74,7 @@ class JobRunner:
         """Queue a job for `actor` and return its id; the body asks whether the actor may."""
         if actor.user_id is None:
             raise ValueError("a job needs a user to answer for it")
-        with self._db.write() as conn:
+        with self._db.write(actor) as conn:
             job_id = jobs.add(conn, kind, arguments, actor.user_id)
         self.start(job_id)
         return job_id
@@ -202,7 +202,7 @@ class SentJobs(JobRunner):
 def job(db: Database, actor: Actor, job_id: str) -> Job | None:
     """The state of a job.  Needs "status.view"."""
     require(actor, "status.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return jobs.get(conn, job_id)
 
 
@@ -211,28 +211,28 @@ def list_jobs(
 ) -> list[ListedJob]:
     """The jobs of a kind and with a status (None: any), the newest first.  Needs "status.view"."""
     require(actor, "status.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return jobs.listed(conn, kind, status, limit, offset)
 
 
 def count_jobs(db: Database, actor: Actor, kind: str | None = None, status: str | None = None) -> int:
     """How many `list_jobs` has.  Needs "status.view"."""
     require(actor, "status.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return jobs.count(conn, kind, status)
 
 
 def kinds(db: Database, actor: Actor) -> list[str]:
     """The kinds of job that there are.  Needs "status.view"."""
     require(actor, "status.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return jobs.kinds(conn)
 
 
 def open_jobs(db: Database, actor: Actor, limit: int = 10) -> list[ListedJob]:
     """The jobs that wait or run, the oldest first.  Needs "status.view"."""
     require(actor, "status.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return jobs.running(conn, limit)
 
 
@@ -242,7 +242,7 @@ def cancel_job(db: Database, actor: Actor, job_id: str) -> str:
     Needs "jobs.manage".  Raises QuotaPathError when it has ended.
     """
     require(actor, "jobs.manage")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         found = jobs.get(conn, job_id, lock=True)
         if found is None or found.is_over:
             raise QuotaPathError("The job has ended already, so there is nothing to cancel.")
@@ -258,7 +258,7 @@ def retry_job(db: Database, runner: JobRunner, actor: Actor, job_id: str) -> str
     somebody else has in hand.
     """
     require(actor, "jobs.manage")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         found = jobs.get(conn, job_id, lock=True)
         if found is None or found.status not in ("failed", "cancelled"):
             raise QuotaPathError("Only a job that failed or was cancelled can be retried.")

@@ -36,7 +36,7 @@ class Need:
 def needs(db: Database, actor: Actor, today: date) -> list[Need]:
     """What waits for `actor` today, the most pressing first; empty when nothing does."""
     found: list[Need] = []
-    with db.read() as conn:
+    with db.read(actor) as conn:
         reach = access.visible_people(conn, actor, "dashboard.view", today)
         for kind, action in _FOR:
             if not access.may(actor, action):

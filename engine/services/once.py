@@ -24,7 +24,7 @@ def once(
     neither is.  When it raises, nothing is kept and the key is free again.  `key` "" means no key.
     Raises KeyUsed when the key came with another `request` before.
     """
-    with db.joined() as joined, joined.write() as conn:
+    with db.joined(actor) as joined, joined.write(actor) as conn:
         if not key:
             return action(joined), False
         digest = hashlib.sha256(request.encode()).digest()

@@ -24,7 +24,7 @@ class Touched:
 def touched_from(db: Database, actor: Actor, start: date) -> Touched:
     """The pay periods that a change from `start` on touches.  Needs "people.view"."""
     access.require(actor, "people.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         statuses = pay.statuses(conn)
     known = sorted(statuses, key=lambda name: (parse_period(name).start, name))
     periods = tuple((name, statuses[name]) for name in known if parse_period(name).end > start.toordinal())

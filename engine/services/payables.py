@@ -125,7 +125,7 @@ def schedule(db: Database, actor: Actor, user_id: int, period: str, today: date)
     amounts are locked as it is today.  Needs "earnings.view" and the person within reach.
     """
     wanted = parse_period(period)
-    with db.read() as conn:
+    with db.read(actor) as conn:
         access.require_person(conn, actor, "earnings.view", user_id, wanted.last_day)
         found = frames.schedule(conn, shown(conn, wanted.name, today, user_id))
         plans = [plan_of(document, name) for _, name, document in payables.documents(conn)]
@@ -192,7 +192,7 @@ def record_customer_payment(
     payout that is approved; what was earned does not move.  Needs "deals.edit".  Raises ProblemsError.
     """
     require(actor, "deals.edit")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         deal = deals.find(conn, deal_id)
         if deal is None:
             raise QuotaPathError(f"There is no deal number {deal_id}. It may have been deleted; load the list again.")
@@ -215,5 +215,5 @@ def record_customer_payment(
 def customer_payments(db: Database, actor: Actor, deal_id: int) -> pd.DataFrame:
     """What a deal's customer has paid, as `frames.customer_payments`.  Needs "deals.edit"."""
     require(actor, "deals.edit")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return frames.customer_payments(conn, deal_id)

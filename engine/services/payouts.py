@@ -68,7 +68,7 @@ def lock_amounts(
     require(actor, "payouts.approve")
     name = parse_period(period).name
     examined = freshness.examine(db, pool, name) if pool is not None else None  # may take long: before the locks
-    with db.write() as conn:
+    with db.write(actor) as conn:
         found = _to_approve(conn, actor, name, seen)
         if found.status != "open":
             return
@@ -101,7 +101,7 @@ def approve_period(
     require(actor, "payouts.approve")
     name = parse_period(period).name
     examined = freshness.examine(db, pool, name) if pool is not None else None  # may take long: before the locks
-    with db.write() as conn:
+    with db.write(actor) as conn:
         found = _to_approve(conn, actor, name, seen)
         if (kept := payout_rows.payout(conn, name)) is not None:
             return kept
@@ -170,7 +170,7 @@ def payout_state(db: Database, actor: Actor, period: str) -> PayoutState:
     """What may be paid or released of an approved period's payout.  Needs "payouts.view"."""
     require(actor, "payouts.view")
     name = parse_period(period).name
-    with db.read() as conn:
+    with db.read(actor) as conn:
         payout = _payout(payout_rows.payout(conn, name), name)
         return PayoutState(
             payout,
@@ -186,7 +186,7 @@ def payable_now(db: Database, actor: Actor, on: date) -> payout_rows.Amounts:
     Needs "payouts.view".
     """
     require(actor, "payouts.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         latest = payables_kept.latest_day(conn)
         return payables.now(conn, max(on, latest) if latest else on).payable
 
@@ -207,7 +207,7 @@ def mark_paid(db: Database, actor: Actor, period: str, part: Part | None = None)
     """
     require(actor, "payouts.pay")
     name = parse_period(period).name
-    with db.write() as conn:
+    with db.write(actor) as conn:
         pay.lock_period(conn, name)
         payout = _payout(payout_rows.payout(conn, name), name)
         if _repeated(payout_rows.payment_of(conn, part.request) if part else None, payout) or not payout.is_open:
@@ -229,7 +229,7 @@ def release(db: Database, actor: Actor, period: str, part: Part, reason: str) ->
     """
     require(actor, "payouts.pay")
     name, why = parse_period(period).name, _reason(reason, "the money is released")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         # The next approval takes what is released: it must not look while this is under way.
         payout_rows.lock_approvals(conn)
         pay.lock_period(conn, name)
@@ -301,7 +301,7 @@ def _reason(reason: str, what: str) -> str:
 def list_periods(db: Database, actor: Actor) -> pd.DataFrame:
     """Every pay period that was ever calculated, newest first, as `earnings.periods`.  Needs "payouts.view"."""
     require(actor, "payouts.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return earnings.periods(conn)
 
 
@@ -313,7 +313,7 @@ def period_people(db: Database, actor: Actor, period: str, today: date | None = 
     """
     require(actor, "payouts.view")
     name = parse_period(period).name
-    with db.read() as conn:
+    with db.read(actor) as conn:
         found = earnings.people(conn, name)
         return found if today is None else payables.with_today(conn, found, name, today)
 
@@ -321,7 +321,7 @@ def period_people(db: Database, actor: Actor, period: str, today: date | None = 
 def payments(db: Database, actor: Actor, period: str) -> pd.DataFrame:
     """What was paid and released of a period's payout, as `earnings.payments`.  Needs "payouts.view"."""
     require(actor, "payouts.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return earnings.payments(conn, parse_period(period).name)
 
 
@@ -344,7 +344,7 @@ def reverse_payout(
     """
     require(actor, "payouts.reverse")
     name, why = parse_period(period).name, _reason(reason, "the payment is taken back")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         pay.lock_period(conn, name)
         payout = _payout(payout_rows.payout(conn, name), name)
         if payout.status not in ("part_paid", "paid"):
@@ -367,7 +367,7 @@ def reverse_payout(
 def reversible_people(db: Database, actor: Actor, period: str) -> dict[int, str]:
     """Whose payment of a paid period can be taken back: names by user id.  Needs "payouts.reverse"."""
     require(actor, "payouts.reverse")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         payout = payout_rows.payout(conn, parse_period(period).name)
         if payout is None:
             return {}
@@ -378,7 +378,7 @@ def reversible_people(db: Database, actor: Actor, period: str) -> dict[int, str]
 def reversals(db: Database, actor: Actor, period: str) -> pd.DataFrame:
     """The payments of a period that were taken back, as `earnings.reversals`.  Needs "payouts.view"."""
     require(actor, "payouts.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return earnings.reversals(conn, parse_period(period).name)
 
 
@@ -397,7 +397,7 @@ def payroll_file(
     """
     require(actor, "payouts.export")
     name = parse_period(period).name
-    with db.write() as conn:
+    with db.write(actor) as conn:
         payout = _payout(payout_rows.payout(conn, name), name)
         items = payout_rows.payroll(conn, payout.id, payment)
         if payment is not None and not items:

@@ -51,13 +51,13 @@ class History:
 
 def list_people(db: Database, actor: Actor, on: date) -> list[Person]:
     """The people within reach, the active first, with team, manager and plan as of `on`."""
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return people.listing(conn, on, access.visible_people(conn, actor, "people.view", on))
 
 
 def person_history(db: Database, actor: Actor, user_id: int, on: date) -> History:
     """The teams and plans of a person within reach."""
-    with db.read() as conn:
+    with db.read(actor) as conn:
         access.require_person(conn, actor, "people.view", user_id, on)
         return History(tuple(structure.memberships(conn, user_id)), tuple(plans.assigned_to_people(conn, [user_id])))
 
@@ -65,21 +65,21 @@ def person_history(db: Database, actor: Actor, user_id: int, on: date) -> Histor
 def list_team_rows(db: Database, actor: Actor, on: date) -> list[TeamRow]:
     """Every team with its leader, the team above and its number of members, as of `on`."""
     access.require(actor, "people.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return structure.listing(conn, on)
 
 
 def team_members(db: Database, actor: Actor, team_id: int, on: date) -> list[int]:
     """The user ids of those in the team itself on a day."""
     access.require(actor, "people.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return structure.members(conn, team_id, on)
 
 
 def team_history(db: Database, actor: Actor, team_id: int) -> list[TeamState]:
     """What a team was part of and who led it over time, oldest first."""
     access.require(actor, "people.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return structure.history(conn, team_id)
 
 
@@ -108,7 +108,7 @@ def add_person(
     if team_id is not None and hired_on is None:
         problems.append(Problem("hired on", "A team needs the day on which it begins.", "Give the hire date."))
     hashed = None if problems or password is None else sign_in.hash_password(password)
-    with db.write() as conn:
+    with db.write(actor) as conn:
         structure.lock(conn)  # teams before people, everywhere: two changes at once never wait for each other
         people.lock_active_admins(conn)  # one change of people at a time: nobody else takes the e-mail meanwhile
         problems += _email_taken(conn, email)
@@ -134,7 +134,7 @@ def add_people(db: Database, actor: Actor, rows: Sequence[PersonRow]) -> list[in
     if not rows:
         raise ProblemsError([Problem("people", "Nobody is chosen.", "Choose at least one person.")])
     times = Counter(row.email.lower() for row in rows if row.email)
-    with db.write() as conn:
+    with db.write(actor) as conn:
         teams = {name.casefold(): team_id for team_id, name in structure.lock(conn).items()}
         people.lock_active_admins(conn)  # as in `add_person`
         problems = [
@@ -179,7 +179,7 @@ def edit_person(
     """
     access.require(actor, "people.edit")
     name, email = one_line(name), email.strip()
-    with db.write() as conn:
+    with db.write(actor) as conn:
         admins = people.lock_active_admins(conn)
         person = _person(conn, user_id)
         problems = [*person_problems(name, email, role), *_email_taken(conn, email, but=user_id)]
@@ -211,7 +211,7 @@ def reset_password(db: Database, actor: Actor, user_id: int) -> str:
     access.require(actor, "people.edit")
     if user_id == actor.user_id:
         raise QuotaPathError("That is you: change your password in the menu under your name.")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         person = _person(conn, user_id)
         people.set_password(conn, user_id, None)
         sign_in.end_sessions(conn, user_id, "new password")
@@ -229,7 +229,7 @@ def deactivate_person(
     Raises ProblemsError for the last active admin and for a day before the hire date.
     """
     access.require(actor, "people.edit")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         structure.lock(conn)
         admins = people.lock_active_admins(conn)
         person = _person(conn, user_id)
@@ -260,7 +260,7 @@ def take_leave(conn: sa.Connection, user_id: int, left_on: date, signs_in_until_
 def reactivate_person(db: Database, actor: Actor, user_id: int) -> None:
     """The person may sign in again; team and plan are given anew."""
     access.require(actor, "people.edit")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         person = _person(conn, user_id)
         people.set_active(conn, user_id, True, None)
         _record(conn, actor, f"person {person.code}", did="reactivated")
@@ -343,7 +343,7 @@ def create_team(
     """A new team, part of `parent_id`, led by `manager_id`, from `start`; returns its id."""
     access.require(actor, "people.edit")
     name = _team_name(name)
-    with db.write() as conn:
+    with db.write(actor) as conn:
         structure.lock(conn)
         _require_active(conn, manager_id)
         team_id = structure.add(conn, name)
@@ -372,7 +372,7 @@ def change_team(
     """
     access.require(actor, "people.edit")
     name = _team_name(name)
-    with db.write() as conn:
+    with db.write(actor) as conn:
         known = structure.lock(conn)
         if team_id not in known:
             raise QuotaPathError("There is no such team. Reload the page and choose one from the list.")
@@ -436,7 +436,7 @@ def move_person(
     date, and when somebody would manage themselves.
     """
     access.require(actor, "people.edit")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         names = structure.lock(conn)
         if _move(conn, user_id, team_id, start, replace_later):
             team = None if team_id is None else names[team_id]

@@ -66,7 +66,7 @@ class RosterPreview:
 def preview_people(db: Database, actor: Actor, roster: Roster, start: date) -> RosterPreview:
     """What the list would do; changes of people who are there already hold from `start`.  Needs "people.edit"."""
     access.require(actor, "people.edit")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return _Plan(conn, roster, start).preview
 
 
@@ -80,7 +80,7 @@ def import_people(
     something else by now.
     """
     access.require(actor, "people.edit")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         structure.lock(conn)
         admins = people.lock_active_admins(conn)
         plan = _Plan(conn, roster, start)
@@ -120,7 +120,7 @@ def roster_impact(db: Database, pool: Pool, actor: Actor, roster: Roster, start:
 
 def export_roster(db: Database, actor: Actor, on: date) -> Iterator[tuple[str | date | None, ...]]:
     """Everyone within reach as of a day, in the columns of the import: given back unchanged, it changes nothing."""
-    with db.read() as conn:
+    with db.read(actor) as conn:
         found = people.listing(conn, on, access.visible_people(conn, actor, "people.view", on))
     for person in found:
         last_day = person.left_on - _ONE_DAY if person.left_on else None

@@ -56,7 +56,7 @@ def pipeline(db: Database, actor: Actor, period: Period, team: int | None, by: s
 
     Of the people whom `actor` may see, or of those who are in `team` today.  Needs "pipeline.view".
     """
-    with db.read() as conn:
+    with db.read(actor) as conn:
         reach = access.visible_people(conn, actor, "pipeline.view", today)
         if team is not None:
             inside = deals.people_in_team(conn, team, today)

@@ -71,7 +71,7 @@ def templates() -> tuple[Template, ...]:
 
 def list_plans(db: Database, actor: Actor, on: date) -> list[PlanSummary]:
     """The plans that the viewer may read, by title, with the number of people on each as of `on`."""
-    with db.read() as conn:
+    with db.read(actor) as conn:
         readable = _readable(conn, actor)
         return [plan for plan in plans.summaries(conn, on) if readable is None or plan.plan_id in readable]
 
@@ -88,7 +88,7 @@ def plan_detail(db: Database, actor: Actor, plan_id: int, on: date) -> PlanDetai
 
     Raises NotFound when there is none, Forbidden when it is outside the reach.
     """
-    with db.read() as conn:
+    with db.read(actor) as conn:
         readable = _readable(conn, actor)
         name, title = _known(plans.get(conn, plan_id))
         if readable is not None and plan_id not in readable:
@@ -156,7 +156,7 @@ def review_draft(db: Database, actor: Actor, name: str, document: str, versions:
     access.require(actor, "plans.edit")
     plan = parse_plan(document, name)
     fields = {condition.field for component in plan.components for condition in component.when}
-    with db.read() as conn:
+    with db.read(actor) as conn:
         known = field_values(conn, sorted(fields))
     changes = diff(parse_plan(versions[-1].document, name), plan) if versions else ()
     since = versions[-1].effective_from if versions else None
@@ -244,7 +244,7 @@ def create_plan(db: Database, actor: Actor, title: str, template: str, effective
     chosen = next((each for each in templates() if each.name == template), None)
     if chosen is None:
         raise QuotaPathError(f"There is no template {template!r}. Choose one of the list.")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         document = {
             **_moved(load_toml(chosen.document), effective_from),
             "plan": name,
@@ -287,7 +287,7 @@ def save_draft(db: Database, actor: Actor, plan_id: int, document: str, seen: st
     access.require(actor, "plans.edit")
     if len(document) > _LONGEST_DOCUMENT:
         raise QuotaPathError(f"The document has {len(document):,} characters; at most {_LONGEST_DOCUMENT:,} are kept.")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         name, _ = _known(plans.lock(conn, plan_id))
         draft = _unchanged(plans.draft(conn, plan_id), seen)
         plans.write_draft(conn, draft.version_id, document)
@@ -303,7 +303,7 @@ def publish_plan(db: Database, actor: Actor, plan_id: int, seen: str) -> str:
     that is wrong with it.
     """
     access.require(actor, "plans.edit")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         name, _ = _known(plans.lock(conn, plan_id))
         draft = _unchanged(plans.draft(conn, plan_id), seen)
         problems = draft_problems(name, draft.document, plans.versions(conn, plan_id))
@@ -319,7 +319,7 @@ def publish_plan(db: Database, actor: Actor, plan_id: int, seen: str) -> str:
 def new_draft(db: Database, actor: Actor, plan_id: int, effective_from: date) -> None:
     """Begin the next version from the newest published one, in force from a later day."""
     access.require(actor, "plans.edit")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         name, _ = _known(plans.lock(conn, plan_id))
         versions = plans.versions(conn, plan_id)
         if plans.draft(conn, plan_id) is not None or not versions:
@@ -343,7 +343,7 @@ def new_draft(db: Database, actor: Actor, plan_id: int, effective_from: date) ->
 def discard_draft(db: Database, actor: Actor, plan_id: int) -> bool:
     """Throw the draft away; a plan that was never published goes with it, and the answer is True."""
     access.require(actor, "plans.edit")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         name, _ = _known(plans.lock(conn, plan_id))
         draft = plans.draft(conn, plan_id)
         if draft is None:
@@ -374,7 +374,7 @@ def assign_plan(
     access.require(actor, "plans.edit")
     if prorate not in PRORATIONS:
         raise ValueError(prorate)
-    with db.write() as conn:
+    with db.write(actor) as conn:
         name, _ = _known(plans.get(conn, plan_id))
         wanted = people.lock(conn, user_ids)
         problems = list(_assignment_dates(plans.first_days(conn).get(plan_id), start, end))
@@ -439,7 +439,7 @@ def _assignment_dates(first: date | None, start: date, end: date | None) -> list
 def end_assignment(db: Database, actor: Actor, assignment_id: int, end: date | None) -> None:
     """Let an assignment end: `end` is the first day off the plan; None makes it open-ended again."""
     access.require(actor, "plans.edit")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         row = _assignment(conn, assignment_id)
         people.lock(conn, [row.user_id])
         problems = []
@@ -465,7 +465,7 @@ def end_assignment(db: Database, actor: Actor, assignment_id: int, end: date | N
 def remove_assignment(db: Database, actor: Actor, assignment_id: int) -> None:
     """Take an assignment back as if it had never been; what it earned in open periods goes with the next run."""
     access.require(actor, "plans.edit")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         row = _assignment(conn, assignment_id)
         plans.unassign(conn, assignment_id)
         _record(conn, actor, row.plan, did="removed an assignment", person=row.person, start=row.start, end=row.end)

@@ -130,7 +130,7 @@ def propose_table(
     """
     access.require(actor, "quotas.edit")
     rows = rows_of_text(content) if isinstance(content, str) else rows_of_file(*content)
-    with db.read() as conn:
+    with db.read(actor) as conn:
         settings = company.settings(conn)
         shown = fiscal.periods_of_year(scope.kind, scope.year, settings.fiscal_month, scope.part)
         known = [
@@ -161,7 +161,7 @@ def propose_copy(
     """
     access.require(actor, "quotas.edit")
     rate = _growth(growth)
-    with db.read() as conn:
+    with db.read(actor) as conn:
         settings = company.settings(conn)
         if target is None:
             into = fiscal.periods_of_year(scope.kind, scope.year, settings.fiscal_month)
@@ -241,7 +241,7 @@ def propose_ramp(
     access.require(actor, "quotas.edit")
     found = parse_steps(steps)
     first = period_of("month", start.toordinal())
-    with db.read() as conn:
+    with db.read(actor) as conn:
         settings = company.settings(conn)
         amount = _written("full quota", full, settings.currency)
         year = fiscal.year_of(first.first_day, settings.fiscal_month)
@@ -275,7 +275,7 @@ def _written(path: str, text: str, currency: str) -> int:
 def saved_ramps(db: Database, actor: Actor) -> list[Ramp]:
     """The saved ramps, by name.  Needs "quotas.edit"."""
     access.require(actor, "quotas.edit")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return quotas.ramps(conn)
 
 
@@ -286,7 +286,7 @@ def save_ramp(db: Database, actor: Actor, name: str, steps: str) -> None:
     if not 1 <= len(name) <= 100 or "\0" in name:
         raise ProblemsError([Problem("name", "is missing or too long.", "Give 1 to 100 characters.")])
     ramp = Ramp(name, parse_steps(steps))
-    with db.write() as conn:
+    with db.write(actor) as conn:
         quotas.put_ramp(conn, ramp)
         audit.record(conn, actor.user_id, "quotas.ramp", f"ramp {name}", {"steps_ppm": ramp.steps})
 
@@ -294,7 +294,7 @@ def save_ramp(db: Database, actor: Actor, name: str, steps: str) -> None:
 def forget_ramp(db: Database, actor: Actor, name: str) -> None:
     """Forget a saved ramp; quotas that were set by it stay."""
     access.require(actor, "quotas.edit")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         if quotas.remove_ramp(conn, name):
             audit.record(conn, actor.user_id, "quotas.ramp", f"ramp {name}", {"forgotten": True})
 
@@ -314,7 +314,7 @@ def propose_split(
     access.require(actor, "quotas.edit")
     if not user_ids and figure.strip():
         raise ProblemsError([Problem("people", "Nobody is chosen.", "Choose whose figure this is.")])
-    with db.read() as conn:
+    with db.read(actor) as conn:
         settings = company.settings(conn)
         names = people.names(conn)
         into = fiscal.periods_of_year(scope.kind, scope.year, settings.fiscal_month)

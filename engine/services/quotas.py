@@ -89,7 +89,7 @@ class QuotaGrid:
 def fiscal_month(db: Database, actor: Actor) -> int:
     """The month (1 to 12) in which the fiscal year begins.  Needs "quotas.view"."""
     access.require(actor, "quotas.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return company.settings(conn).fiscal_month
 
 
@@ -98,7 +98,7 @@ def quota_components(db: Database, actor: Actor, on: date) -> list[str]:
 
     Those of published plans that need one, and those that have one already; a rep's are those of the rep's plans.
     """
-    with db.read() as conn:
+    with db.read(actor) as conn:
         allowed = access.visible_people(conn, actor, "quotas.view", on)
         counted = {component.id for component in _counted(conn, actor)}
         return sorted({*counted, *quotas.components(conn, allowed)} - {""})
@@ -124,7 +124,7 @@ def quota_grid(db: Database, actor: Actor, scope: Scope) -> QuotaGrid:
 
     Shown are active reps and managers, and whoever has a quota in that year; teams as of the scope's day.
     """
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return read_grid(conn, actor, scope)
 
 
@@ -214,7 +214,7 @@ def save_quotas(
     that stands against it.
     """
     access.require(actor, "quotas.edit")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         return _save(conn, actor, changes, component, seen, how)
 
 
@@ -313,7 +313,7 @@ def quota_changes(
 
     For the people within reach; `person` is a part of a name, `period` the name of one period ("": all).
     """
-    with db.read() as conn:
+    with db.read(actor) as conn:
         which = Which(access.visible_people(conn, actor, "quotas.view", on), person.strip(), period)
         return quotas.changes(conn, which, limit, offset), quotas.count_changes(conn, which)
 
@@ -324,7 +324,7 @@ def last_save(db: Database, actor: Actor) -> tuple[QuotaSave, tuple[str, ...]] |
     Needs "quotas.edit".
     """
     access.require(actor, "quotas.edit")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         found = quotas.last_save(conn)
         if found is None:
             return None
@@ -337,7 +337,7 @@ def undo_save(db: Database, actor: Actor, audit_id: int) -> int:
     Raises QuotaPathError when it is not the newest any more.
     """
     access.require(actor, "quotas.edit")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         found = quotas.last_save(conn)
         if found is not None:
             people.lock(conn, {user_id for user_id, _, _, _ in found.changes})
@@ -376,7 +376,7 @@ def team_roll_up(
     The tree is that of the scope's day, or of `on`, which is for those who see everyone: who led a team once may not
     look at it now.  The company's own line has the sum of the quotas of those who lead the teams at the top.
     """
-    with db.read() as conn:
+    with db.read(actor) as conn:
         reach = access.require(actor, "quotas.view")
         day = on or scope.on
         if day != scope.on and reach is not Reach.ALL:
@@ -472,7 +472,7 @@ def part_periods(db: Database, actor: Actor, grid: QuotaGrid) -> list[PartPeriod
     Of a single component, only the plans that have it count.
     """
     scope = grid.scope
-    with db.read() as conn:
+    with db.read(actor) as conn:
         access.require(actor, "quotas.view")
         allowed = access.visible_people(conn, actor, "quotas.view", scope.on)
         rows = [row for row in grid.rows if allowed is None or row.user_id in allowed]

@@ -56,7 +56,7 @@ def recalculate(
     tell = on_progress or (lambda _done, _total, _message: None)
     tell(0, len(wanted), "Reading deals, plans and quotas")
     kept: dict[str, int] = {}
-    with db.read() as conn:
+    with db.read(actor) as conn:
         for period in wanted:
             runs.refuse_closed(pay.pay_period(conn, period.name))
             run_id = None if job_id is None else kept_runs.run_of_job(conn, job_id, period.name)
@@ -141,7 +141,7 @@ def stale(db: Database, pool: Pool, actor: Actor) -> list[Stale]:
     """
     require(actor, "runs.view")
     found = []
-    with db.read() as conn:
+    with db.read(actor) as conn:
         names = [period for period, _ in kept_runs.open_calculated(conn)]
         for verdict in freshness.verdicts(conn, pool, names):
             if verdict.run_id is None:

@@ -46,7 +46,7 @@ def preview_run(db: Database, pool: Pool, actor: Actor, period: str, scope: Scop
     """What `runs.run_period` would keep, beside what the period shows.  Needs "runs.start".  Raises as it does."""
     require(actor, "runs.start")
     wanted = parse_period(period)
-    with db.read() as conn:  # one moment of the data throughout
+    with db.read(actor) as conn:  # one moment of the data throughout
         found = pay.pay_period(conn, wanted.name)
         runs.refuse_closed(found)
         chosen = resolve(conn, scope, wanted)

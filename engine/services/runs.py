@@ -60,7 +60,7 @@ def run_period(
     wanted = parse_period(period)
     tell = on_progress or _untold
     tell(0, 0, "Reading deals, plans and quotas")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         if job_id is not None and (kept := kept_runs.run_of_job(conn, job_id, wanted.name)) is not None:
             return kept
         refuse_closed(pay.pay_period(conn, wanted.name))
@@ -103,7 +103,7 @@ def keep(
     Lines go from the calculation to the database piece by piece.  Raises as `run_period` does.
     """
     name, people = outcome.wanted.name, chosen.people
-    with db.write() as conn:
+    with db.write(actor) as conn:
         pay.add_period(conn, outcome.wanted)
         found = pay.lock_period(conn, name)
         refuse_closed(found)
@@ -216,7 +216,7 @@ def pay_kinds(db: Database, actor: Actor) -> list[str]:
     Anyone who may see earnings may ask.
     """
     require(actor, "earnings.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         used = {plan.pay_period for versions in inputs.plans(conn)[0].values() for plan in versions}
     return [kind for kind in KINDS if kind in used] or ["month"]
 
@@ -224,14 +224,14 @@ def pay_kinds(db: Database, actor: Actor) -> list[str]:
 def last_run_period(db: Database, actor: Actor) -> str | None:
     """The newest pay period that has been calculated; anyone who may see earnings may ask."""
     require(actor, "earnings.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return pay.last_run_period(conn)
 
 
 def run_job_of(db: Database, actor: Actor, period: str) -> Job | None:
     """The newest job that runs or ran the period, by itself or with others.  Needs "runs.view"."""
     require(actor, "runs.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         found = [*jobs.recent(conn, 50, JOB), *jobs.recent(conn, 50, RECALCULATE)]
         for job in sorted(found, key=lambda job: job.created_at, reverse=True):
             alone = job.kind == JOB and job.arguments.get("period") == period
@@ -247,13 +247,13 @@ def start_run(db: Database, runner: JobRunner, actor: Actor, period: str) -> Job
     """
     require(actor, "runs.start")
     name = parse_period(period).name
-    with db.read() as conn:
+    with db.read(actor) as conn:
         refuse_closed(pay.pay_period(conn, name))
         for job in jobs.recent(conn, 50, JOB):
             if job.arguments.get("period") == name and scope_of(job.arguments) == EVERYONE and not job.is_over:
                 return job
     job_id = runner.submit(actor, JOB, {"period": name})
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return given(jobs.get(conn, job_id))
 
 

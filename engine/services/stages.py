@@ -69,13 +69,13 @@ class StageRow:
 def list_stages(db: Database, actor: Actor) -> list[Stage]:
     """Every stage, the retired last, each in order."""
     access.require(actor, "stages.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return stages.listing(conn)
 
 
 def stage_rows(db: Database, actor: Actor, since: date, until: date, today: date) -> list[StageRow]:
     """Every stage with what became of the deals within reach that entered it in ``[since, until)``."""
-    with db.read() as conn:
+    with db.read(actor) as conn:
         people = access.visible_people(conn, actor, "stages.view", today)
         frame = analytics.passage(conn, people, since, until, company.currency(conn))
         listed = stages.listing(conn)
@@ -94,7 +94,7 @@ def stage_rows(db: Database, actor: Actor, since: date, until: date, today: date
 def standing(db: Database, actor: Actor, stage_id: int) -> Standing:
     """What stands in a stage, before it is retired or gets another meaning.  Needs "stages.edit"."""
     access.require(actor, "stages.edit")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return stages.standing(conn, stage_id)
 
 
@@ -105,7 +105,7 @@ def add_stage(db: Database, actor: Actor, fields: StageFields) -> int:
     """A new stage behind those that there are; gives its id.  Raises ProblemsError."""
     access.require(actor, "stages.edit")
     fields = _tidy(fields)
-    with db.write() as conn:
+    with db.write(actor) as conn:
         listed = stages.listing(conn, lock=True)
         _refuse(_field_problems(fields, listed))
         stage_id = stages.add(conn, fields.name, fields.outcome, fields.probability_ppm, fields.color)
@@ -122,7 +122,7 @@ def edit_stage(db: Database, actor: Actor, seen: Stage, fields: StageFields) -> 
     """
     access.require(actor, "stages.edit")
     fields = _tidy(fields)
-    with db.write() as conn:
+    with db.write(actor) as conn:
         listed = stages.listing(conn, lock=True)
         _unchanged(listed, seen)
         _refuse([*_field_problems(fields, listed, seen), *_meaning_problems(conn, listed, seen, fields.outcome)])
@@ -143,7 +143,7 @@ def take_real_rate(db: Database, actor: Actor, seen: Stage, rate_ppm: int) -> No
 def order_stages(db: Database, actor: Actor, stage_ids: Sequence[int]) -> None:
     """Put the stages that are not retired in this order."""
     access.require(actor, "stages.edit")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         listed = stages.listing(conn, lock=True)
         offered = [stage.id for stage in listed if not stage.retired]
         if sorted(offered) != sorted(stage_ids):
@@ -165,7 +165,7 @@ def retire_stage(db: Database, actor: Actor, seen: Stage, target_id: int | None,
     fewer deals by now.
     """
     access.require(actor, "stages.edit")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         listed = stages.listing(conn, lock=True)
         _unchanged(listed, seen)
         target = next((each for each in listed if each.id == target_id and each.id != seen.id), None)
@@ -188,7 +188,7 @@ def retire_stage(db: Database, actor: Actor, seen: Stage, target_id: int | None,
 def restore_stage(db: Database, actor: Actor, stage_id: int) -> None:
     """Offer a retired stage again, behind the others."""
     access.require(actor, "stages.edit")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         stage = next((each for each in stages.listing(conn, lock=True) if each.id == stage_id), None)
         if stage is None or not stage.retired:
             raise QuotaPathError("That stage is not retired: somebody restored it meanwhile.")
@@ -221,14 +221,14 @@ def move_impact(db: Database, pool: Pool, actor: Actor, seen: Stage, target: Sta
 def plans_naming(db: Database, actor: Actor, name: str) -> list[str]:
     """The published plans that choose deals by the name of the stage; under another name these match no more."""
     access.require(actor, "stages.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return _plans_naming(conn, name)
 
 
 def first_open_period(db: Database, actor: Actor) -> str | None:
     """The pay period that posts what changes in closed ones: the first that is open.  None: none was run."""
     access.require(actor, "stages.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         opened = [name for name, status in pay.statuses(conn).items() if status == "open"]
     return min(opened, key=lambda name: parse_period(name).start, default=None)
 

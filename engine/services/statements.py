@@ -79,7 +79,7 @@ def statement(db: Database, actor: Actor, user_id: int, period: str, edition: in
     Forbidden; raises QuotaPathError for an edition that there is not.
     """
     wanted = parse_period(period)
-    with db.read() as conn:
+    with db.read(actor) as conn:
         access.require_person(conn, actor, "earnings.view", user_id, wanted.last_day)
         kept = {each.paid_to: each for each in statements.kept(conn, user_id, wanted.name)}
         if edition is not None and edition not in kept:
@@ -148,7 +148,7 @@ def statement_file(
     if found is None:
         raise QuotaPathError(f"There is no statement of {period} for this person: no run has them.")
     person = found.content["person"]["code"]
-    with db.write() as conn:
+    with db.write(actor) as conn:
         content = _file(conn, found.id, kind, found.content, found.code)
         audit.record(
             conn,
@@ -188,7 +188,7 @@ def list_statements(
     `frames.listed` has it) on.  Needs "earnings.view".
     """
     span = parse_period(period)
-    with db.read() as conn:
+    with db.read(actor) as conn:
         people = access.visible_people(conn, actor, "earnings.view", span.last_day)
         if person is not None:
             people = frozenset({person}) & (people if people is not None else {person})
@@ -216,7 +216,7 @@ def export_list(
         )
         for row in records
     ]
-    with db.write() as conn:
+    with db.write(actor) as conn:
         detail = {"format": kind, "rows": len(rows), "person": person}
         audit.record(conn, actor.user_id, "statements.export", f"list of statements {period}", detail)
     return sheets.to_csv(_LISTED, rows) if kind == "csv" else sheets.to_xlsx(_LISTED, rows, f"Statements {period}")
@@ -225,7 +225,7 @@ def export_list(
 def people_with_statements(db: Database, actor: Actor, period: str, kinds: list[str]) -> dict[int, tuple[str, str]]:
     """user id -> (name, code) of everyone within reach who has a statement in a month, quarter or year, by name."""
     span = parse_period(period)
-    with db.read() as conn:
+    with db.read(actor) as conn:
         people = access.visible_people(conn, actor, "earnings.view", span.last_day)
         return frames.people(conn, (span.first_day, date.fromordinal(span.end)), kinds, people)
 
@@ -241,7 +241,7 @@ def verify(db: Database, actor: Actor, code: str) -> Verified | None:
         raise QuotaPathError(
             f"A verification code has 64 digits 0-9 and a-f; this has {len(digits)} characters. Copy it whole."
         )
-    with db.read() as conn:
+    with db.read(actor) as conn:
         found = statements.by_code(conn, digits)
         if found is None:
             return None
@@ -265,7 +265,7 @@ def keep_period(db: Database, actor: Actor, period: str, on_progress: Progress |
     """
     access.require(actor, "statements.bulk")
     name = parse_period(period).name
-    with db.read() as conn:
+    with db.read(actor) as conn:
         found = pay.pay_period(conn, name)
         if found is None or found.status in _NOT_FINAL:
             raise QuotaPathError(f"{name} is not approved yet, so its statements may still change. Approve it first.")
@@ -273,11 +273,11 @@ def keep_period(db: Database, actor: Actor, period: str, on_progress: Progress |
     for done, user_id in enumerate(people):
         if on_progress is not None:
             on_progress(done, len(people), "Writing statements")
-        with db.read() as conn:
+        with db.read(actor) as conn:
             kept = {each.paid_to: each for each in statements.kept(conn, user_id, name)}
         newest = _kept(db, user_id, name, kept, names)
         if newest is not None:
-            with db.write() as conn:
+            with db.write(actor) as conn:
                 _file(conn, newest.id, "pdf", json.loads(newest.content), newest.code)
     return len(people)
 
@@ -292,7 +292,7 @@ JOBS: Mapping[str, Body] = {JOB: _job}
 def job_of(db: Database, actor: Actor, period: str) -> Job | None:
     """The newest job that writes or wrote the period's statements.  Needs "statements.bulk"."""
     access.require(actor, "statements.bulk")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return next((job for job in jobs.recent(conn, 50, JOB) if job.arguments.get("period") == period), None)
 
 
@@ -302,7 +302,7 @@ def written(db: Database, actor: Actor, period: str) -> tuple[int, int]:
     Needs "statements.bulk".
     """
     access.require(actor, "statements.bulk")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return statements.written(conn, parse_period(period).name)
 
 
@@ -314,7 +314,7 @@ def zip_part(db: Database, actor: Actor, period: str, part: int) -> bytes:
     access.require(actor, "statements.bulk")
     name = parse_period(period).name
     out = BytesIO()
-    with db.write() as conn:
+    with db.write(actor) as conn:
         files = list(statements.pdfs(conn, name, PART, part * PART))
         missing = [code for code, content in files if content is None]
         if missing or not files:

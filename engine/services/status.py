@@ -42,7 +42,7 @@ _DATABASE = sa.text("SELECT split_part(version(), ' ', 2) AS version, pg_databas
 def system_status(db: Database, pool: Pool, actor: Actor, redis_url: str | None = None) -> SystemStatus:
     """Processes, workers, interpreter, database and Redis as they are now.  Needs "status.view"."""
     require(actor, "status.view")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         found = conn.execute(_DATABASE).one()
         everywhere = workers.listed(conn) if redis_url else []
         runs = pd.DataFrame(

@@ -17,7 +17,7 @@ def list_teams(db: Database, actor: Actor, on: date) -> list[Team]:
     found = reach(actor, "dashboard.view")
     if found < Reach.TEAM:
         return []
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return team_tree(conn, None if found is Reach.ALL else actor.user_id, on)
 
 
@@ -42,7 +42,7 @@ def hierarchy(db: Database, actor: Actor, on: date, today: date) -> list[Node]:
     The reach is that of `today`: who led a team once does not look at its people now.  Those who are in no team,
     and lead none, stand at the end.
     """
-    with db.read() as conn:
+    with db.read(actor) as conn:
         listed = people.listing(conn, on, access.visible_people(conn, actor, "people.view", today))
         teams = [team for team in structure.listing(conn, on) if team.since is not None]
     below: dict[int | None, list[TeamRow]] = {}

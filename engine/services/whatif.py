@@ -111,7 +111,7 @@ def base(db: Database, actor: Actor, today: date) -> Base:
     Needs "whatif.use".
     """
     require(actor, "whatif.use")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         version = audit.data_version(conn)
         key = ("past", today)
         return _books.get(conn, version, key, lambda: _base(conn, version, today), lambda it: len(it.past.deal_ids))
@@ -196,7 +196,7 @@ def price(db: Database, pool: Pool, actor: Actor, found: Base, variant: Variant,
     (a missing quota) come back in `Price.problems`.  Needs "whatif.use".
     """
     require(actor, "whatif.use")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         scope = dashboard.Scope(None, None, found.currency)
 
         def keep(key: Hashable, make: Callable[[], T]) -> T:
@@ -309,7 +309,7 @@ class Outlook:
 def quarter(db: Database, actor: Actor, found: Base, today: date) -> Quarter:
     """The book of the next quarter; read once, until something changes.  Needs "whatif.use"."""
     require(actor, "whatif.use")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return _books.get(
             conn,
             found.version,
@@ -326,7 +326,7 @@ def outlook(db: Database, pool: Pool, actor: Actor, found: Base, coming: Quarter
     """
     require(actor, "whatif.use")
     everyone = tuple(range(len(coming.book.people)))
-    with db.read() as conn:
+    with db.read(actor) as conn:
 
         def keep(which: Variant | None, people: tuple[int, ...]) -> _Rounds:
             key = ("outlook", "" if which is None else which.to_json(), people, coming.period)
@@ -408,7 +408,7 @@ def read(db: Database, actor: Actor, found: Base, variant: Variant) -> Reading:
     if then.after is None or then.before is None or then.problems:
         return Reading(numbers(document), then.before, None, problems=then.problems)
     fields = sorted({condition.field for component in then.after.components for condition in component.when})
-    with db.read() as conn:
+    with db.read(actor) as conn:
         known = _prices.get(conn, found.version, ("fields", *fields), lambda: field_values(conn, fields), lambda _: 1)
     return Reading(
         numbers(document),

@@ -32,14 +32,14 @@ class Kept:
 def list_scenarios(db: Database, actor: Actor) -> list[Scenario]:
     """The kept variants, the one changed last first.  Needs "whatif.use"."""
     access.require(actor, "whatif.use")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         return scenarios.scenarios(conn)
 
 
 def open_scenario(db: Database, actor: Actor, scenario_id: int) -> Kept:
     """A kept variant by its id.  Needs "whatif.use"; raises QuotaPathError when there is none."""
     access.require(actor, "whatif.use")
-    with db.read() as conn:
+    with db.read(actor) as conn:
         found = _known(scenarios.scenario(conn, scenario_id))
     return Kept(found, variant_of(found.variant), _is_own(actor, found))
 
@@ -55,7 +55,7 @@ def save_scenario(
     name, notes = _name(name), _notes(notes)
     table: Mapping[str, Any] = json.loads(variant.to_json())
     variant_of(table)
-    with db.write() as conn:
+    with db.write(actor) as conn:
         if scenario_id is None:
             found = scenarios.add(conn, name, notes, variant.plan, table, span, access.user_of(actor))
             if found is None:
@@ -72,7 +72,7 @@ def rename_scenario(db: Database, actor: Actor, scenario_id: int, name: str, not
     """Call a kept variant otherwise.  Needs "whatif.save"; another's is only an admin's to change."""
     access.require(actor, "whatif.save")
     name, notes = _name(name), _notes(notes)
-    with db.write() as conn:
+    with db.write(actor) as conn:
         found = _own(conn, actor, scenario_id)
         scenarios.write(conn, scenario_id, name, notes, found.variant, found.span)
         _record(conn, actor, scenario_id, did="renamed", name=name, before=found.name)
@@ -81,7 +81,7 @@ def rename_scenario(db: Database, actor: Actor, scenario_id: int, name: str, not
 def delete_scenario(db: Database, actor: Actor, scenario_id: int) -> None:
     """Forget a kept variant.  Needs "whatif.save"; another's is only an admin's to delete."""
     access.require(actor, "whatif.save")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         found = _own(conn, actor, scenario_id)
         scenarios.remove(conn, scenario_id)
         _record(conn, actor, scenario_id, did="deleted", name=found.name, variant=dict(found.variant))
@@ -95,7 +95,7 @@ def draft_of(db: Database, actor: Actor, variant: Variant, effective_from: date)
     is not after the newest version's.
     """
     access.require(actor, "plans.edit")
-    with db.write() as conn:
+    with db.write(actor) as conn:
         plan_id = next((key for key, name, _ in plans.names(conn) if name == variant.plan), None)
         if plan_id is None or plans.lock(conn, plan_id) is None:
             raise QuotaPathError("The plan of this variant is no longer there.")
