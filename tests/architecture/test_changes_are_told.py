@@ -1,4 +1,4 @@
-"""Every service that writes tells: its way from `db.write()` leads to `audit.record`, which raises the data version.
+"""Every service that writes tells: its way from `db.write(actor)` leads to `audit.record`, which raises the data version.
 
 `tests/kept_changes.py` watches the same while services run; this finds the one that no test runs.
 """
@@ -64,7 +64,7 @@ def _called(node: ast.AST) -> set[str]:
 
 def _writes(node: ast.AST) -> bool:
     return any(isinstance(each, ast.Attribute) and each.attr == "write" for each in _own(node)) and any(
-        isinstance(each, ast.withitem) and ".write()" in ast.unparse(each.context_expr) for each in _own(node)
+        isinstance(each, ast.withitem) and ".write(" in ast.unparse(each.context_expr) for each in _own(node)
     )
 
 
