@@ -22,6 +22,8 @@ import sqlalchemy as sa
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from engine.db.database import wall
+
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,7 @@ class Remembered:
 
     With a `name`, of which there is one, the values are shared through Redis: then `repr` of a key must be the same
     in every process.  Whatever a value depends on beside the data is in its key: whose figures it holds above all.
+    What PostgreSQL let through for one viewer (row-level security) is remembered for this viewer alone.
     """
 
     def __init__(self, most: int, name: str = "") -> None:
@@ -53,14 +56,15 @@ class Remembered:
         self, conn: sa.Connection, version: int, key: Hashable, make: Callable[[], T], weight: Callable[[T], int]
     ) -> T:
         """The value of `key` at the data version that `conn` sees, made by `make` if nobody has asked for it yet."""
-        whole = (str(conn.engine.url), version, key)
+        seen_by = wall(conn)
+        whole = (str(conn.engine.url), version, seen_by, key)
         with self._lock:
             if whole in self._values:
                 self._values.move_to_end(whole)
                 found: T = self._values[whole][0]
                 return _own(found)
         shared = _shared if self._name else None
-        value = make() if shared is None else shared.get(conn, f"{self._name} {key!r}", make)
+        value = make() if shared is None else shared.get(conn, f"{self._name} {seen_by} {key!r}", make)
         with self._lock:
             if whole not in self._values:
                 self._values[whole] = (value, weight(value))

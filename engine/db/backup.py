@@ -10,7 +10,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from engine.db import migrate
+from engine.db import migrate, roles
 from engine.db.database import make_engine
 from engine.db.server import normalise, programs
 from engine.errors import QuotaPathError
@@ -47,6 +47,12 @@ def restore(url: str, source: Path) -> None:
     if not source.is_file():
         raise QuotaPathError(f"There is no file {source}. Name a backup that `make backup` has written.")
     _run("pg_restore", None, "--list", str(source))
+    engine = make_engine(url)
+    try:
+        with engine.begin() as conn:
+            roles.create(conn)  # the policies in the backup name them
+    finally:
+        engine.dispose()
     options = ("--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges")
     _run("pg_restore", url, *options, str(source))
     migrate.upgrade(url)

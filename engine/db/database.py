@@ -1,17 +1,18 @@
 """The way to Postgres: one engine, and transactions that either happen or do not."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 import sqlalchemy as sa
 
+from engine.db import roles
 from engine.db.server import normalise
 from engine.errors import QuotaPathError
 
 
-def make_engine(url: str) -> sa.Engine:
-    """An engine for `url`, in any spelling of a Postgres URL; its sessions speak UTC.
+def make_engine(url: str, role: str = "") -> sa.Engine:
+    """An engine for `url`, in any spelling of a Postgres URL; its sessions speak UTC and begin in `role`.
 
     What statements were given stays out of errors, and so out of the log.
     """
@@ -21,7 +22,7 @@ def make_engine(url: str) -> sa.Engine:
         pool_size=10,
         max_overflow=20,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": 10, "options": "-c timezone=UTC"},
+        connect_args={"connect_timeout": 10, "options": "-c timezone=UTC" + (f" -c role={role}" if role else "")},
     )
 
 
@@ -42,22 +43,29 @@ def require_answer(url: str) -> None:
 
 
 class Viewer(Protocol):
-    """The person for whom a transaction reads and writes; `user_id` None is the program itself."""
+    """The person for whom a transaction reads and writes."""
 
     @property
     def user_id(self) -> int | None:
-        """The user's id."""
+        """The user's id; None is the program itself."""
 
     @property
-    def role(self) -> str:
-        """The user's role."""
+    def sees_everyone(self) -> bool:
+        """Whether everyone is within reach; for anybody else PostgreSQL leaves the rows of some people."""
+
+
+_SEEN_BY = sa.text("SELECT set_config('role', :role, true), set_config('quotapath.viewer', :viewer, true)")
 
 
 class Database:
-    """An open database.  `read` and `write` each give one connection inside one transaction, for `viewer`."""
+    """An open database.  `read`, `write`, `trial` and `lasting` each give one connection.
+
+    The first three are one transaction for `viewer`; without one it is the program's own, which sees everyone.  A
+    connection got in any other way sees nothing.
+    """
 
     def __init__(self, url: str) -> None:
-        self.engine = make_engine(url)
+        self.engine = make_engine(url, roles.NOBODY)
 
     @contextmanager
     def read(self, viewer: Viewer | None = None) -> Iterator[sa.Connection]:
@@ -65,19 +73,39 @@ class Database:
         with self.engine.connect().execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         ) as conn:
+            _seen_by(conn, viewer)
             yield conn
 
     @contextmanager
     def write(self, viewer: Viewer | None = None) -> Iterator[sa.Connection]:
         """A transaction: kept whole when the block ends, gone without trace when it raises."""
         with self.engine.begin() as conn:
+            _seen_by(conn, viewer)
+            yield conn
+
+    @contextmanager
+    def trial(self, viewer: Viewer | None = None) -> Iterator[sa.Connection]:
+        """A transaction that sees one moment of the data, may change it, and is always taken back."""
+        with self.engine.connect().execution_options(isolation_level="REPEATABLE READ") as conn:
+            _seen_by(conn, viewer)
             yield conn
 
     @contextmanager
     def joined(self, viewer: Viewer | None = None) -> Iterator["Joined"]:
         """A transaction around several services: what each would commit is kept with all the others, or not at all."""
         with self.write(viewer) as conn:
-            yield Joined(self.engine, conn)
+            yield Joined(self.engine, conn, viewer)
+
+    @contextmanager
+    def lasting(self) -> Iterator[sa.Connection]:
+        """A connection of the program's own in which every statement is kept at once; for locks that outlive these."""
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+            conn.execute(sa.text(f"SET ROLE {roles.ALL}"))
+            try:
+                yield conn
+            finally:
+                if not conn.invalidated:
+                    conn.execute(sa.text("RESET ROLE"))
 
     def close(self) -> None:
         """Close every pooled connection."""
@@ -87,18 +115,49 @@ class Database:
 class Joined(Database):
     """A database within a transaction that is open: `read` and `write` are parts of it, and commit nothing."""
 
-    def __init__(self, engine: sa.Engine, conn: sa.Connection) -> None:
-        self.engine, self._conn = engine, conn
+    def __init__(self, engine: sa.Engine, conn: sa.Connection, viewer: Viewer | None) -> None:
+        self.engine, self._conn, self._viewer = engine, conn, viewer
 
     @contextmanager
     def read(self, viewer: Viewer | None = None) -> Iterator[sa.Connection]:
         """The open transaction."""
-        yield self._conn
+        with self._part(viewer):
+            yield self._conn
 
     @contextmanager
     def write(self, viewer: Viewer | None = None) -> Iterator[sa.Connection]:
         """The open transaction; whoever opened it keeps it, or gives it up when this raises."""
-        yield self._conn
+        with self._part(viewer):
+            yield self._conn
+
+    @contextmanager
+    def _part(self, viewer: Viewer | None) -> Iterator[None]:
+        """The open transaction for `viewer`, then again for whom it was."""
+        outer = self._viewer
+        if viewer != outer:
+            _seen_by(self._conn, viewer)
+        self._viewer = viewer
+        try:
+            yield
+        finally:
+            self._viewer = outer
+            if viewer != outer:
+                with suppress(sa.exc.DBAPIError):  # an error of the database has ended the transaction
+                    _seen_by(self._conn, outer)
 
     def close(self) -> None:
         """Nothing: the connection is the outer transaction's."""
+
+
+def _seen_by(conn: sa.Connection, viewer: Viewer | None) -> None:
+    """From here on the transaction is for `viewer`."""
+    everyone = viewer is None or viewer.sees_everyone
+    name = "" if viewer is None or viewer.user_id is None else str(viewer.user_id)
+    conn.execute(_SEEN_BY, {"role": roles.ALL if everyone else roles.WITHIN, "viewer": name})
+    conn.info["wall"] = "" if everyone else name
+
+
+def wall(conn: sa.Connection) -> str:
+    """Whose rows alone this transaction sees, as a key for what is remembered of them; "" when it sees everyone's."""
+    found: str = conn.info["wall"]
+    return found

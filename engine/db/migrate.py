@@ -7,6 +7,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from engine.db import roles
 from engine.db.database import make_engine
 from engine.errors import QuotaPathError
 
@@ -18,7 +19,7 @@ def upgrade(url: str) -> None:
     """Migrate the database at `url` to the newest revision; does nothing when it is there already.
 
     Safe to call from several processes at once (an advisory lock lets one through at a time).
-    Raises QuotaPathError when the database was made by a newer version of the program.
+    Raises QuotaPathError when the database was made by a newer version of the program, or its user may not make roles.
     """
     config = _config()
     engine = make_engine(url)
@@ -32,8 +33,10 @@ def upgrade(url: str) -> None:
                         f"The database is at revision {revision}, which this version of the program does not know: "
                         "it was used by a newer version. Update the program, or point DATABASE_URL at another database."
                     )
+            roles.create(conn)
             config.attributes["connection"] = conn
             command.upgrade(config, "head")
+            roles.grant(conn)
     finally:
         engine.dispose()
 

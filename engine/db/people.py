@@ -120,7 +120,7 @@ class Person:
 # Users with the team they are in, the teams they lead and the plan they are on, as of a day.
 _LISTING = sa.text("""
     SELECT u.id, u.code, u.name, u.email, u.role,
-           u.is_active AND (u.left_on IS NULL OR u.left_on > :day), u.password_hash IS NOT NULL, u.hired_on, u.left_on,
+           u.is_active AND (u.left_on IS NULL OR u.left_on > :day), u.has_password, u.hired_on, u.left_on,
            t.id, t.name,
            (SELECT string_agg(l.name, ', ' ORDER BY l.name) FROM team_structure s JOIN teams l ON l.id = s.team_id
              WHERE s.manager_id = u.id AND s.start_date <= :day AND (s.end_date IS NULL OR s.end_date > :day)),

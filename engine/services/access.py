@@ -36,6 +36,11 @@ class Actor:
     email: str = ""
     scopes: frozenset[str] | None = None
 
+    @property
+    def sees_everyone(self) -> bool:
+        """Whether the actor reaches everybody's deals and pay; else the database itself leaves some people's rows."""
+        return self.user_id is None or PERMISSIONS["earnings.view"].get(self.role) is Reach.ALL
+
 
 def actor_of(conn: sa.Connection, user_id: int) -> Actor:
     """The active user with that id, as one who acts.  Raises Forbidden when there is none or it is disabled."""

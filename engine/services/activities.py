@@ -162,11 +162,12 @@ def delete_activity(db: Database, actor: Actor, activity_id: int, version: int) 
 
 def _locked(conn: sa.Connection, actor: Actor, activity_id: int, version: int) -> Activity:
     access.require(actor, "activities.edit")
+    seen = activities.find(conn, activity_id)
+    if seen is not None and not may_change(actor, seen.user_id):
+        raise Forbidden("This is somebody else's activity. Ask them, or an admin, to change it.")
     found = activities.find(conn, activity_id, lock=True)
     if found is None:
         raise QuotaPathError("That activity is gone: somebody deleted it meanwhile.")
-    if not may_change(actor, found.user_id):
-        raise Forbidden("This is somebody else's activity. Ask them, or an admin, to change it.")
     if found.version != version:
         raise QuotaPathError(
             "Somebody changed this activity after you opened it, so nothing of yours was saved. "

@@ -110,9 +110,7 @@ def preview_edit(db: Database, pool: Pool, actor: Actor, edit: Edit, today: date
     Raises ProblemsError for values that no deal can have, QuotaPathError for an edit that cannot be undone.
     """
     access.require(actor, "deals.edit")
-    with db.write(actor) as conn:  # for the temporary tables, which end with it
-        # Both calculations, and what is said beside them, are of one moment.
-        conn.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+    with db.trial(actor) as conn:  # both calculations, and what is said beside them, are of one moment
         meant = _aim(conn, edit, today)
         counts = deal_edits.compare(conn)
         undoing = isinstance(edit, UndoEdit)

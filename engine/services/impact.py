@@ -58,8 +58,7 @@ def trial(db: Database, pool: Pool, today: date, change: Callable[[sa.Connection
     The periods are those of `impact`.  What `change` raises is passed on; QuotaPathError when somebody else changed
     the same rows meanwhile.
     """
-    # Nobody commits: the connection rolls back when it is given back, before the long calculation.
-    with db.engine.connect().execution_options(isolation_level="REPEATABLE READ") as conn:
+    with db.trial() as conn:  # over before the long calculation
         until = _until(conn, today)
         loaded = inputs.load(conn, until)
         try:

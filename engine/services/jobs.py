@@ -123,8 +123,8 @@ class JobRunner:
         raise QuotaPathError(f"the database did not come back in {_TRIES * _SECONDS_BETWEEN_TRIES} seconds")
 
     def _attempt(self, job_id: str) -> None:
-        # Autocommit: the advisory lock belongs to the connection, and no transaction stays open meanwhile.
-        with self._db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        # The advisory lock belongs to the connection, and no transaction stays open meanwhile.
+        with self._db.lasting() as conn:
             if not jobs.try_lock(conn, job_id):
                 return  # another living process has it
             try:

@@ -90,9 +90,9 @@ def plan_detail(db: Database, actor: Actor, plan_id: int, on: date) -> PlanDetai
     """
     with db.read(actor) as conn:
         readable = _readable(conn, actor)
-        name, title = _known(plans.get(conn, plan_id))
         if readable is not None and plan_id not in readable:
             raise access.Forbidden("You are not on this plan. Ask an admin if you should be.")
+        name, title = _known(plans.get(conn, plan_id))
         allowed = (
             access.visible_people(conn, actor, "people.view", on)
             if access.may(actor, "people.view")

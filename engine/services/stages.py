@@ -214,7 +214,7 @@ def meaning_impact(db: Database, pool: Pool, actor: Actor, seen: Stage, fields: 
 def move_impact(db: Database, pool: Pool, actor: Actor, seen: Stage, target: Stage, today: date) -> Impact:
     """Whose earnings would change if the deals of the stage stood in the target; nothing is kept."""
     access.require(actor, "stages.edit")
-    with db.engine.connect() as conn:  # rolled back, with the view
+    with db.trial(actor) as conn:  # taken back, with the view
         return impact(conn, pool, today, stages.moved_view(conn, seen.id, target.id))
 
 

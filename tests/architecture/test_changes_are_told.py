@@ -1,4 +1,4 @@
-"""Every service that writes tells: its way from `db.write(actor)` leads to `audit.record`, which raises the data version.
+"""Every service that writes tells: its way from `db.write` leads to `audit.record`, which raises the data version.
 
 `tests/kept_changes.py` watches the same while services run; this finds the one that no test runs.
 """
@@ -12,7 +12,7 @@ SERVICES = Path(__file__).resolve().parents[2] / "engine" / "services"
 # Functions that write and do not tell, and why.
 SILENT = {
     # Temporary tables, which end with the transaction: nothing is kept.
-    "deal_edits.preview_edit", "deal_fields.report_field", "imports.preview_import", "imports.refused_rows",
+    "deal_fields.report_field", "imports.preview_import", "imports.refused_rows",
     # A file in hand: nothing of it counts before it is imported.
     "import_files.keep_file", "import_files.start_check", "import_files.start_import", "import_files.forget_file",
     "import_files.keep",

@@ -20,6 +20,7 @@ from engine.services.deal_edits import BulkEdit, UndoEdit
 from engine.services.deals import DealFilters, Page
 from engine.workers.pool import Pool
 from tests.benchmarks.measure import TEAMS, Row, race_unlike
+from tests.owner import owner
 
 
 class Sizes(Protocol):
@@ -75,7 +76,7 @@ def company(deals: int) -> Iterator[Database]:
 def fill(db: Database, deals: int) -> None:
     """Put the company into an empty database."""
     sizes = {"people": PEOPLE, "team": TEAM, "managers": PEOPLE // TEAM, "deals": deals}
-    with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+    with owner(db.engine.url, autocommit=True) as conn:
         for statement in _SEED:
             text = sa.text(statement)
             conn.execute(text, {name: sizes[name] for name in text.compile().params})

@@ -26,6 +26,7 @@ from engine.services.imports import Upload, import_deals, preview_import
 from engine.workers.pool import Pool
 from tests.benchmarks import database
 from tests.benchmarks.measure import Row
+from tests.owner import owner
 
 if TYPE_CHECKING:
     from tests.benchmarks.__main__ import Sizes
@@ -156,7 +157,11 @@ def _add_owners(db: Database) -> None:
 
 
 def _copy(db: Database, statement: str, path: Path, mode: str) -> None:
-    with db.write() as conn, closing(conn.connection.cursor()) as cursor, path.open(mode, encoding="utf-8") as file:
+    with (
+        owner(db.engine.url) as conn,
+        closing(conn.connection.cursor()) as cursor,
+        path.open(mode, encoding="utf-8") as file,
+    ):
         cursor.copy_expert(statement, file)
 
 

@@ -15,6 +15,7 @@ from engine.workers.pool import Pool
 from tests.benchmarks.database import PLAN
 from tests.benchmarks.deals import ADA, MANAGER, REP, TODAY, Sizes, changed, company
 from tests.benchmarks.measure import Row, race_unlike
+from tests.owner import owner
 
 # Each deal's passage through the stages and its history, a plan, and a run for each month of 2025 and 2026.
 _SEED = (
@@ -53,7 +54,7 @@ _SEED = (
 
 def fill(db: Database) -> None:
     """Put stages passed, history and runs beside the deals of `tests.benchmarks.deals.company`."""
-    with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+    with owner(db.engine.url, autocommit=True) as conn:
         for statement in _SEED:
             text = sa.text(statement)
             conn.execute(

@@ -25,6 +25,7 @@ from engine.services.runs import run_period
 from engine.workers.pool import Pool
 from tests.benchmarks import database
 from tests.benchmarks.measure import Row
+from tests.owner import owner
 
 if TYPE_CHECKING:
     from tests.benchmarks.__main__ import Sizes
@@ -63,9 +64,7 @@ def _year(people: int, deals: int, pool: Pool, against: bool) -> tuple[dict[str,
         name = f"{db.engine.url.database}_bare"
         if against:
             db.close()  # a database that somebody uses cannot be copied
-            with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
-                conn.execute(sa.text("CHECKPOINT"))
-            db.close()
+            _on_server(db, "CHECKPOINT")
             _on_server(db, f"CREATE DATABASE {name} TEMPLATE {db.engine.url.database}")
         told = _in_own_process(url)
         with db.read() as conn:
@@ -95,11 +94,8 @@ def _year(people: int, deals: int, pool: Pool, against: bool) -> tuple[dict[str,
 
 
 def _on_server(db: Database, statement: str) -> None:
-    url = db.engine.url.set(database="template1")
-    other = Database(url.render_as_string(hide_password=False))
-    with other.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+    with owner(db.engine.url.set(database="template1"), autocommit=True) as conn:
         conn.execute(sa.text(statement))
-    other.close()
 
 
 def _same_rows(db: Database, other: Database, table: str) -> None:
@@ -117,7 +113,7 @@ def _same_rows(db: Database, other: Database, table: str) -> None:
 
 
 def _copy(db: Database, statement: str, file: Any) -> None:
-    with db.write() as conn, closing(conn.connection.cursor()) as cursor:
+    with owner(db.engine.url) as conn, closing(conn.connection.cursor()) as cursor:
         cursor.copy_expert(statement, file, 1 << 18)
 
 

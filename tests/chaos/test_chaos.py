@@ -13,6 +13,7 @@ from engine.workers.pool import Pool
 from tests.chaos.campaign import campaign
 from tests.chaos.holding import NEVER, Checker
 from tests.integration.paying import Company
+from tests.owner import owner
 
 SEED = 2026
 
@@ -97,7 +98,7 @@ def test_every_check_finds_what_it_is_there_for(company: Company, pool: Pool) ->
     assert checker.paid_by_the_rules("2026-02") == []
     assert len(_DAMAGE) == len(NEVER) + 4
     for name, damage in _DAMAGE.items():
-        with db.engine.connect() as conn:
+        with owner(db.engine.url) as conn:
             conn.execute(sa.text("SET session_replication_role = replica"))  # no trigger and no foreign key stops it
             conn.execute(sa.text(damage))
             assert [each for each in checker.broken(conn) if each.startswith(name)], name

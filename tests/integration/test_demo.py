@@ -14,6 +14,7 @@ from engine.plans.versions import load_versions
 from engine.services import demo, sign_in
 from engine.services.demo_company import LOST, OPEN_STAGES, WON, DemoCompany
 from engine.workers.pool import Pool
+from tests.owner import owner
 
 TODAY = date(2026, 11, 22)
 TEAMS = {
@@ -131,11 +132,9 @@ def test_on_any_day_the_history_holds_together(today):
 @pytest.fixture(scope="module")
 def loaded(cluster_url: str) -> Iterator[tuple[Database, demo.DemoAccounts, list[tuple[int, int, str]]]]:
     """The demo company, loaded once for the tests that only read."""
-    admin = Database(cluster_url)
     template = sa.make_url(cluster_url).database
-    with admin.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+    with owner(sa.make_url(cluster_url).set(database="postgres"), autocommit=True) as conn:
         conn.execute(sa.text(f"CREATE DATABASE demo_test TEMPLATE {template}"))
-    admin.close()
     db = Database(sa.make_url(cluster_url).set(database="demo_test").render_as_string(hide_password=False))
     told: list[tuple[int, int, str]] = []
     with Pool() as pool:

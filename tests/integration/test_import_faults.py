@@ -29,6 +29,7 @@ from engine.services.imports import Upload, preview_import
 from engine.services.jobs import JobRunner, Work, cancel_job, retry_job
 from engine.workers.pool import Pool
 from tests.benchmarks import imports as exports
+from tests.owner import owner
 
 ROOT = Path(__file__).resolve().parents[2]
 ADMIN = Actor(1, "admin", "Ada")
@@ -233,7 +234,7 @@ def test_a_database_that_dies_while_it_writes_loses_and_doubles_nothing(own_serv
     file_id = checked(db, content())
     here = JobRunner(db, NO_POOL, large.JOBS)
     large.start_import(db, here, ADMIN, file_id, accept_refused=False)
-    with db.read() as conn:
+    with owner(own_server) as conn:  # who sees the statements of others
         query = sa.text("""
             SELECT pid FROM pg_stat_activity
              WHERE query LIKE '%INSERT INTO deals %' AND state = 'active' AND pid <> pg_backend_pid()

@@ -9,6 +9,7 @@ from engine.db.database import Database
 from engine.errors import QuotaPathError
 from engine.services import payouts
 from engine.services.access import Actor
+from tests.owner import owner
 
 TABLES = {
     "activities", "api_requests", "api_tokens", "audit", "company", "deal_changes", "deal_credits", "deal_edits",
@@ -23,13 +24,13 @@ TABLES = {
 
 
 def tables(db: Database) -> set[str]:
-    with db.read() as conn:
+    with owner(db.engine.url) as conn:
         return set(sa.inspect(conn).get_table_names()) - {"alembic_version"}
 
 
 def test_up_from_empty_and_again(database_url: str) -> None:
     db = Database(database_url)
-    with db.write() as conn:
+    with owner(database_url) as conn:
         conn.execute(sa.text("DROP SCHEMA public CASCADE"))
         conn.execute(sa.text("CREATE SCHEMA public"))
     assert tables(db) == set()
@@ -44,12 +45,10 @@ def test_up_from_empty_and_again(database_url: str) -> None:
 
 
 def test_a_database_of_a_newer_version_is_refused(database_url: str) -> None:
-    db = Database(database_url)
-    with db.write() as conn:
+    with owner(database_url) as conn:
         conn.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(QuotaPathError, match="9999.*newer version"):
         migrate.upgrade(database_url)
-    db.close()
 
 
 # What must be refused by the database itself, whatever program asks: (why, statement).
@@ -154,7 +153,7 @@ OF_BEFORE = """
 def test_money_of_an_earlier_version_is_kept(database_url: str) -> None:
     """Its payment is one payment, what was deferred is held, and the payout that was approved is paid once."""
     db = Database(database_url)
-    with db.engine.begin() as conn:
+    with owner(database_url) as conn:
         conn.execute(sa.text("DROP SCHEMA public CASCADE"))
         conn.execute(sa.text("CREATE SCHEMA public"))
         config = migrate._config()

@@ -15,6 +15,7 @@ from engine.services.access import Actor, Forbidden
 from engine.services.company import Settings
 from engine.services.quotas import Scope
 from engine.workers.pool import Pool
+from tests.owner import owner
 
 TODAY = date(2026, 11, 22)
 PLAN = """
@@ -226,7 +227,7 @@ def test_a_quota_in_another_currency_is_named_not_added(db, admin, ids):
 
 
 def test_closed_pay_periods_are_named(db, admin, ids):
-    with db.write() as conn:
+    with owner(db.engine.url) as conn:
         conn.execute(sa.text("SET LOCAL session_replication_role = replica"))  # there is no run
         conn.execute(
             sa.text("""

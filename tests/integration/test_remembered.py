@@ -25,6 +25,7 @@ from engine.periods import parse_period
 from engine.services import dashboard, deals
 from tests import kept_changes
 from tests.integration.paying import Company
+from tests.owner import owner
 from tests.redis_server import RedisServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -184,7 +185,7 @@ def test_another_database_with_the_same_numbers_is_another(
     asked = Asked(company.db)
     asked.get("key", "one")
     # Made anew, or brought back from a backup: the same name, the same data version, other data.
-    with company.db.engine.begin() as conn:
+    with owner(company.db.engine.url) as conn:
         conn.execute(sa.text("UPDATE company SET name = 'Another'"))
     assert asked.get("key", "another") == "another"
 

@@ -12,6 +12,7 @@ from engine.services import earnings, payouts, runs
 from engine.services.access import Forbidden
 from engine.workers.pool import Pool
 from tests.integration.paying import PLAN, Company
+from tests.owner import owner
 
 
 def test_a_month_of_a_quarterly_quota(company: Company, pool: Pool) -> None:
@@ -177,9 +178,10 @@ def test_the_database_itself_refuses_to_change_the_ledger(company: Company, pool
     company.deal("D1", "ana", "2026-01-20", 60_000)
     runs.run_period(company.db, pool, company.actors["ada"], "2026-01")
     payouts.approve_period(company.db, company.actors["ada"], "2026-01")
-    with pytest.raises(sa.exc.IntegrityError, match="append-only"), company.db.write() as conn:
+    url = company.db.engine.url
+    with pytest.raises(sa.exc.IntegrityError, match="append-only"), owner(url) as conn:
         conn.execute(sa.text(statement))
-    with pytest.raises(sa.exc.IntegrityError, match="never moves"), company.db.write() as conn:
+    with pytest.raises(sa.exc.IntegrityError, match="never moves"), owner(url) as conn:
         conn.execute(sa.text("UPDATE pay_periods SET status = 'open'"))
 
 

@@ -12,6 +12,7 @@ from engine.errors import ProblemsError
 from engine.services import company as company_service
 from engine.services import quota_tools, quotas
 from engine.services.quotas import QuotaGrid, QuotaRow, Scope
+from tests.owner import owner
 
 TODAY = date(2026, 11, 22)
 
@@ -235,7 +236,7 @@ def test_a_component_of_its_own(open_page, company):
 
 
 def test_closed_pay_is_said_before_saving(open_page, company):
-    with company.db.write() as conn:
+    with owner(company.db.engine.url) as conn:
         conn.execute(sa.text("SET LOCAL session_replication_role = replica"))
         conn.execute(
             sa.text(
