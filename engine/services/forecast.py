@@ -93,6 +93,7 @@ def outlook(db: Database, actor: Actor, team: int | None, today: date, ahead: in
     """The next ``ahead`` fiscal quarters from the running one, by pipeline and by model.  Needs "forecast.view"."""
     with db.read(actor) as conn:
         scope, first_month = scope_of(conn, actor, team, today)
+    with db.read() as conn:  # win rates and what people are paid on are the whole company's
         key = ("outlook", scope, today, ahead)
         return remembered.get(
             conn, audit.data_version(conn), key, lambda: _outlook(conn, scope, today, ahead, first_month), lambda _: 500
@@ -103,6 +104,7 @@ def backtest(db: Database, actor: Actor, team: int | None, today: date) -> Backt
     """How the ways did on the last quarters that are over.  Needs "forecast.view"."""
     with db.read(actor) as conn:
         scope, first_month = scope_of(conn, actor, team, today)
+    with db.read() as conn:  # win rates and what people are paid on are the whole company's
         return remembered.get(
             conn,
             audit.data_version(conn),

@@ -86,6 +86,7 @@ def open_deals(db: Database, actor: Actor, user_id: int, today: date) -> pd.Data
     """
     with db.read(actor) as conn:
         access.require_person(conn, actor, "forecast.view", user_id, today)
+    with db.read() as conn:  # win rates and what people are paid on are the whole company's
         found = parts.tickable(conn, with_those_below(conn, frozenset({user_id})), MOST)
         rates = stage_rates(conn, [today + timedelta(days=1)])
     by_stage = dict(zip(rates["stage_id"], rates["rate"], strict=True))
@@ -106,6 +107,7 @@ def if_these_close(
     start = period_of("quarter", today.toordinal()).first_day
     with db.read(actor) as conn:
         access.require_person(conn, actor, "forecast.view", user_id, today)
+    with db.read() as conn:  # win rates and what people are paid on are the whole company's
         credited = with_those_below(conn, frozenset({user_id}))
         _refuse(parts.tickable(conn, credited, MOST), ticks, start, today)
         last = max([today, *(tick.closes for tick in ticks.values())])

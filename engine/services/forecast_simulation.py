@@ -94,6 +94,7 @@ def simulated(
     rounds = min(max(1, rounds), ROUNDS[-1])
     with db.read(actor) as conn:
         scope, first_month = scope_of(conn, actor, team, today)
+    with db.read() as conn:  # win rates and what people are paid on are the whole company's
         key = ("simulated", scope, today, ahead, rounds, seed)
         return remembered.get(
             conn,

@@ -315,6 +315,7 @@ def quota_changes(
     """
     with db.read(actor) as conn:
         which = Which(access.visible_people(conn, actor, "quotas.view", on), person.strip(), period)
+    with db.read() as conn:  # from the audit log, which is closed to most
         return quotas.changes(conn, which, limit, offset), quotas.count_changes(conn, which)
 
 
@@ -479,6 +480,7 @@ def part_periods(db: Database, actor: Actor, grid: QuotaGrid) -> list[PartPeriod
         stays = plans.assigned_to_people(conn, [row.user_id for row in rows])
         by_plan = inputs.plans(conn)[0]
         names = {plan.plan_id: plan.name for plan in plans.summaries(conn, scope.on)}
+    with db.read() as conn:  # from the audit log, which is closed to most
         done = quotas.prorated(conn, scope.component)
     counted = [
         Stay(stay.user_id, stay.plan, stay.start, stay.end, stay.prorate)
