@@ -94,7 +94,7 @@ def create(conn: sa.Connection) -> None:
     except sa.exc.ProgrammingError as fault:
         raise QuotaPathError(
             f"The database user {conn.engine.url.username!r} may not make the roles in which QuotaPath works "
-            f"({' '.join(str(fault.orig).split())}). Give it CREATEROLE, or run once as a superuser: "
+            f"({str(fault.orig).splitlines()[0]}). Give it CREATEROLE, or run once as a superuser: "
             f"CREATE ROLE {NOBODY}; CREATE ROLE {ALL}; CREATE ROLE {WITHIN}; "
             f"GRANT {NOBODY}, {ALL}, {WITHIN} TO {conn.engine.url.username};"
         ) from fault

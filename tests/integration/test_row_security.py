@@ -4,14 +4,16 @@ The wall lets through who was below the viewer on any day (the services say for 
 the team tree day by day.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import date, timedelta
 
 import pytest
 import sqlalchemy as sa
 
-from engine.db import roles
+from engine.db import bulk, migrate, roles
 from engine.db.database import Database
+from engine.errors import QuotaPathError
 from engine.services import access, deals
 from engine.services.access import Actor
 from tests.owner import owner
@@ -91,6 +93,7 @@ FILL = """
     INSERT INTO api_tokens (user_id, name, token_hash, scopes, expires_at)
         SELECT id, 'x', sha256(convert_to(code, 'UTF8')), '{read}', 'infinity' FROM users;
     INSERT INTO api_requests (user_id, key, request_hash) SELECT id, 'k', '' FROM users;
+    INSERT INTO deal_edits (kind, deals) VALUES ('bulk', 1);
     INSERT INTO exchange_rates VALUES ('EUR', 'USD', '2026-01-01', 1);
     INSERT INTO deal_fields (name, kind) VALUES ('Region', 'text');
     INSERT INTO imports (source, filename, file_hash, mapping, added, changed, unchanged, refused, created_by)
@@ -109,9 +112,9 @@ OWN = {"api_requests": "user_id", "api_tokens": "user_id"}
 OF_DEALS = {"deals": "id", "deal_changes": "deal_id", "deal_payments": "deal_id", "deal_stage_entries": "deal_id"}
 PLANS = {"plans": "id", "plan_versions": "plan_id"}
 COMPANY = {
-    "company", "deal_edits", "deal_fields", "eligibility", "exchange_rates", "imports", "pay_periods", "payout_payments",
-    "payout_releases", "payout_reversals", "payouts", "pipeline_stages", "run_plan_versions", "runs", "team_members",
-    "team_structure", "teams", "users",
+    "company", "deal_edits", "deal_fields", "eligibility", "exchange_rates", "imports", "pay_periods",
+    "payout_payments", "payout_releases", "payout_reversals", "payouts", "pipeline_stages", "run_plan_versions", "runs",
+    "team_members", "team_structure", "teams", "users",
 }  # fmt: skip
 UNREADABLE = {"audit"}  # written, never read
 
@@ -253,10 +256,10 @@ CLOSED = (
     "SELECT * FROM scenarios", "SELECT * FROM jobs", "SELECT * FROM import_pieces", "SELECT file_hash FROM imports",
     "UPDATE company SET name = 'Mine'", "UPDATE users SET role = 'admin'", "DELETE FROM deals",
     "UPDATE deals SET owner_id = 6", "INSERT INTO deal_credits VALUES (50, 6, 1)", "UPDATE quotas SET amount = 1",
-    "INSERT INTO ledger (user_id, period, kind, amount, currency, posted_by) "
-    "VALUES (6, '2026-05', 'drawn', 9, 'USD', 6)",
+    "INSERT INTO ledger (user_id, period, kind, amount, currency) VALUES (6, '2026-05', 'drawn', 9, 'USD')",
     "UPDATE payout_items SET amount = 9", "DELETE FROM audit", "TRUNCATE deals CASCADE",
-    "ALTER TABLE deals DISABLE ROW LEVEL SECURITY", "DROP POLICY people ON deals", "SET LOCAL session_replication_role = replica",
+    "ALTER TABLE deals DISABLE ROW LEVEL SECURITY", "DROP POLICY people ON deals",
+    "SET LOCAL session_replication_role = replica",
     # Rows of one's own may be written where the role may; under another's name they may not.
     "INSERT INTO audit (user_id, action, object) VALUES (7, 'x', 'x')",
     "INSERT INTO activities (kind, user_id, subject, happened_at) VALUES ('note', 7, 'x', now())",
@@ -264,8 +267,7 @@ CLOSED = (
     "INSERT INTO disputes (user_id, period, about, opened_by) VALUES (7, '2026-05', 'y', 6)",
     "INSERT INTO dispute_messages (dispute_id, user_id, text, status) SELECT id, 7, 'x', 'open' FROM disputes",
     "INSERT INTO dispute_messages (dispute_id, user_id, text, status) VALUES (7, 6, 'x', 'open')",
-    "INSERT INTO api_tokens (user_id, name, token_hash, scopes, expires_at) "
-    "VALUES (7, 'x', sha256('y'), '{read}', 'infinity')",
+    "INSERT INTO api_tokens (user_id, name, token_hash, scopes, expires_at) VALUES (7, 'x', '', '{read}', 'infinity')",
 )  # fmt: skip
 
 
@@ -316,6 +318,36 @@ def test_the_next_user_of_a_connection_gets_nothing_of_the_last(walls: Database)
             assert not conn.scalar(sa.text("SELECT current_setting('quotapath.viewer', true)"))
         with walls.lasting() as conn:
             assert conn.scalar(sa.text("SELECT count(*) FROM lines")) == len(PEOPLE)
+
+
+def test_an_ordinary_user_of_the_server_will_do(cluster_url: str) -> None:
+    """It owns its database and nothing else; what it lacks is said, with the statements that give it."""
+    cluster = sa.make_url(cluster_url).set(database="postgres")
+    url = cluster.set(database="ordinary", username="ordinary").render_as_string(hide_password=False)
+    made = ("CREATE ROLE ordinary LOGIN", "CREATE DATABASE ordinary OWNER ordinary")
+    gone = ("DROP DATABASE IF EXISTS ordinary WITH (FORCE)", "DROP ROLE IF EXISTS ordinary")
+    with owner(cluster, autocommit=True) as conn:
+        try:
+            for statement in made:
+                conn.execute(sa.text(statement))
+            with pytest.raises(QuotaPathError, match="may not make the roles.*GRANT (.*) TO ordinary") as refused:
+                migrate.upgrade(url)
+            said = re.search("GRANT quotapath_nobody, .* TO ordinary", str(refused.value))
+            assert said is not None
+            conn.execute(sa.text(said[0]))
+            migrate.upgrade(url)
+            db = Database(url)
+            with db.write() as inside:
+                inside.execute(sa.text("INSERT INTO company (name, currency) VALUES ('Ordinary', 'USD')"))
+                bulk.copy_rows(inside, "exchange_rates", ("currency", "to_currency", "day", "rate"),
+                               [("EUR", "USD", "2026-01-01", "1.1")])  # fmt: skip
+            with db.read(actor(6)) as inside:
+                assert inside.scalar(sa.text("SELECT name FROM company")) == "Ordinary"
+                assert inside.scalar(sa.text("SELECT count(*) FROM exchange_rates")) == 1
+            db.close()
+        finally:
+            for statement in gone:
+                conn.execute(sa.text(statement))
 
 
 def test_one_wall_serves_every_action_about_people() -> None:
