@@ -54,13 +54,14 @@ class Thread:
 def flag_line(db: Database, actor: Actor, line_id: int, text: str) -> int:
     """Dispute a line; returns the dispute's id.  A line that is disputed already gets the text as a further message.
 
-    Needs "disputes.write" and the line's person within reach.  Raises ProblemsError for a text that says nothing.
+    Needs "disputes.write" and the line's person within reach, else raises QuotaPathError or Forbidden; ProblemsError
+    for a text that says nothing.
     """
     access.require(actor, "disputes.write")
     with db.write(actor) as conn:
         line = pay.line(conn, line_id)
         if line is None:
-            raise QuotaPathError(f"There is no line {line_id}.")
+            raise QuotaPathError(f"There is no line {line_id} that you may see.")
         _require(conn, actor, "disputes.write", line.user_id, line.period)
         deal_id = int(line.deal) if line.deal else None
         deal = pay.deal_names(conn, [deal_id])[deal_id] if deal_id else "Carried from earlier periods"
@@ -83,9 +84,10 @@ def flag_missing(db: Database, actor: Actor, user_id: int, period: str, deal: st
     if not called or len(called) > 200 or "\x00" in called:
         message = "is empty." if not called else "is longer than 200 characters, or holds a null character."
         raise ProblemsError([Problem("Which deal?", message, "Give its ID, or what it is called.")])
+    with db.read() as conn:  # it may be anybody's: that it is missing is what the dispute is about
+        deal_id = disputes.deal_of(conn, called)
     with db.write(actor) as conn:
         _require(conn, actor, "disputes.write", user_id, name)
-        deal_id = disputes.deal_of(conn, called)
         return _open(conn, actor, (user_id, name, f"Missing deal: {called}", None, deal_id), text)
 
 
@@ -112,7 +114,7 @@ def disputed_lines(db: Database, actor: Actor, user_id: int, period: str) -> pd.
 def of_line(db: Database, actor: Actor, line_id: int) -> tuple[int, str] | None:
     """The latest dispute of a line (or of the same line in an earlier run): its id and status; None without one.
 
-    Needs "disputes.view" and the line's person within reach.
+    Needs "disputes.view" and the line's person within reach; a line out of sight has none.
     """
     with db.read(actor) as conn:
         line = pay.line(conn, line_id)

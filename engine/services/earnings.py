@@ -104,12 +104,13 @@ _TOTALS = ("earned", "adjusted", "manual", "drawn", "draw_balance", "deferred", 
 def explain_line(db: Database, actor: Actor, line_id: int) -> Explanation:
     """The working of a line, rebuilt from the line and its plan version alone.
 
-    Needs "earnings.view" and the line's person within reach, else raises Forbidden.
+    Needs "earnings.view" and the line's person within reach, else raises Forbidden, or QuotaPathError for a line out
+    of sight.
     """
     with db.read(actor) as conn:
         found = pay.line(conn, line_id)
         if found is None:
-            raise QuotaPathError(f"There is no line {line_id}.")
+            raise QuotaPathError(f"There is no line {line_id} that you may see.")
         access.require_person(conn, actor, "earnings.view", found.user_id, parse_period(found.period).last_day)
     return explained(found)
 

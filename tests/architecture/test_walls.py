@@ -25,6 +25,10 @@ OURS = {
     # Win rates are the whole company's, and so is what people are paid on.
     "forecast.outlook", "forecast.backtest", "forecast_simulation.simulated", "forecast_deals.open_deals",
     "forecast_deals.if_these_close",
+    # What is kept of a statement is the same for everyone who may ask for it.
+    "statements.statement_file",
+    # A missing deal may be anybody's: the dispute says that it is missing here.
+    "disputes.flag_missing",
     # A part of the audit log that is about people within reach.
     "quotas.quota_changes", "quotas.part_periods",
     # How many people are on a plan is no secret.

@@ -280,7 +280,7 @@ def test_reach(company: Company, pool: Pool) -> None:
     line_id = int(lines.lines["line_id"].iloc[0])
     for reader in ("bo", "mia", "fay"):
         assert earnings.explain_line(company.db, company.actors[reader], line_id).texts
-    with pytest.raises(Forbidden):
+    with pytest.raises(QuotaPathError, match="no line .* that you may see"):
         earnings.explain_line(company.db, company.actors["ana"], line_id)
     with pytest.raises(Forbidden):
         earnings.earned(company.db, company.actors["ana"], company.users["bo"], "2026-01")
