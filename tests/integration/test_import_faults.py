@@ -18,7 +18,7 @@ from typing import cast
 import pytest
 import sqlalchemy as sa
 
-from engine.db import jobs, migrate, server
+from engine.db import jobs, migrate, roles, server
 from engine.db.database import Database
 from engine.errors import QuotaPathError
 from engine.services import batches
