@@ -30,6 +30,22 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the matrices of access have tried, as one table: each test of them leaves a property "matrix" behind."""
+    found = sorted(
+        value
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        for name, value in report.user_properties
+        if name == "matrix"
+    )
+    if found:
+        terminalreporter.section("who reaches what: admin, finance, manager and rep, inside and outside the reach")
+        terminalreporter.write_line(f"{'':12}{'there are':>12}{'tried':>12}{'leaks':>12}")
+        for what, there, tried, leaks in found:
+            terminalreporter.write_line(f"{what:12}{there:12,}{tried:12,}{leaks:12,}", red=leaks > 0)
+
+
 def _execute(cluster_url: str, statement: str) -> None:
     url = sa.make_url(cluster_url)
     connection = psycopg2.connect(host=url.query["host"], port=url.query["port"], user=url.username, dbname="postgres")

@@ -42,7 +42,7 @@ ROWS: dict[str, Row] = {
     # ------------------------------------------------------------- ada fay mia max ana bo
     "dashboard.dashboard":            Row("dashboard.view",  "YYYEYE", lambda f, who: dashboard.dashboard(f.db, who, Q4, None, TODAY)),
     "dashboard.dashboard (her team)": Row("dashboard.view",  "YYYEYE", lambda f, who: dashboard.dashboard(f.db, who, Q4, f.team, TODAY)),
-    "needs.needs":                    Row("dashboard.view",  "EEEEEE", lambda f, who: needs.needs(f.db, who, TODAY)),
+    "needs.needs":                    Row("dashboard.view",  "EEEEYE", lambda f, who: needs.needs(f.db, who, TODAY)),
     "pipeline.pipeline":              Row("pipeline.view",   "YYYEYE", lambda f, who: pipeline.pipeline(f.db, who, Q4, None, "owner", TODAY)),
     "pipeline.pipeline (her team)":   Row("pipeline.view",   "YYYEYE", lambda f, who: pipeline.pipeline(f.db, who, Q4, f.team, "owner", TODAY)),
     "commission.commission":          Row("analytics.view",  "YYYEYE", lambda f, who: commission.commission(f.db, who, date(2026, 1, 1), date(2026, 5, 1), None, TODAY)),

@@ -130,6 +130,8 @@ class Standing:
                 company.deal(f"{code}-{month}", code, f"2026-{month}-1{number}", dollars)
             company.deal(f"{code}-open", code, "2026-11-28", dollars * 2, stage="Proposal")
             company.deal(f"{code}-lost", code, "2026-10-10", dollars * 2, stage="Closed Lost")
+        with db.write() as conn:
+            conn.execute(sa.text("INSERT INTO deal_stage_entries SELECT id, stage_id, '2026-10-01' FROM deals"))
         self.won, self.open = self._id("ana-04"), self._id("ana-open")
         component = "new-business"
         for code in ("ana", "bo", "oda"):
@@ -144,7 +146,7 @@ class Standing:
         company.change(self.won, amount=110_000)
         runs.run_period(db, self.pool, ada, "2026-04")  # so that the run before is superseded
         statements.keep_period(db, ada, "2026-02")
-        self.line = self._scalar("SELECT id FROM lines WHERE period = '2026-04' AND user_id = :ana")
+        self.line = self._scalar("SELECT max(id) FROM lines WHERE period = '2026-04' AND user_id = :ana")
         closed = "SELECT id FROM lines WHERE period = '2026-03' AND user_id = :ana"
         self.closed_line = self._scalar(closed)
         self.dispute = disputes.flag_line(db, ana, self.line, "It was more")
@@ -234,10 +236,10 @@ class Standing:
         token = sign_in.open_session(self.db, who.user_id or 0).token
         sign_in.change_password(self.db, replace(who, email=email), token, "herring umbrella", *["pepper gondola"] * 2)
 
-    @cached_property
+    @property
     def part_grid(self) -> quotas.QuotaGrid:
         """Everyone's quotas of the year, Ana's with a plan for a part of a quarter."""
-        return quotas.quota_grid(self.company.db, self.ada, quotas.Scope("quarter", 2026, TODAY))
+        return quotas.quota_grid(self.db, self.ada, quotas.Scope("quarter", 2026, TODAY))
 
     @cached_property
     def other_stage(self) -> stages.Stage:

@@ -118,7 +118,9 @@ def test_who_may_call_what_about_whom(
     found: dict[str, str] = {}
     leaks = []
     for name, row in ROWS.items():
+        import time; t=time.time()
         found[name] = "".join(_letter(row, who, facts, twin) for who in WHO)
+        if time.time()-t>.6: print("SLOW", name, time.time()-t)
         if found[name] != row.letters: print(name, found[name], row.letters, [_called(row, who, facts, facts.company.db) for who in WHO] if found[name].count("R")>row.letters.count("R") else "")
         leaks += [f"{name}: {who}" for who, letter in zip(WHO, found[name], strict=True) if _leaks(row, who, letter)]
     record_property("matrix", ("services", len({name.split()[0] for name in ROWS}), len(ROWS) * len(WHO), len(leaks)))
