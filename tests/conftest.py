@@ -46,7 +46,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(f"{what:12}{there:12,}{tried:12,}{leaks:12,}", red=leaks > 0)
 
 
-def _execute(cluster_url: str, statement: str) -> None:
+def execute(cluster_url: str, statement: str) -> None:
+    """Run a statement that no transaction may hold: making and dropping databases."""
     url = sa.make_url(cluster_url)
     connection = psycopg2.connect(host=url.query["host"], port=url.query["port"], user=url.username, dbname="postgres")
     try:
@@ -74,9 +75,9 @@ def cluster_url() -> Iterator[str]:
 def database_url(cluster_url: str) -> Iterator[str]:
     """The URL of a fresh database with every migration applied and no row; dropped after the test."""
     name = f"test_{next(_number)}"
-    _execute(cluster_url, f"CREATE DATABASE {name} TEMPLATE {sa.make_url(cluster_url).database}")
+    execute(cluster_url, f"CREATE DATABASE {name} TEMPLATE {sa.make_url(cluster_url).database}")
     yield sa.make_url(cluster_url).set(database=name).render_as_string(hide_password=False)
-    _execute(cluster_url, f"DROP DATABASE {name} WITH (FORCE)")
+    execute(cluster_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -48,7 +48,8 @@ from engine.services import (
 from engine.services.access import Actor
 from engine.services.jobs import SentJobs
 from engine.workers.pool import Pool
-from tests.integration.paying import PLAN, Company
+from tests.conftest import execute
+from tests.integration.paying import PLAN, Company, add_another_team
 
 TODAY = date(2026, 11, 24)
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -190,6 +191,7 @@ class Standing:
         self._to_keep = wanted, loaded, runs.calculated(db, self.pool, loaded, wanted), before
         self.part = payouts.Part(str(uuid.uuid4()), 0, payouts.payout_state(db, ada, "2026-03").open)
         self.team_row = next(each for each in people.list_team_rows(db, ada, TODAY) if each.team_id == self.team)
+        self.tokens = {code: sign_in.open_session(db, company.users[code]).token for code in WHO}
         self.job = batches.start_undo(self.runner, ada, self.imported)
 
     def _scalar(self, query: str) -> Any:
@@ -279,41 +281,33 @@ class Standing:
         return PLAN.replace('"ae"', '"draft"').replace("2026-01-01", "2027-01-01")
 
 
-def add_another_team(company: Company) -> None:
-    """Max leads West with Oda, who is paid by the plan of Ana and Bo."""
-    with company.db.write() as conn:
-        for code, role in (("max", "manager"), ("oda", "rep")):
-            company.users[code] = conn.execute(
-                sa.text(
-                    "INSERT INTO users (code, name, email, role)"
-                    " VALUES (:c, initcap(:c), :c || '@test.example', :r) RETURNING id"
-                ),
-                {"c": code, "r": role},
-            ).scalar_one()
-            company.actors[code] = Actor(company.users[code], role, code)
-        conn.execute(
-            sa.text("""
-                INSERT INTO teams (name) VALUES ('West');
-                INSERT INTO team_structure (team_id, manager_id, start_date)
-                    SELECT t.id, u.id, '2025-01-01' FROM teams t, users u WHERE t.name = 'West' AND u.code = 'max';
-                INSERT INTO team_members (team_id, user_id, start_date)
-                    SELECT t.id, u.id, '2025-01-01' FROM teams t, users u WHERE t.name = 'West' AND u.code = 'oda';
-                INSERT INTO plan_assignments (user_id, plan_id, start_date)
-                    SELECT u.id, p.id, '2026-01-01' FROM users u, plans p WHERE u.code = 'oda' AND p.name = 'ae';
-                INSERT INTO quotas (user_id, period, start_date, end_date, amount, currency)
-                    SELECT id, '2026-Q1', '2026-01-01', '2026-04-01', 10000000, 'USD' FROM users WHERE code = 'oda';
-            """)
-        )
-
-
-def make_twin(url: str, ana: int) -> None:
-    """In the copy at `url`: what is Ana's becomes different."""
-    db = Database(url)
-    with db.write() as conn:
-        for statement in _TWIN.split(";\n"):
-            if statement.strip():
-                conn.execute(sa.text(statement), {"ana": ana} if ":ana" in statement else {})
-    db.close()
+@contextmanager
+def twins(cluster_url: str, pool: Pool) -> Iterator[tuple[Standing, Database]]:
+    """The company, and its twin, each in a database of its own that is dropped after."""
+    template = sa.make_url(cluster_url)
+    names = [f"twin_{uuid.uuid4().hex}" for _ in range(2)]
+    urls = [template.set(database=name).render_as_string(hide_password=False) for name in names]
+    rounds, sign_in.ROUNDS = sign_in.ROUNDS, 4
+    opened: list[Database] = []
+    try:
+        execute(cluster_url, f"CREATE DATABASE {names[0]} TEMPLATE {template.database}")
+        company = Company(urls[0])
+        opened.append(company.db)
+        found = Standing(company, pool)
+        company.db.close()  # so that it can be copied; it opens itself again
+        execute(cluster_url, f"CREATE DATABASE {names[1]} TEMPLATE {names[0]}")
+        opened.append(Database(urls[1]))
+        with opened[1].write() as conn:
+            for statement in _TWIN.split(";\n"):
+                if statement.strip():
+                    conn.execute(sa.text(statement), {"ana": found.ana} if ":ana" in statement else {})
+        yield found, opened[1]
+    finally:
+        sign_in.ROUNDS = rounds
+        for db in opened:
+            db.close()
+        for name in names:
+            execute(cluster_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 def flat(found: Any) -> str:

@@ -11,19 +11,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import pytest
 import sqlalchemy as sa
 
 from engine.db.database import Database
 from engine.errors import NotFound, QuotaPathError
-from engine.services import access, sign_in
+from engine.services import access
 from engine.services.access import Forbidden, Reach
 from engine.workers.pool import Pool
 from tests.integration.matrix import rows_company, rows_pay, rows_sales
 from tests.integration.matrix.rows import Row
-from tests.integration.matrix.standing import WHO, OneWall, Standing, flat, make_twin
-from tests.integration.paying import Company
+from tests.integration.matrix.standing import WHO, OneWall, Standing, flat, twins
 
 ROOT = Path(__file__).resolve().parents[3]
 ROWS: dict[str, Row] = rows_sales.ROWS | rows_pay.ROWS | rows_company.ROWS
@@ -80,35 +78,8 @@ def test_no_page_and_no_endpoint_calls_what_does_not_ask() -> None:
 @pytest.fixture(scope="module")
 def standing(cluster_url: str, pool: Pool) -> Iterator[tuple[Standing, Database]]:
     """The company, and the open twin of it."""
-    urls = [sa.make_url(cluster_url).set(database=name) for name in ("matrix", "matrix_twin")]
-    shown = [url.render_as_string(hide_password=False) for url in urls]
-    rounds = pytest.MonkeyPatch()
-    rounds.setattr(sign_in, "ROUNDS", 4)
-    _execute(cluster_url, f"CREATE DATABASE matrix TEMPLATE {sa.make_url(cluster_url).database}")
-    try:
-        company = Company(shown[0])
-        found = Standing(company, pool)
-        company.db.close()
-        _execute(cluster_url, "CREATE DATABASE matrix_twin TEMPLATE matrix")
-        make_twin(shown[1], found.ana)
-        twin = Database(shown[1])
-        yield found, twin
-        twin.close()
-        company.db.close()
-    finally:
-        rounds.undo()
-        for name in ("matrix_twin", "matrix"):
-            _execute(cluster_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-
-
-def _execute(cluster_url: str, statement: str) -> None:
-    url = sa.make_url(cluster_url)
-    connection = psycopg2.connect(host=url.query["host"], port=url.query["port"], user=url.username, dbname="postgres")
-    try:
-        connection.autocommit = True
-        connection.cursor().execute(statement)
-    finally:
-        connection.close()
+    with twins(cluster_url, pool) as found:
+        yield found
 
 
 def test_who_may_call_what_about_whom(
@@ -118,10 +89,7 @@ def test_who_may_call_what_about_whom(
     found: dict[str, str] = {}
     leaks = []
     for name, row in ROWS.items():
-        import time; t=time.time()
         found[name] = "".join(_letter(row, who, facts, twin) for who in WHO)
-        if time.time()-t>.6: print("SLOW", name, time.time()-t)
-        if found[name] != row.letters: print(name, found[name], row.letters, [_called(row, who, facts, facts.company.db) for who in WHO] if found[name].count("R")>row.letters.count("R") else "")
         leaks += [f"{name}: {who}" for who, letter in zip(WHO, found[name], strict=True) if _leaks(row, who, letter)]
     record_property("matrix", ("services", len({name.split()[0] for name in ROWS}), len(ROWS) * len(WHO), len(leaks)))
     different = {name: (letters, ROWS[name].letters) for name, letters in found.items() if letters != ROWS[name].letters}
