@@ -71,4 +71,6 @@ def test_what_is_installed_is_what_is_pinned() -> None:
 def test_no_setting_of_pip_stands_in_the_pins() -> None:
     """An index, a link or a switch in the files would decide where packages come from."""
     for name in NAMES:
-        assert not re.search(r"^\s*(-[a-z]|--(?!hash)|https?:|git\+|file:)", (ROOT / f"{name}.txt").read_text(), re.M)
+        assert not re.search(
+            r"^\s*(-[a-z]|--(?!hash)|https?:|git\+|file:)", (ROOT / f"{name}.txt").read_text(), re.MULTILINE
+        )

@@ -25,7 +25,9 @@ ENTRIES = {entry.name: entry for entry in CATALOG}
 # What hangs on a view, as one chooses it; a page stands in one row for each.
 VIEWS: dict[str, tuple[dict[str, str], ...]] = {
     "activities": ({}, {"view": "results"}),
-    "earnings": ({"period": "2026-04"}, {"period": "2026-02", "view": "statement"}, {"period": "2026", "view": "statements"}),
+    "earnings": (
+        {"period": "2026-04"}, {"period": "2026-02", "view": "statement"}, {"period": "2026", "view": "statements"},
+    ),
     "payouts": ({"period": "2026-03"},),
     "runs": ({"period": "2026-04"},),
     "analytics": ({"period": "2026-Q2"},),
@@ -90,7 +92,11 @@ def test_who_sees_what_on_every_page(
                 screen = shows(script, who, facts.company.db, name if script == "app/main.py" else "")
                 tried += 1
                 titles = [title.value for title in screen.title]
-                if screen.exception or (entry.title in titles) is not allowed or (NO_ACCESS in drawn(screen)) is allowed:
+                if (
+                    screen.exception
+                    or (entry.title in titles) is not allowed
+                    or (NO_ACCESS in drawn(screen)) is allowed
+                ):
                     wrong.append((name, who, titles, [each.value for each in screen.exception]))
                 if not allowed and (titles or screen.dataframe or (script != "app/main.py" and screen.button)):
                     leaks.append(f"{name}: {who}, {script}")
@@ -115,9 +121,7 @@ def test_who_sees_what_on_every_page(
     assert seen_of_ana >= {"dashboard", "pipeline", "deals", "activities", "people", "quotas", "earnings", "disputes"}
 
 
-def test_without_a_session_there_is_nothing(
-    standing: tuple[Standing, Database], shows: Callable[..., AppTest]
-) -> None:
+def test_without_a_session_there_is_nothing(standing: tuple[Standing, Database], shows: Callable[..., AppTest]) -> None:
     facts, _ = standing
     for name in ENTRIES:
         screen = shows(f"pages/{name}.py", "nobody", facts.company.db)

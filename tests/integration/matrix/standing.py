@@ -20,7 +20,6 @@ from engine.analytics import inputs
 from engine.db.database import Database, Joined, Viewer
 from engine.db.deals import DealFields
 from engine.periods import parse_period
-from engine.services import company as company_settings
 from engine.services import (
     activities,
     adjustments,
@@ -34,8 +33,8 @@ from engine.services import (
     imports,
     payables,
     payouts,
-    plans,
     people,
+    plans,
     quotas,
     run_outcome,
     runs,
@@ -45,6 +44,7 @@ from engine.services import (
     whatif,
     whatif_scenarios,
 )
+from engine.services import company as company_settings
 from engine.services.access import Actor
 from engine.services.jobs import SentJobs
 from engine.workers.pool import Pool
@@ -124,7 +124,10 @@ class Standing:
         ana = company.actors["ana"]
         add_another_team(company)
         with db.write() as conn:  # for a part of the quarter
-            conn.execute(sa.text("UPDATE plan_assignments SET start_date = '2026-01-15' WHERE user_id = :ana"), {"ana": ana.user_id})
+            conn.execute(
+                sa.text("UPDATE plan_assignments SET start_date = '2026-01-15' WHERE user_id = :ana"),
+                {"ana": ana.user_id},
+            )
         self.actors = company.actors
         for number, (code, dollars) in enumerate((("ana", 1000), ("bo", 2000), ("oda", 3000))):
             for month in ("02", "03", "04", "10"):
@@ -154,7 +157,9 @@ class Standing:
         self.dispute = disputes.flag_line(db, ana, self.line, "It was more")
         new = adjustments.NewAdjustment(str(uuid.uuid4()), self.ana, "bonus", 7_000, "for Ana")
         self.adjustment = adjustments.add_adjustment(db, ada, "2026-04", new)
-        note = activities.ActivityFields("task", "Anas task", NOW, due_on=TODAY, deal_id=self.open, account="Anas account")
+        note = activities.ActivityFields(
+            "task", "Anas task", NOW, due_on=TODAY, deal_id=self.open, account="Anas account"
+        )
         self.activity = activities.log_activity(db, ana, note, NOW)
         payables.record_customer_payment(db, ada, self.won, str(uuid.uuid4()), date(2026, 5, 1), 5_000, TODAY)
         self.token = api_tokens.create_token(db, ana, "Anas token", frozenset({"read"}), 30, NOW).id
@@ -165,7 +170,9 @@ class Standing:
         deal_edits.apply_edit(db, ada, edit, seen, TODAY)
         self.edit = deal_edits.list_edits(db, ada)[0].edit_id
         plans.create_plan(db, ada, "Draft", plans.templates()[0].name, date(2027, 1, 1))
-        self.plan, self.draft = (self._scalar(f"SELECT id FROM plans WHERE name = '{name}'") for name in ("ae", "draft"))
+        self.plan, self.draft = (
+            self._scalar(f"SELECT id FROM plans WHERE name = '{name}'") for name in ("ae", "draft")
+        )
         self.assignment = self._scalar("SELECT id FROM plan_assignments WHERE user_id = :ana")
         base = whatif.base(db, ada, TODAY)
         self.variant = whatif.begin(base, "ae", TODAY)
