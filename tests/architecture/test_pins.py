@@ -62,7 +62,7 @@ def test_both_files_pin_the_same() -> None:
 
 def test_what_is_installed_is_what_is_pinned() -> None:
     pins = pinned("requirements") | pinned("requirements-dev")
-    installed = {canonicalize_name(each.name): each.version for each in distributions()}
+    installed = {str(canonicalize_name(each.name)): each.version for each in distributions()}
     wanted = {name for name, pin in pins.items() if pin.marker is None or pin.marker.evaluate()}
     assert {name: installed.get(name) for name in wanted if installed.get(name) != version(pins[name])} == {}
     assert installed.keys() - pins.keys() - OWN == set(), "installed, and pinned nowhere: make .venv anew"

@@ -81,7 +81,7 @@ ROWS: dict[str, Row] = {
     "deal_fields.forget_field":       Row("deals.edit",      "YNNNNN", lambda f, who: (deal_fields.define_field(f.db, f.ada, FIELD), deal_fields.forget_field(f.db, who, "Region"))),
     "payables.record_customer_payment": Row("deals.edit",    "YNNNNN", lambda f, who: payables.record_customer_payment(f.db, who, f.won, str(uuid.uuid4()), TODAY, 5, TODAY)),
     "payables.customer_payments":     Row("deals.edit",      "YNNNNN", lambda f, who: payables.customer_payments(f.db, who, f.won)),
-    # --- what is imported
+    # files, and deals that programs send
     "deal_upserts.check_deals":       Row("deals.import",    "YNNNNN", lambda f, who: deal_upserts.check_deals(f.db, who, "crm", f.sent, TODAY)),
     "deal_upserts.take_in_deals":     Row("deals.import",    "YNNNNN", lambda f, who: deal_upserts.take_in_deals(f.db, who, f.sent_preview)),
     "imports.preview_import":         Row("deals.import",    "YNNNNN", lambda f, who: imports.preview_import(f.db, who, UPLOAD, f.pool, earnings=True)),
