@@ -77,7 +77,7 @@ def test_nothing_breaks_out(server: Server, new_page: Callable[..., Page]) -> No
         shot(page, f"hostile-{address.partition('?')[0]}")
         assert page.get_by_text("fault in the program").count() == 0, address
         assert page.evaluate("window.ran") is None, address
-        if "?" in address or address == "plans":
+        if address.startswith("deals"):  # the drawer; elsewhere texts stand in tables, which are pictures
             # as it was typed, but for the unseen spaces that keep addresses from becoming links
             assert shown in page.locator("body").inner_text().replace("\u200b", ""), address
         assert page.locator("img[src*='evil'], a[href*='evil'], a[href^='javascript'], svg[onload]").count() == 0, (
