@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import Page
+from playwright.sync_api import Dialog, Page
 
 from engine.db.database import Database
 from engine.db.server import embedded_server
@@ -58,7 +58,12 @@ def test_nothing_breaks_out(server: Server, new_page: Callable[..., Page]) -> No
     page = new_page()
     opened: list[str] = []
     asked: list[str] = []
-    page.on("dialog", lambda dialog: (opened.append(dialog.message), dialog.dismiss()))
+
+    def dismiss(dialog: Dialog) -> None:
+        opened.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", dismiss)
     page.on("request", lambda request: asked.append(request.url))
     sign_in(page, f"{server.url}/deals?deal=1", EMAIL, PASSWORD)
     shown = WORST[:190]  # a part that fits into every field

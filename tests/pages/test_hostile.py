@@ -13,7 +13,7 @@ from zlib import crc32
 
 import pytest
 import sqlalchemy as sa
-from google.protobuf.message import Message
+from google.protobuf.message import Message  # type: ignore[import-untyped]
 from streamlit.testing.v1 import AppTest
 
 from app import auth, state
@@ -124,6 +124,7 @@ def facts(cluster_url: str) -> Iterator[Standing]:
         yield found
 
 
+YEAR = quotas.Scope("quarter", 2026, TODAY)
 Keep = Callable[[Standing, Actor, str], object]
 # what keeps a text -> the call that the form makes, and where the text is then
 KEEPS: dict[str, tuple[Keep, str]] = {
@@ -256,7 +257,6 @@ KEEPS: dict[str, tuple[Keep, str]] = {
         "",
     ),
 }
-YEAR = quotas.Scope("quarter", 2026, TODAY)
 
 
 def squeezed(text: str) -> str:

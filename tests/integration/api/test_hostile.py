@@ -129,8 +129,8 @@ def test_texts_everywhere_else(client: TestClient, company: Company, as_person: 
             answer = client.get(f"/api{path}", params={name: text}, headers=ada)
             assert answer.status_code in (200, 422), (path, name, ascii(text), answer.text)
         if text.isascii() and text.isprintable() and number % 3 == 0:
-            body = {"kind": "note", "subject": "x"}
-            answer = client.post("/api/sales/activities", json=body, headers=ada | {"Idempotency-Key": text})
+            note = {"kind": "note", "subject": "x"}
+            answer = client.post("/api/sales/activities", json=note, headers=ada | {"Idempotency-Key": text})
             assert answer.status_code in (201, 422), ascii(text)
 
 

@@ -23,6 +23,7 @@ OPEN, APPROVED, PAID = "2026-04", "2026-03", "2026-02"
 MONTH = ["month"]
 
 # ruff: noqa: E501 - a table
+# mypy: disable-error-code="func-returns-value"
 ROWS: dict[str, Row] = {
     # ------------------------------------------------------------- ada fay mia max ana bo
     "earnings.payees":                Row("earnings.view",   "YYYEYE", lambda f, who: earnings.payees(f.db, who, OPEN)),
