@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup setup-dev run worker demo backup restore test lint types unit unit-pypy cases suite browser bench chaos fuzz \
-	format pins
+	audit format pins
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -66,6 +66,10 @@ chaos: setup-dev  ## 200 rounds in which processes are killed and everything mus
 
 bench: setup-dev  ## measure the pay rules against CPython, NumPy, C and Postgres
 	$(PYTHON) -m tests.benchmarks
+
+audit: setup-dev  ## ask the network whether a pinned package is known to be vulnerable
+	@for name in requirements requirements-dev; do $(PYTHON) -m uv tool run --from pip-audit==2.10.1 pip-audit \
+	--disable-pip --require-hashes -r $$name.txt || failed=1; done; exit $${failed:-0}
 
 format:  ## put the code in its one form
 	$(PYTHON) -m ruff check --fix

@@ -57,18 +57,18 @@ def choose_view() -> str:
 # --- logging ---------------------------------------------------------------------------------------
 
 
-def log_button(actor: Actor) -> None:
+def log_button() -> None:
     """The quick way to log: a kind, and "Log"; the rest only where it is wanted."""
     # A new one after each entry: closed, and empty.
     number = st.session_state.get("activities_logged", 0)
     with widgets.tools(), st.popover("Log", icon=":material/add:", type="primary", key=f"log_{number}"):
-        _log(actor, None, f"log_{number}", st.rerun)
+        _log(f"log_{number}", st.rerun)
 
 
 @st.fragment
-def _log(actor: Actor, deal_id: int | None, key: str, rerun: Callable[[], None]) -> None:
+def _log(key: str, rerun: Callable[[], None]) -> None:
     """Only this part runs again while one writes."""
-    log_form(actor, deal_id, key, rerun)
+    log_form(auth.require("activities.edit"), None, key, rerun)
 
 
 def log_form(actor: Actor, deal_id: int | None, key: str, rerun: Callable[[], None]) -> None:

@@ -49,7 +49,7 @@ def _bar(actor: Actor, found: ListedJob) -> None:
                     _cancel(job)
         text = job.message or ("Waiting for a free place" if job.status == "queued" else "Working")
         done = f": {job.done:,} of {job.total:,}" if job.total else ""
-        st.progress(min(job.done / job.total, 1.0) if job.total else 0.0, text + done)
+        st.progress(min(job.done / job.total, 1.0) if job.total else 0.0, widgets.plain(text + done))
 
 
 def _cancel(job: Job) -> None:

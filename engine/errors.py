@@ -5,6 +5,8 @@ from typing import Iterable, Optional, Tuple, TypeVar
 
 T = TypeVar("T")
 
+LONGEST = 1000  # characters of a part of a problem
+
 
 class QuotaPathError(Exception):
     """A fault that the reader can act on; its text is a whole sentence, shown as it stands."""
@@ -23,12 +25,19 @@ class Problem:
     """One thing that is wrong in what the user gave.
 
     ``path`` says where, in the words of the document (``component[0].tiers[1].from``), ``message`` what
-    is wrong with the value found, ``remedy`` what to do about it.
+    is wrong with the value found, ``remedy`` what to do about it.  Each is cut where it is longer than anybody
+    reads: what a file held may be quoted in it.
     """
 
     path: str
     message: str
     remedy: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("path", "message", "remedy"):
+            text = getattr(self, name)
+            if len(text) > LONGEST:
+                object.__setattr__(self, name, f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}")
 
     def __str__(self) -> str:
         return " ".join(part for part in (f"{self.path}: {self.message}", self.remedy) if part)

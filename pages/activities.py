@@ -15,7 +15,7 @@ view = activity_view.choose_view()
 team = widgets.team_filter(actor)
 may_log = access.may(actor, "activities.edit")
 if may_log:
-    activity_view.log_button(actor)
+    activity_view.log_button()
 if view == activity_view.BESIDE:
     activity_view.beside_results(actor, team)
     st.stop()

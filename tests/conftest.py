@@ -30,7 +30,24 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
-def _execute(cluster_url: str, statement: str) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the matrices of access have tried, as one table: each test of them leaves a property "matrix" behind."""
+    found = sorted(
+        value
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        for name, value in report.user_properties
+        if name == "matrix"
+    )
+    if found:
+        terminalreporter.section("who reaches what: admin, finance, manager and rep, inside and outside the reach")
+        terminalreporter.write_line(f"{'':12}{'there are':>12}{'tried':>12}{'leaks':>12}")
+        for what, there, tried, leaks in found:
+            terminalreporter.write_line(f"{what:12}{there:12,}{tried:12,}{leaks:12,}", red=leaks > 0)
+
+
+def execute(cluster_url: str, statement: str) -> None:
+    """Run a statement that no transaction may hold: making and dropping databases."""
     url = sa.make_url(cluster_url)
     connection = psycopg2.connect(host=url.query["host"], port=url.query["port"], user=url.username, dbname="postgres")
     try:
@@ -58,9 +75,9 @@ def cluster_url() -> Iterator[str]:
 def database_url(cluster_url: str) -> Iterator[str]:
     """The URL of a fresh database with every migration applied and no row; dropped after the test."""
     name = f"test_{next(_number)}"
-    _execute(cluster_url, f"CREATE DATABASE {name} TEMPLATE {sa.make_url(cluster_url).database}")
+    execute(cluster_url, f"CREATE DATABASE {name} TEMPLATE {sa.make_url(cluster_url).database}")
     yield sa.make_url(cluster_url).set(database=name).render_as_string(hide_password=False)
-    _execute(cluster_url, f"DROP DATABASE {name} WITH (FORCE)")
+    execute(cluster_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

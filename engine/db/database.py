@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
+import psycopg2.errors
 import sqlalchemy as sa
 
 from engine.db import roles
@@ -16,7 +17,7 @@ def make_engine(url: str, role: str = "") -> sa.Engine:
 
     What statements were given stays out of errors, and so out of the log.
     """
-    return sa.create_engine(
+    engine = sa.create_engine(
         normalise(url),
         hide_parameters=True,
         pool_size=10,
@@ -24,6 +25,19 @@ def make_engine(url: str, role: str = "") -> sa.Engine:
         pool_pre_ping=True,
         connect_args={"connect_timeout": 10, "options": "-c timezone=UTC" + (f" -c role={role}" if role else "")},
     )
+    sa.event.listen(engine, "handle_error", _say_what_cannot_be_kept)
+    return engine
+
+
+def _say_what_cannot_be_kept(context: sa.engine.ExceptionContext) -> None:
+    """No text of PostgreSQL holds a null character or half of a character: who typed one is told so."""
+    fault = context.original_exception
+    null = type(fault) is ValueError and "NUL" in str(fault)
+    if null or isinstance(fault, UnicodeEncodeError | psycopg2.errors.UntranslatableCharacter):
+        raise QuotaPathError(
+            "Nothing was saved: a text holds a character that cannot be kept (a null character, or half of one). "
+            "Delete it, or type the text anew."
+        ) from None
 
 
 def require_answer(url: str) -> None:

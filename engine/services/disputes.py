@@ -14,7 +14,7 @@ from engine.analytics.disputes import Disputes
 from engine.db import audit, disputes, pay
 from engine.db.database import Database
 from engine.db.disputes import Dispute, Message
-from engine.errors import Problem, ProblemsError, QuotaPathError
+from engine.errors import NotFound, Problem, ProblemsError, QuotaPathError
 from engine.money import format_money
 from engine.periods import parse_period
 from engine.plans.document import parse_plan
@@ -263,7 +263,7 @@ def _visible(conn: sa.Connection, actor: Actor, dispute_id: int, *, lock: bool =
             return found
     except Forbidden:
         pass
-    raise QuotaPathError(f"There is no dispute number {dispute_id} that you may see. Look for it in the list.")
+    raise NotFound(f"There is no dispute number {dispute_id} that you may see. Look for it in the list.")
 
 
 def _to_change(conn: sa.Connection, actor: Actor, dispute_id: int) -> Dispute:

@@ -132,6 +132,7 @@ def _simulate(
     members = parts.members(conn, scope, today)
     # What is certain needs the whole history, of those in the scope and of whoever they are paid on.
     credited = None if members is None else with_those_below(conn, members)
+    every = every if credited is None else every[every["user_id"].isin(credited)]
     everyone = outcomes.load_trial(conn, today, end, {}, credited=credited)
     known = pool.totals(everyone.book)
     if known.problems:
@@ -139,7 +140,7 @@ def _simulate(
 
     progress(1, steps, "Checking the open deals")
     cut = outcomes.cut_for(everyone.book.plans, running.start)
-    trial, every, dropped, problems = _loaded(conn, pool, every, today, end, cut)
+    trial, every, dropped, problems = _loaded(conn, pool, every, today, end, cut, credited)
     if problems:
         return Simulated(scope.currency, rounds, seed, problems=problems, dropped=dropped)
 
@@ -211,7 +212,13 @@ def _deals_of(rows: pd.DataFrame, members: frozenset[int] | None) -> set[int]:
 
 
 def _loaded(
-    conn: sa.Connection, pool: Pool, rows: pd.DataFrame, today: date, end: date, cut: date | None
+    conn: sa.Connection,
+    pool: Pool,
+    rows: pd.DataFrame,
+    today: date,
+    end: date,
+    cut: date | None,
+    credited: frozenset[int] | None,
 ) -> tuple[Trial, pd.DataFrame, int, tuple[Problem, ...]]:
     """The book of closed and open deals, without the open ones that a plan cannot pay yet, and how many these are."""
     dropped: set[int] = set()
@@ -221,7 +228,7 @@ def _loaded(
         closing: Mapping[int, tuple[int, int | None]] = {
             int(deal): (int(day), None) for deal, day in zip(once["deal_id"], once["expected"], strict=True)
         }
-        trial = outcomes.load_trial(conn, today, end, closing, cut)
+        trial = outcomes.load_trial(conn, today, end, closing, cut, credited=credited)
         problems = pool.totals(trial.book).problems
         at_fault = outcomes.open_deals_at_fault(trial, problems) if problems else set()
         if not problems or at_fault is None or len(dropped) > _TRIES * 1_000:

@@ -102,6 +102,7 @@ def keep(
 
     Lines go from the calculation to the database piece by piece.  Raises as `run_period` does.
     """
+    require(actor, "runs.start")
     name, people = outcome.wanted.name, chosen.people
     with db.write(actor) as conn:
         pay.add_period(conn, outcome.wanted)

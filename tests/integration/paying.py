@@ -165,3 +165,30 @@ class Company:
                 "SELECT coalesce(sum(amount), 0)::bigint FROM ledger WHERE user_id = :u".replace("::", "\\:\\:")
             )
             return conn.scalar(query, {"u": self.users[who]}) or 0
+
+
+def add_another_team(company: Company) -> None:
+    """Max leads West with Oda, who is paid by the plan of Ana and Bo."""
+    with company.db.write() as conn:
+        for code, role in (("max", "manager"), ("oda", "rep")):
+            company.users[code] = conn.execute(
+                sa.text(
+                    "INSERT INTO users (code, name, email, role)"
+                    " VALUES (:c, initcap(:c), :c || '@test.example', :r) RETURNING id"
+                ),
+                {"c": code, "r": role},
+            ).scalar_one()
+            company.actors[code] = Actor(company.users[code], role, code)
+        conn.execute(
+            sa.text("""
+                INSERT INTO teams (name) VALUES ('West');
+                INSERT INTO team_structure (team_id, manager_id, start_date)
+                    SELECT t.id, u.id, '2025-01-01' FROM teams t, users u WHERE t.name = 'West' AND u.code = 'max';
+                INSERT INTO team_members (team_id, user_id, start_date)
+                    SELECT t.id, u.id, '2025-01-01' FROM teams t, users u WHERE t.name = 'West' AND u.code = 'oda';
+                INSERT INTO plan_assignments (user_id, plan_id, start_date)
+                    SELECT u.id, p.id, '2026-01-01' FROM users u, plans p WHERE u.code = 'oda' AND p.name = 'ae';
+                INSERT INTO quotas (user_id, period, start_date, end_date, amount, currency)
+                    SELECT id, '2026-Q1', '2026-01-01', '2026-04-01', 10000000, 'USD' FROM users WHERE code = 'oda';
+            """)
+        )

@@ -53,20 +53,7 @@ def test_permission_table_is_whole(action: str) -> None:
     assert set(PERMISSIONS[action]) == set(access.ROLES)
 
 
-# ---------------------------------------------------------------- role x page
-@pytest.mark.parametrize("entry", CATALOG, ids=lambda entry: entry.name)
-@pytest.mark.parametrize("person", ONE_OF_EACH)
-def test_page_by_its_address(company, open_page: Callable[..., AppTest], person: str, entry) -> None:
-    """Each page alone, as if the entry script had let it through: it asks again."""
-    screen = open_page(entry.name, person)
-    allowed = access.may(company.actor(person), entry.action)
-    assert not screen.exception
-    assert (NO_ACCESS in texts(screen)) is not allowed
-    if not allowed:
-        assert not screen.dataframe
-        assert not screen.button
-
-
+# ---------------------------------------------------------------- role x page: see also test_matrix
 @pytest.mark.parametrize("person", ONE_OF_EACH)
 def test_app_opens_on_the_dashboard(open_app: Callable[..., AppTest], person: str) -> None:
     screen = open_app(person)
@@ -79,15 +66,6 @@ def test_app_goes_to_another_page(open_app: Callable[..., AppTest], name: str) -
     screen = open_app("rob", name)
     assert not screen.exception
     assert NO_ACCESS not in texts(screen)
-
-
-@pytest.mark.parametrize("entry", CATALOG, ids=lambda entry: entry.name)
-def test_page_without_a_session_shows_nothing(company, monkeypatch: pytest.MonkeyPatch, entry) -> None:
-    monkeypatch.setattr(auth, "session_token", lambda: None)
-    screen = AppTest.from_file(ROOT / "pages" / f"{entry.name}.py", default_timeout=20).run()
-    assert not screen.exception
-    assert "Your session has ended" in texts(screen)
-    assert not screen.title
 
 
 # ---------------------------------------------------------------- sign-in

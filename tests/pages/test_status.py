@@ -14,7 +14,7 @@ from engine.services.jobs import SentJobs
 
 def words(screen: AppTest) -> str:
     elements = [*screen.title, *screen.markdown, *screen.caption, *screen.warning, *screen.error, *screen.info]
-    bars = [each.proto.text for each in screen.get("progress")]
+    bars = [each.proto.text.replace("\\", "") for each in screen.get("progress")]
     return " ".join([*(each.value for each in elements), *bars])
 
 

@@ -15,7 +15,7 @@ from app import security, state
 from app.api import limits, mount
 from engine.services import sign_in
 from tests.integration.api.asking import PASSWORD, bearer
-from tests.integration.paying import Company
+from tests.integration.paying import Company, add_another_team
 
 TODAY = date(2026, 11, 24)
 
@@ -54,28 +54,8 @@ def client(database_url: str) -> Iterator[TestClient]:
 def company(client: TestClient, database_url: str) -> Iterator[Company]:
     """Ana and Bo sell in Mia's team, Oda in Max's; Ada is the admin, Fay finance.  Each has a deal in March."""
     found = Company(database_url)
+    add_another_team(found)
     with found.db.write() as conn:
-        for code, role in (("max", "manager"), ("oda", "rep")):
-            found.users[code] = conn.execute(
-                sa.text(
-                    "INSERT INTO users (code, name, email, role)"
-                    " VALUES (:c, initcap(:c), :c || '@test.example', :r) RETURNING id"
-                ),
-                {"c": code, "r": role},
-            ).scalar_one()
-        conn.execute(
-            sa.text("""
-                INSERT INTO teams (name) VALUES ('West');
-                INSERT INTO team_structure (team_id, manager_id, start_date)
-                    SELECT t.id, u.id, '2025-01-01' FROM teams t, users u WHERE t.name = 'West' AND u.code = 'max';
-                INSERT INTO team_members (team_id, user_id, start_date)
-                    SELECT t.id, u.id, '2025-01-01' FROM teams t, users u WHERE t.name = 'West' AND u.code = 'oda';
-                INSERT INTO plan_assignments (user_id, plan_id, start_date)
-                    SELECT u.id, p.id, '2026-01-01' FROM users u, plans p WHERE u.code = 'oda' AND p.name = 'ae';
-                INSERT INTO quotas (user_id, period, start_date, end_date, amount, currency)
-                    SELECT id, '2026-Q1', '2026-01-01', '2026-04-01', 10000000, 'USD' FROM users WHERE code = 'oda';
-            """)
-        )
         conn.execute(
             sa.text("UPDATE users SET password_hash = :hash WHERE code = 'ada'"),
             {"hash": sign_in.hash_password(PASSWORD)},

@@ -7,8 +7,8 @@ from starlette.testclient import TestClient
 
 from app import state
 from app.auth import COOKIE
-from engine.services import sign_in
-from tests.integration.api.asking import EMAIL
+from engine.services import people, sign_in
+from tests.integration.api.asking import EMAIL, PASSWORD
 from tests.integration.paying import Company
 
 
@@ -35,6 +35,60 @@ def test_files_need_a_live_session(client: TestClient, session: Callable[[], str
     assert client.get(path, headers={"Cookie": f"{COOKIE}={token}"}).text == "secret"
     sign_in.end_session(state.database(), token)
     assert client.get(path, headers={"Cookie": f"{COOKIE}={token}"}).status_code == 401
+
+
+def _signs_out(company: Company, token: str) -> None:
+    sign_in.end_session(company.db, token)
+
+
+def _changes_password(company: Company, _token: str) -> None:
+    """In another browser."""
+    here = sign_in.open_session(company.db, company.users["ada"]).token
+    actor = sign_in.session_actor(company.db, here)
+    assert actor is not None
+    sign_in.change_password(company.db, actor, here, PASSWORD, "herring umbrella", "herring umbrella")
+
+
+def _forgets_password(company: Company, _token: str) -> None:
+    with company.db.write() as conn:
+        secret = sign_in.give_link(conn, company.users["ada"])
+    sign_in.choose_password(company.db, secret, "herring umbrella", "herring umbrella")
+
+
+def _gets_another_role(company: Company, _token: str) -> None:
+    _another_admin(company)
+    people.edit_person(company.db, company.actors["ada"], company.users["ada"], "Ada", EMAIL, "finance", None)
+
+
+def _is_disabled(company: Company, _token: str) -> None:
+    _another_admin(company)
+    people.deactivate_person(company.db, company.actors["ada"], company.users["ada"], state.today())
+
+
+def _another_admin(company: Company) -> None:
+    people.edit_person(
+        company.db, company.actors["ada"], company.users["fay"], "Fay", "fay@test.example", "admin", None
+    )
+
+
+@pytest.mark.parametrize(
+    "what",
+    [_signs_out, _changes_password, _forgets_password, _gets_another_role, _is_disabled],
+    ids=lambda it: it.__name__,
+)
+def test_a_stolen_cookie_ends_with_the_session(
+    client: TestClient, company: Company, session: Callable[[], str], what: Callable[[Company, str], None]
+) -> None:
+    """Whatever ends it, and wherever the copy is sent: pages, the API as cookie and as bearer token, files."""
+    stolen = session()
+    cookie = {"Cookie": f"{COOKIE}={stolen}"}
+    assert client.get("/api/auth/me", headers=cookie).status_code == 200
+    what(company, stolen)
+    assert sign_in.session_actor(company.db, stolen) is None  # which every run of a page asks
+    assert client.get("/api/auth/me", headers=cookie).status_code == 401
+    assert client.get("/api/auth/me", headers={"Authorization": f"Bearer {stolen}"}).status_code == 401
+    for path in ("/media/x", "/_stcore/metrics", "/_stcore/upload_file/session/file"):
+        assert client.get(path, headers=cookie).status_code == 401, path
 
 
 @pytest.fixture
