@@ -68,8 +68,8 @@ class Result:
         several = f"{load.processes} app processes" if load.processes > 1 else "one app process"
         first, last = load.think
         what = (
-            f"{load.sessions} people at the pages, reading each for {first:g} to {last:g} s, and {load.rate:g} API reads "
-            f"a second, for {load.seconds:g} s, on {several} and {os.cpu_count()} cores that PostgreSQL and the client "
+            f"{load.sessions} people at the pages, reading each for {first:g} to {last:g} s, and {load.rate:g} API "
+            f"reads a second, for {load.seconds:g} s, on {several} and {os.cpu_count()} cores that PostgreSQL and the client "
             "share. Times in ms."
         )
         found = [
