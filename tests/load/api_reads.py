@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from tests.load.measure import Latencies
 
-PATIENCE = 30  # seconds
+PATIENCE = 60  # seconds
+KEPT = 2  # seconds for which an idle connection is used again; the server closes it after five
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,11 @@ class Connections:
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter, float]] = []  # the last used comes last
 
     async def get(self, path: str, token: str) -> tuple[int, bytes]:
         """The status and the body of an answer."""
-        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(self._host, self._port)
+        reader, writer = await self._connection()
         try:
             head = f"GET {path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\nAuthorization: Bearer {token}\r\n\r\n"
             writer.write(head.encode())
@@ -48,12 +49,20 @@ class Connections:
         except BaseException:
             writer.close()
             raise
-        self._idle.append((reader, writer))
+        self._idle.append((reader, writer, time.monotonic()))
         return status, body
+
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        while self._idle:
+            reader, writer, used = self._idle.pop()
+            if time.monotonic() - used < KEPT:
+                return reader, writer
+            writer.close()
+        return await asyncio.open_connection(self._host, self._port)
 
     def close(self) -> None:
         """Close those that nobody uses."""
-        for _, writer in self._idle:
+        for _, writer, _ in self._idle:
             writer.close()
 
 
