@@ -14,7 +14,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tests.browser.driving import ROOT, WIDE, Server, free_port
+from engine.db.database import Database
+from engine.services.demo import load_demo
+from engine.workers.pool import Pool
+from tests.browser.driving import ROOT, TODAY, WIDE, Server, free_port
+from tests.databases import Databases
 
 CHROMIUM = [
     "--no-sandbox",
@@ -64,6 +68,37 @@ def start_server() -> Iterator[Callable[..., Server]]:
             server.stop()
     for home in homes:
         shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def demo_databases(databases: Databases) -> Iterator[Databases]:
+    """Makes databases that hold the demo company as of `TODAY`, which is loaded once for all of them."""
+    with databases.one() as url:
+        db = Database(url)
+        with Pool() as pool:
+            load_demo(db, pool, TODAY)
+        db.close()
+        found = Databases(url)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def own_demo(demo_databases: Databases, start_server: Callable[..., Server]) -> Iterator[Server]:
+    """A server with a demo company of the test's own."""
+    with demo_databases.one() as url:
+        server = start_server(DATABASE_URL=url, QUOTAPATH_TODAY=TODAY.isoformat())
+        yield server
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def demo(demo_databases: Databases, start_server: Callable[..., Server]) -> Iterator[Server]:
+    """A server with a demo company that journeys share: none of them changes what another one looks at."""
+    with demo_databases.one() as url:
+        server = start_server(DATABASE_URL=url, QUOTAPATH_TODAY=TODAY.isoformat())
+        yield server
+        server.stop()
 
 
 def _listens(port: int) -> bool:

@@ -5,12 +5,14 @@ import signal
 import socket
 import subprocess
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDE, PHONE = (1440, 900), (390, 844)
+TODAY = date(2026, 11, 24)  # of the demo company
 
 # Settled: the script has run, the connection stands, nothing is stale, for `quiet` milliseconds.
 SETTLED = """(quiet) => {

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driving import Server, load_demo, settle, shot, sign_in
+from tests.browser.driving import Server, settle, shot, sign_in
 
 pytestmark = pytest.mark.browser
 
@@ -39,16 +39,12 @@ def choose(page: Page, label: str, option: str) -> None:
     settle(page)
 
 
-def test_a_bulk_edit_is_undone_and_a_split_is_set(
-    start_server: Callable[..., Server], new_page: Callable[..., Page]
-) -> None:
-    server = start_server(QUOTAPATH_TODAY="2026-11-22")
+def test_a_bulk_edit_is_undone_and_a_split_is_set(own_demo: Server, new_page: Callable[..., Page]) -> None:
     page = new_page()
-    load_demo(page, server.url)
-    sign_in(page, server.url, ADMIN, PASSWORD)
+    sign_in(page, own_demo.url, ADMIN, PASSWORD)
 
     # Everything open that closes in November becomes won: look at it first.
-    page.goto(f"{server.url}/deals?show=Open&closing=November+2026")
+    page.goto(f"{own_demo.url}/deals?show=Open&closing=November+2026")
     settle(page)
     count = figure(page, "Deals")
     assert 1 < int(count) < 200
@@ -88,7 +84,7 @@ def test_a_bulk_edit_is_undone_and_a_split_is_set(
     assert figure(page, "Deals") == count
 
     # A split on a deal: its owner 60%, a colleague 50%, which is an overlay.
-    page.goto(f"{server.url}/deals?show=Won&closing=October+2026")
+    page.goto(f"{own_demo.url}/deals?show=Won&closing=October+2026")
     settle(page)
     click_row(page, 0, 200)
     page.get_by_role("tab", name="Credits").click()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.driving import PHONE, Server, load_demo, settle, shot, sign_in
+from tests.browser.driving import PHONE, Server, settle, shot, sign_in
 
 pytestmark = pytest.mark.browser
 
@@ -17,13 +17,9 @@ def card(page: Page, label: str) -> Locator:
     return page.get_by_test_id("stMetric").filter(has_text=label)
 
 
-def test_a_slider_reprices_the_year_and_a_link_shares_it(
-    start_server: Callable[..., Server], new_page: Callable[..., Page]
-) -> None:
-    server = start_server(QUOTAPATH_TODAY="2026-11-24")
+def test_a_slider_reprices_the_year_and_a_link_shares_it(demo: Server, new_page: Callable[..., Page]) -> None:
     page = new_page()
-    load_demo(page, server.url)
-    sign_in(page, f"{server.url}/whatif?plan=enterprise-ae", ADMIN, PASSWORD)
+    sign_in(page, f"{demo.url}/whatif?plan=enterprise-ae", ADMIN, PASSWORD)
     settle(page, timeout=60_000)
     official = card(page, "Cost").get_by_test_id("stMetricValue").inner_text()
     expect(card(page, "Get more / get less")).to_contain_text("0 / 0")
