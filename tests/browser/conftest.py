@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from engine.db.database import Database
 from engine.services.demo import load_demo
@@ -20,6 +20,7 @@ from engine.workers.pool import Pool
 from tests.browser.driving import ROOT, TODAY, WIDE, Server, free_port
 from tests.databases import Databases
 
+PATIENCE = 180  # seconds for what takes three on a machine that has nothing else to do
 CHROMIUM = [
     "--no-sandbox",
     "--disable-gpu",
@@ -55,7 +56,7 @@ def start_server() -> Iterator[Callable[..., Server]]:
             )
         server = Server(f"http://127.0.0.1:{port}", process, log)
         running.append(server)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not _listens(port):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
@@ -112,6 +113,7 @@ def browser() -> Iterator[Browser]:
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("chromium is not installed: apt-get install chromium")
+    expect.set_options(timeout=PATIENCE * 1000)
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=program, args=CHROMIUM)
         yield found
@@ -132,6 +134,7 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
             locale="en-US",
             timezone_id="UTC",
         )
+        context.set_default_timeout(PATIENCE * 1000)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))

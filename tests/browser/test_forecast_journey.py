@@ -37,7 +37,7 @@ def test_a_rep_ticks_deals_and_the_pay_moves(demo: Server, new_page: Callable[..
     # The same on a phone, and the outlook with its three ways.
     phone = new_page(PHONE)
     sign_in(phone, f"{demo.url}/forecast?ahead=1&measure=pay", REP, PASSWORD)
-    expect(phone.get_by_text("Each person, Q4 2026")).to_be_visible(timeout=60_000)
+    expect(phone.get_by_text("Each person, Q4 2026")).to_be_visible()
     settle(phone)
     assert pay(phone) == round(before / 100)  # what is certain, in whole dollars
     shot(phone, "forecast-390")

@@ -35,7 +35,7 @@ def test_a_bar_opens_the_deals_behind_it(demo: Server, new_page: Callable[..., P
     box = chart.bounding_box()
     assert box is not None
     chart.click(position={"x": box["width"] * 0.35, "y": 28})
-    expect(page).to_have_url(re.compile(r"/deals\?.*deal_stages=Prospecting"), timeout=20_000)
+    expect(page).to_have_url(re.compile(r"/deals\?.*deal_stages=Prospecting"))
     settle(page)
     assert int(figure(page, "Deals").replace(",", "")) > 1
     assert "show=Open" in page.url

@@ -58,7 +58,7 @@ def test_a_statement_is_read_and_taken_home(demo: Server, new_page: Callable[...
     desk = new_page()
     sign_in(desk, f"{demo.url}/earnings?period=2026-09&view=statements", ADMIN, PASSWORD)
     desk.get_by_role("button", name=re.compile("^Write all")).click()
-    expect(desk.get_by_role("button", name="All PDFs (ZIP)")).to_be_visible(timeout=60_000)
+    expect(desk.get_by_role("button", name="All PDFs (ZIP)")).to_be_visible()
     settle(desk)
     shot(desk, "statements")
     with desk.expect_download() as waiting:

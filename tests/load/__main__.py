@@ -45,7 +45,7 @@ def measured(load: Load) -> Result:
             redis = RedisServer(folder / "redis")
             stack.callback(redis.kill)
             redis_url = redis.url
-        return drive(load, db, folder, {"QUOTAPATH_TODAY": TODAY, "REDIS_URL": redis_url}, postgres.pid)
+        return drive(load, db, folder, {"QUOTAPATH_TODAY": TODAY, "REDIS_URL": redis_url})
 
 
 def main() -> int:

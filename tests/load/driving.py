@@ -19,11 +19,11 @@ from tests.browser.driving import free_port
 from tests.cluster import Program
 from tests.load import api_reads
 from tests.load.api_reads import Connections
-from tests.load.measure import Latencies, cpu, memory, together, tree
+from tests.load.measure import Latencies, cpu, memory, parent, together, tree
 from tests.load.sessions import PAGES, Session, places
 
 THINK = (5.0, 15.0)  # seconds that a person reads a page: between these two, each as likely
-TTL = 3  # seconds after which the server lets go of a session whose browser has left; 120 outside of this test
+TTL = 1  # seconds after which the server lets go of a session whose browser has left; 120 outside of this test
 CALLERS = 20  # programs with a token each
 API_RATE = 3000  # requests a minute of each token, five times that of this one address: the limiter works, and lets by
 
@@ -69,8 +69,8 @@ class Result:
         first, last = load.think
         what = (
             f"{load.sessions} people at the pages, reading each for {first:g} to {last:g} s, and {load.rate:g} API "
-            f"reads a second, for {load.seconds:g} s, on {several} and {os.cpu_count()} cores that PostgreSQL and the client "
-            "share. Times in ms."
+            f"reads a second, for {load.seconds:g} s, on {several} and {os.cpu_count()} cores that PostgreSQL and the "
+            "client share. Times in ms."
         )
         found = [
             what,
@@ -90,8 +90,8 @@ class Result:
         return found
 
 
-def drive(load: Load, db: Database, folder: Path, environ: Mapping[str, str], postgres: int) -> Result:
-    """Start the servers on the database of the demo company, and put them under the load; `postgres` is its process."""
+def drive(load: Load, db: Database, folder: Path, environ: Mapping[str, str]) -> Result:
+    """Start the servers on the database of the demo company, a PostgreSQL of this machine, and put them under load."""
     common = {
         "DATABASE_URL": db.engine.url.render_as_string(hide_password=False),
         "QUOTAPATH_HOME": str(folder / "unused"),
@@ -111,7 +111,7 @@ def drive(load: Load, db: Database, folder: Path, environ: Mapping[str, str], po
             server.start(wait=False)
         for server in servers:
             server.wait()
-        result = asyncio.run(_under_load(load, db, ports, [each.pid for each in servers], postgres))
+        result = asyncio.run(_under_load(load, db, ports, [each.pid for each in servers]))
         for server in servers:
             text = server.text()
             if "Traceback" in text or "ERROR" in text:
@@ -119,7 +119,9 @@ def drive(load: Load, db: Database, folder: Path, environ: Mapping[str, str], po
         return result
 
 
-async def _under_load(load: Load, db: Database, ports: Sequence[int], apps: Sequence[int], postgres: int) -> Result:
+async def _under_load(load: Load, db: Database, ports: Sequence[int], apps: Sequence[int]) -> Result:
+    with db.read() as conn:
+        postgres = parent(conn.execute(sa.text("SELECT pg_backend_pid()")).scalar_one())
     urls = [f"http://127.0.0.1:{port}" for port in ports]
     connections = [Connections("127.0.0.1", port) for port in ports]
     people = _people(db)

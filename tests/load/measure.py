@@ -59,6 +59,11 @@ def cpu(pids: Sequence[int]) -> float:
     return ticks / _TICK
 
 
+def parent(pid: int) -> int:
+    """The process that started this one."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+
 def memory(pid: int) -> int:
     """The resident memory of a process, in bytes."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
