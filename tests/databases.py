@@ -45,6 +45,7 @@ class Databases:
 
     def __init__(self, url: str) -> None:
         self._url = sa.make_url(url)
+        self.prefix = self._url.database
         self._admin = self._connect("postgres")
         self._numbers = count(1)
         self._kept: list[str] = []
@@ -52,12 +53,14 @@ class Databases:
 
     def close(self) -> None:
         """Nothing more is asked of it."""
+        for name in self._kept:
+            self._execute(f"DROP DATABASE {name} WITH (FORCE)")
         self._admin.close()
 
     @contextmanager
     def one(self) -> Iterator[str]:
         """The URL of an empty database; it is another's afterwards."""
-        name = f"{self._url.database}_{next(self._numbers)}"
+        name = f"{self.prefix}_{next(self._numbers)}"
         if not self._renamed(name):
             self._execute(f"CREATE DATABASE {name} TEMPLATE {self._url.database}")
             if self._pristine is None:

@@ -203,7 +203,7 @@ def list_deals(
     )
     place = read_cursor(cursor, date, int)
     page = deals.deals_after(state.database(), caller, filters, place and deals.After(*place), limit + 1, state.today())
-    items = [Deal.model_validate(dict(row)) for row in page.rows]
+    items = [Deal.model_validate(row) for row in page.rows]
     more = len(items) > limit
     last = items[limit - 1] if more else None
     return Deals(

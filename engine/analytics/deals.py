@@ -244,7 +244,7 @@ def deals_after(
     page = Page(size=size)
     ids = _filled(_ids_query(params), page, where)
     query = sa.text(_LIST.replace("<which>", f"WHERE d.id = ANY(ARRAY({ids})) ORDER BY d.close_date DESC, d.id DESC"))
-    rows = conn.execute(query, params | {"limit": size}).mappings().all()
+    rows = [row._asdict() for row in conn.execute(query, params | {"limit": size})]
     return NextDeals(rows, int(totals["deals"].sum()))
 
 

@@ -1,6 +1,5 @@
 """Frames of what was earned, for screens and files: periods, people and the lines of one person.  Money in cents."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -243,7 +242,7 @@ def lines(conn: sa.Connection, period: str, user_id: int) -> pd.DataFrame:
 
 def lines_after(
     conn: sa.Connection, period: str, people: frozenset[int] | None, after: tuple[int, int], size: int
-) -> Sequence[Mapping[str, Any]]:
+) -> list[dict[str, Any]]:
     """The next lines of a period, of ``people`` (None: everyone), after (user id, line id) in that order.
 
     Each has id, user_id, code, person, period, origin_period, component, kind, amount (cents), currency, plan_id,
@@ -251,7 +250,7 @@ def lines_after(
     """
     place: dict[str, Any] = {"after_user": after[0], "after_line": after[1], "size": size}
     among = None if people is None else sorted(people)
-    return conn.execute(_LINES_AFTER, {"period": period, "people": among, **place}).mappings().all()
+    return [row._asdict() for row in conn.execute(_LINES_AFTER, {"period": period, "people": among, **place})]
 
 
 def attainment(conn: sa.Connection, period: str, user_id: int) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """What one person earned in a pay period, line by line, and why."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -78,7 +78,7 @@ def earned(db: Database, actor: Actor, user_id: int, period: str) -> Earnings | 
 
 def lines_after(
     db: Database, actor: Actor, period: str, user_id: int | None, after: tuple[int, int], size: int
-) -> Sequence[Mapping[str, Any]]:
+) -> list[dict[str, Any]]:
     """The lines of a period's run within reach (of one person, if given), person by person, as
     `earnings.lines_after`: the next ones after (user id, line id).
 
