@@ -153,8 +153,8 @@ async def _under_load(load: Load, db: Database, ports: Sequence[int], apps: Sequ
 
     until.set()
     await asyncio.gather(*walking)
-    for each in connections:
-        each.close()
+    for connection in connections:
+        connection.close()
     left = await _left_over(urls, sign_in.open_session(db, people[0]).token)
     memory_at["all have left"] = _memory(apps)
     return Result(load, window, pages, api, used, memory_at, left)
