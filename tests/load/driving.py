@@ -24,6 +24,7 @@ from tests.load.sessions import PAGES, Session, places
 
 THINK = (5.0, 15.0)  # seconds that a person reads a page: between these two, each as likely
 TTL = 1  # seconds after which the server lets go of a session whose browser has left; 120 outside of this test
+PATIENCE = 60  # seconds for a server to notice that browsers have left
 CALLERS = 20  # programs with a token each
 API_RATE = 3000  # requests a minute of each token, five times that of this one address: the limiter works, and lets by
 
@@ -193,8 +194,12 @@ def _memory(apps: Sequence[int]) -> int:
 
 
 async def _left_over(urls: Sequence[str], token: str) -> int:
-    """How many browsers the servers still count; the time after which they let go of what these left behind is over."""
-    left = await asyncio.to_thread(lambda: sum(_active(url, token) for url in urls))
+    """How many browsers the servers count a while after the last has left; what these left behind is let go by then."""
+    end = time.monotonic() + PATIENCE
+    while (
+        left := await asyncio.to_thread(lambda: sum(_active(url, token) for url in urls))
+    ) and time.monotonic() < end:
+        await asyncio.sleep(0.1)
     await asyncio.sleep(TTL + 1)
     for url in urls:  # the next one who leaves takes what has run out along
         await Session(url, token, places()).visit()
@@ -203,6 +208,6 @@ async def _left_over(urls: Sequence[str], token: str) -> int:
 
 def _active(url: str, token: str) -> int:
     asked = urllib.request.Request(f"{url}/_stcore/metrics", headers={"Cookie": f"quotapath_session={token}"})  # noqa: S310
-    with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310 - our own server
+    with urllib.request.urlopen(asked, timeout=PATIENCE) as answer:  # noqa: S310 - our own server
         lines = answer.read().decode().splitlines()
     return sum(int(float(line.split()[-1])) for line in lines if line.startswith("active_sessions"))
