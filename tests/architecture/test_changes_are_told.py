@@ -1,4 +1,4 @@
-"""Every service that writes tells: its way from `db.write(actor)` leads to `audit.record`, which raises the data version.
+"""A service that writes tells: its way from `db.write(actor)` leads to `audit.record`, which raises the data version.
 
 `tests/kept_changes.py` watches the same while services run; this finds the one that no test runs.
 """

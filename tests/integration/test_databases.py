@@ -1,4 +1,4 @@
-"""The database that a test gets is as the migrations made it, whatever the test before it did; the pool notices ends."""
+"""The database that a test gets is as the migrations made it, whatever came before; the pool notices ended connections."""
 
 from collections.abc import Iterator
 
