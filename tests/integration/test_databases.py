@@ -1,4 +1,4 @@
-"""The database that a test gets is as the migrations made it, whatever came before; the pool notices ended connections."""
+"""The database that a test gets is as the migrations made it, whatever came before; the pool sees connections end."""
 
 from collections.abc import Iterator
 
