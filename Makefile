@@ -2,8 +2,8 @@
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-dev run worker demo backup restore test lint types unit unit-pypy cases suite browser bench chaos fuzz \
-	audit format pins
+.PHONY: help setup setup-dev run worker demo backup restore test lint types unit unit-pypy cases suite browser bench load chaos \
+	fuzz audit format pins
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -54,7 +54,7 @@ suite:  ## layers, properties, database, pages
 	$(PYTHON) -m pytest -n auto --ignore=tests/unit --ignore=tests/browser
 
 browser:  ## the journeys in Chromium
-	@if chromium --version >/dev/null 2>&1; then set -x; $(PYTHON) -m pytest tests/browser; \
+	@if chromium --version >/dev/null 2>&1; then set -x; $(PYTHON) -m pytest -n 2 --dist loadfile tests/browser; \
 	else echo "*** NOT RUN, chromium is missing: browser tests"; [ "$$CI" != true ]; fi
 
 fuzz: setup-dev  ## 100,000 random companies through the pay rules and a second opinion; SEED=n repeats a run
@@ -63,6 +63,9 @@ fuzz: setup-dev  ## 100,000 random companies through the pay rules and a second 
 
 chaos: setup-dev  ## 200 rounds in which processes are killed and everything must hold after; SEED=n ROUNDS=n repeat
 	@$(PYTHON) -m tests.chaos
+
+load: setup-dev  ## 50 people at the pages and 200 API reads a second, for a minute; PROCESSES=2 as compose.yaml has it
+	$(PYTHON) -m tests.load
 
 bench: setup-dev  ## measure the pay rules against CPython, NumPy, C and Postgres
 	$(PYTHON) -m tests.benchmarks

@@ -10,6 +10,7 @@ from typing import Any, cast
 import altair as alt
 import pandas as pd
 import streamlit as st
+from altair.utils import schemapi
 
 from app import pictures, widgets
 from app.pictures import AnyChart
@@ -18,6 +19,15 @@ from engine.money import currency_digits
 
 _PICK = "pick"
 _MILLION = 1_000_000
+
+
+def trust() -> None:
+    """From now on this process draws charts without checking each against the schema of Vega-Lite.
+
+    The check is most of a chart's work, under a lock that all sessions share.  The tests make it: they never call this.
+    """
+    schemapi.disable_debug_mode()
+    schemapi.SchemaBase.validate = classmethod(lambda *_: None)  # type: ignore[method-assign,assignment]
 
 
 def show(

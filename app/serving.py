@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from app import api, operations, security, shell, state
+from app import api, charts, operations, security, shell, state
 from app.navigation import ROOT
 from engine import logs, settings
 from engine.db import migrate, server
@@ -48,6 +48,7 @@ def serve() -> None:
     with server.database(found) as url:
         require_answer(url)
         migrate.upgrade(url)
+        charts.trust()
         os.chdir(ROOT)  # Streamlit looks for .streamlit/config.toml where it is started
         state.start(url)
         try:

@@ -74,8 +74,8 @@ def list_commissions(
     if name is None:
         return Commissions(period=None, items=[], next_cursor=None)
     place = read_cursor(cursor, int, int) or (0, 0)
-    frame = earnings.lines_after(db, caller, name, user_id, place, limit + 1)
-    items = [Commission.model_validate(row) for row in records(frame.rename(columns={"name": "person"}))]
+    lines = earnings.lines_after(db, caller, name, user_id, place, limit + 1)
+    items = [Commission.model_validate(line) for line in lines]
     last = items[limit - 1] if len(items) > limit else None
     return Commissions(period=name, items=items[:limit], next_cursor=to_cursor(last.user_id, last.id) if last else None)
 

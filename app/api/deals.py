@@ -31,7 +31,7 @@ from app.api.fields import (
 )  # fmt: skip
 from engine.db.database import Database
 from engine.services import deal_upserts, deals
-from engine.services.deals import DealDetail, DealFields
+from engine.services.deals import DealFields, NamedDeal
 
 routes = APIRouter(prefix="/sales", tags=["deals"])
 Outcome = Literal["open", "won", "lost", "cancelled"]
@@ -203,7 +203,7 @@ def list_deals(
     )
     place = read_cursor(cursor, date, int)
     page = deals.deals_after(state.database(), caller, filters, place and deals.After(*place), limit + 1, state.today())
-    items = [Deal.model_validate(row) for row in records(page.frame)]
+    items = [Deal.model_validate(row) for row in page.rows]
     more = len(items) > limit
     last = items[limit - 1] if more else None
     return Deals(
@@ -242,7 +242,7 @@ def upsert_deals(body: SentDeals, write: Annotated[Writing, writing("deals.impor
 @routes.get("/deals/{deal_id}", summary="A deal", responses=READ_ONE)
 def read_deal(deal_id: IdInPath, caller: Caller) -> DealStory:
     """One deal with its credits and the company's own fields."""
-    return _told(deals.deal_detail(state.database(), caller, deal_id, state.today()))
+    return _told(deals.named_deal(state.database(), caller, deal_id, state.today()))
 
 
 @routes.patch("/deals/{deal_id}", summary="Change a deal", response_model=DealStory, responses=WRITE)
@@ -250,7 +250,7 @@ def change_deal(deal_id: IdInPath, body: DealChange, write: Annotated[Writing, w
     """Changes the fields that are named, with the change in the deal's history; 409 when somebody was faster."""
 
     def change(db: Database) -> DealStory:
-        before = deals.deal_detail(db, write.actor, deal_id, state.today()).deal
+        before = deals.named_deal(db, write.actor, deal_id, state.today()).deal
         given: dict[str, Any] = {
             name: getattr(body, name) for name in body.model_fields_set - {"version", "extra", "credits"}
         }
@@ -274,10 +274,10 @@ def delete_deal(
 
 
 def _story(db: Database, write: Writing, deal_id: int) -> DealStory:
-    return _told(deals.deal_detail(db, write.actor, deal_id, state.today()))
+    return _told(deals.named_deal(db, write.actor, deal_id, state.today()))
 
 
-def _told(found: DealDetail) -> DealStory:
+def _told(found: NamedDeal) -> DealStory:
     deal = found.deal
     return DealStory.model_validate(
         vars(deal.fields)

@@ -84,4 +84,8 @@ _READERS: dict[Any, Callable[[Any], Any]] = {
 
 def records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
     """The rows of a frame; what is missing is None."""
-    return frame.astype(object).where(frame.notna(), None).to_dict("records")
+    columns = []
+    for name in frame.columns:
+        values, missing = frame[name].tolist(), frame[name].isna().tolist()
+        columns.append([None if gone else value for value, gone in zip(values, missing, strict=True)])
+    return [dict(zip(frame.columns, row, strict=True)) for row in zip(*columns, strict=True)]

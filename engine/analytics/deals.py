@@ -210,6 +210,14 @@ def page_of_deals(
 
 
 @dataclass(frozen=True)
+class NextDeals:
+    """``rows``: as those of a `DealPage`, by name of the column; ``total``: how many match in all."""
+
+    rows: Sequence[Mapping[str, Any]]
+    total: int
+
+
+@dataclass(frozen=True)
 class After:
     """A place in the list of deals by close date, the latest first: after the deal of that date and id."""
 
@@ -225,7 +233,7 @@ def deals_after(
     people: frozenset[int] | None,
     on: date,
     currency: str,
-) -> DealPage:
+) -> NextDeals:
     """The next ``size`` deals that match, the latest close date first; what comes or goes meanwhile shifts nothing."""
     where, params = _conditions(conn, filters, people, on, currency)
     asked = (where, repr(sorted(params.items())))
@@ -233,17 +241,24 @@ def deals_after(
     if after is not None:
         where += (" AND " if where else "WHERE ") + "(d.close_date, d.id) < (:after_date, :after_id)"
         params |= {"after_date": after.close_date, "after_id": after.deal_id}
-    ids = _ids(conn, Page(size=size), where, params, size)
-    return DealPage(_rows(conn, ids["id"].tolist()), int(totals["deals"].sum()), totals)
+    page = Page(size=size)
+    ids = _filled(_ids_query(params), page, where)
+    query = sa.text(_LIST.replace("<which>", f"WHERE d.id = ANY(ARRAY({ids})) ORDER BY d.close_date DESC, d.id DESC"))
+    rows = [row._asdict() for row in conn.execute(query, params | {"limit": size})]
+    return NextDeals(rows, int(totals["deals"].sum()))
 
 
 def _totals(conn: sa.Connection, where: str, params: dict[str, Any]) -> pd.DataFrame:
     return pd.read_sql(sa.text(_TOTALS.replace("<where>", where)), conn, params=params, coerce_float=False)
 
 
-def _ids(conn: sa.Connection, page: Page, where: str, params: dict[str, Any], limit: int | None) -> pd.DataFrame:
+def _ids_query(params: Mapping[str, Any]) -> str:
     few = params["people"] is not None or params["pattern"] is not None or "today" in params
-    query = _filled(_IDS_OF_FEW if few else _IDS, page, where)
+    return _IDS_OF_FEW if few else _IDS
+
+
+def _ids(conn: sa.Connection, page: Page, where: str, params: dict[str, Any], limit: int | None) -> pd.DataFrame:
+    query = _filled(_ids_query(params), page, where)
     asked = sa.text(query).compile(dialect=conn.dialect)
     rows = bulk.read_columns(conn, str(asked), params | {"limit": limit}, {"id": pa.int64()})
     return pd.DataFrame({"id": rows["id"].to_numpy()}, dtype="int64")
@@ -382,6 +397,15 @@ _LABELS = {
     "name": "Name", "account": "Account", "type": "Type", "product": "Product", "segment": "Segment",
     "term_months": "Term in months", "cancelled_on": "Cancelled on", "credits": "Credits", "created": "Created",
 }  # fmt: skip
+
+
+def called(conn: sa.Connection, owner_id: int, stage_id: int) -> tuple[str, str, str]:
+    """The names of an owner and a stage, and the stage's outcome."""
+    query = """
+        SELECT u.name, s.name, s.outcome FROM users u, pipeline_stages s WHERE u.id = :owner_id AND s.id = :stage_id
+    """
+    owner, stage, outcome = conn.execute(sa.text(query), {"owner_id": owner_id, "stage_id": stage_id}).one()
+    return owner, stage, outcome
 
 
 @dataclass(frozen=True)

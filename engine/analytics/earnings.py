@@ -192,8 +192,8 @@ _OVERPAID = sa.text(f"""
 
 # Lines of the run that a period shows, of people (null: everyone's), from a place in the order on.
 _LINES_AFTER = sa.text("""
-    SELECT l.id, l.user_id, u.code, u.name, l.period, l.origin_period, l.component, l.kind, l.amount, l.currency,
-           v.plan_id, l.plan_version_id, d.id AS deal_id, d.source, d.external_id, d.name AS deal, p.status
+    SELECT l.id, l.user_id, u.code, u.name AS person, l.period, l.origin_period, l.component, l.kind, l.amount,
+           l.currency, v.plan_id, l.plan_version_id, d.id AS deal_id, d.source, d.external_id, d.name AS deal, p.status
       FROM pay_periods p
       JOIN lines l ON l.run_id = p.run_id
       JOIN users u ON u.id = l.user_id
@@ -242,16 +242,15 @@ def lines(conn: sa.Connection, period: str, user_id: int) -> pd.DataFrame:
 
 def lines_after(
     conn: sa.Connection, period: str, people: frozenset[int] | None, after: tuple[int, int], size: int
-) -> pd.DataFrame:
+) -> list[dict[str, Any]]:
     """The next lines of a period, of ``people`` (None: everyone), after (user id, line id) in that order.
 
-    Columns: id, user_id, code, name, period, origin_period, component, kind, amount (Int64 cents), currency, plan_id,
-    plan_version_id, deal_id, source, external_id, deal (null for carried money), status of the period.
+    Each has id, user_id, code, person, period, origin_period, component, kind, amount (cents), currency, plan_id,
+    plan_version_id, deal_id, source, external_id, deal (None for carried money), status of the period.
     """
     place: dict[str, Any] = {"after_user": after[0], "after_line": after[1], "size": size}
     among = None if people is None else sorted(people)
-    frame = pd.read_sql(_LINES_AFTER, conn, params={"period": period, "people": among, **place}, coerce_float=False)
-    return frame.astype({"amount": "Int64", "deal_id": "Int64"})
+    return [row._asdict() for row in conn.execute(_LINES_AFTER, {"period": period, "people": among, **place})]
 
 
 def attainment(conn: sa.Connection, period: str, user_id: int) -> pd.DataFrame:

@@ -1,15 +1,20 @@
 """The way to Postgres: one engine, and transactions that either happen or do not."""
 
+import select
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Protocol
+from typing import Any, Protocol
 
+import psycopg2
 import psycopg2.errors
 import sqlalchemy as sa
 
 from engine.db import roles
 from engine.db.server import normalise
 from engine.errors import QuotaPathError
+
+_TRUSTED = 10  # seconds for which a connection that says nothing is taken to be alive
 
 
 def make_engine(url: str, role: str = "") -> sa.Engine:
@@ -22,9 +27,9 @@ def make_engine(url: str, role: str = "") -> sa.Engine:
         hide_parameters=True,
         pool_size=10,
         max_overflow=20,
-        pool_pre_ping=True,
         connect_args={"connect_timeout": 10, "options": "-c timezone=UTC" + (f" -c role={role}" if role else "")},
     )
+    sa.event.listen(engine, "checkout", _require_alive)
     sa.event.listen(engine, "handle_error", _say_what_cannot_be_kept)
     return engine
 
@@ -38,6 +43,26 @@ def _say_what_cannot_be_kept(context: sa.engine.ExceptionContext) -> None:
             "Nothing was saved: a text holds a character that cannot be kept (a null character, or half of one). "
             "Delete it, or type the text anew."
         ) from None
+
+
+def _require_alive(connection: Any, record: Any, _: Any) -> None:
+    """Let the pool connect anew where the server behind a connection has gone; asked of it only when in doubt.
+
+    A server that ends says so: its end of the line is closed, which is seen here without a message to it and back.
+    One that vanished with its machine or the line to it says nothing, so each connection is asked now and then.
+    """
+    now = time.monotonic()
+    heard = select.poll()
+    heard.register(connection, select.POLLIN)
+    if not heard.poll(0) and now - record.info.get("asked", -_TRUSTED) < _TRUSTED:
+        return
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        connection.rollback()
+    except psycopg2.Error as error:
+        raise sa.exc.InvalidatePoolError(str(error)) from error  # all of them are older than its end
+    record.info["asked"] = now
 
 
 def require_answer(url: str) -> None:

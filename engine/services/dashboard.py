@@ -1,7 +1,7 @@
 """The dashboard: how a period goes, for everyone within the viewer's reach."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import date
 
 import pandas as pd
@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from engine.analytics import dashboard as reads
 from engine.analytics.dashboard import Scope
-from engine.db import company
+from engine.analytics.remembered import Remembered
+from engine.db import audit, company
 from engine.db.database import Database
 from engine.periods import Period, parse_period, period_of
 from engine.services import access
@@ -108,8 +109,30 @@ class Dashboard:
 def dashboard(db: Database, actor: Actor, period: Period, team: int | None, today: date) -> Dashboard:
     """The figures of `period` as of `today`, of the people whom `actor` may see, or of those in `team`.
 
+    They are worked out once for all who see the same, until a service changes something.
     Raises Forbidden when the role has no dashboard.
     """
+    with db.read(actor) as conn:
+        people = access.visible_people(conn, actor, "dashboard.view", today)
+        viewer = None if people is None else (actor.user_id, people)
+        key = (viewer, period, team, today)
+        found = _known.get(
+            conn, audit.data_version(conn), key, lambda: _dashboard(conn, people, period, team, today), lambda _: 1
+        )
+    # Columns that a screen adds to a frame are its own.
+    frames = {each.name: getattr(found, each.name).copy(deep=False) for each in fields(found) if each.name in _FRAMES}
+    return replace(found, **frames)
+
+
+_known = Remembered(200)
+_FRAMES = frozenset(
+    ("revenue", "commission_months", "attainment_periods", "people", "teams", "stages", "top_won", "top_open")
+)
+
+
+def _dashboard(
+    conn: sa.Connection, people: frozenset[int] | None, period: Period, team: int | None, today: date
+) -> Dashboard:
     before = period.previous()
     begun, running = period.start <= today.toordinal(), today.toordinal() in period
     shown = _ending(period_of(period.kind, min(period.start, today.toordinal())), _LOOK_BACK[period.kind])
@@ -120,20 +143,18 @@ def dashboard(db: Database, actor: Actor, period: Period, team: int | None, toda
     days = today.toordinal() + 1 - period.start if running else before.days
     until = min(before.start + days, before.end)
 
-    with db.read(actor) as conn:
-        people = access.visible_people(conn, actor, "dashboard.view", today)
-        scope = Scope(people, team, company.currency(conn))
-        won = _dated(reads.won_by_day(conn, scope, start, end), "day")
-        earned = _dated(reads.earned(conn, scope, start, end), "paid_for")
-        attained = _in_force(_dated(reads.attainment(conn, scope, start, end), "paid_for"))
-        pipeline = reads.pipeline(conn, scope, today)
-        tops = [reads.top_deals(conn, scope, outcome, period.first_day, end, _TOP) for outcome in ("won", "open")]
-        outdated = reads.runs_before_changes(conn, period.first_day, end)
-        earned_before = None
-        if len(_in(earned, before)):
-            earned_before = reads.earned_by(
-                conn, scope, before.first_day, date.fromordinal(before.end), date.fromordinal(until)
-            )
+    scope = Scope(people, team, company.currency(conn))
+    won = _dated(reads.won_by_day(conn, scope, start, end), "day")
+    earned = _dated(reads.earned(conn, scope, start, end), "paid_for")
+    attained = _in_force(_dated(reads.attainment(conn, scope, start, end), "paid_for"))
+    pipeline = reads.pipeline(conn, scope, today)
+    tops = [reads.top_deals(conn, scope, outcome, period.first_day, end, _TOP) for outcome in ("won", "open")]
+    outdated = reads.runs_before_changes(conn, period.first_day, end)
+    earned_before = None
+    if len(_in(earned, before)):
+        earned_before = reads.earned_by(
+            conn, scope, before.first_day, date.fromordinal(before.end), date.fromordinal(until)
+        )
 
     over_time = {each.name: _ratio(_latest(attained, each, today)) for each in shown}
     comparable = Period(before.start, until, before.kind)
@@ -244,7 +265,8 @@ def _not_run(earned: pd.DataFrame, won: pd.DataFrame, period: Period, today: dat
 
 
 def _sum(frame: pd.DataFrame, period: Period, column: str = "amount") -> int:
-    return int(_in(frame, period)[column].sum())
+    days = frame["ordinal"].to_numpy()  # arrays: this is asked a hundred times for one dashboard
+    return int(frame[column].to_numpy()[(days >= period.start) & (days < period.end)].sum())
 
 
 def _average(won: pd.DataFrame, period: Period) -> float | None:

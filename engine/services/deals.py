@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from engine.analytics import deals as analytics
 from engine.analytics.behind import Behind
-from engine.analytics.deals import After, DealFilters, DealPage, FieldFilter, Page
+from engine.analytics.deals import After, DealFilters, DealPage, FieldFilter, NextDeals, Page
 from engine.db import audit, deal_fields, deals
 from engine.db.database import Database
 from engine.db.deals import Deal, DealFields
@@ -47,17 +47,23 @@ class DealChoices:
 
 
 @dataclass(frozen=True)
-class DealDetail:
+class NamedDeal:
+    """A deal, and what its owner and stage are called; `outcome` is open, won, lost or cancelled."""
+
+    deal: Deal
+    owner: str
+    stage: str
+    outcome: str
+
+
+@dataclass(frozen=True)
+class DealDetail(NamedDeal):
     """A deal with its story; the frames are described in `engine.analytics.deals`.
 
     ``lines`` are the earnings on it, as far as the actor may see them.  ``can_delete``: no line of any run
     stands on it.
     """
 
-    deal: Deal
-    owner: str
-    stage: str
-    outcome: str
     credits: pd.DataFrame
     history: pd.DataFrame
     stages: pd.DataFrame
@@ -74,7 +80,7 @@ def list_deals(db: Database, actor: Actor, filters: DealFilters, page: Page, tod
 
 def deals_after(
     db: Database, actor: Actor, filters: DealFilters, after: After | None, size: int, today: date
-) -> DealPage:
+) -> NextDeals:
     """The deals that the actor may see and the filters let through, by close date, from a place in that order on."""
     with db.read(actor) as conn:
         reach = access.visible_people(conn, actor, "deals.view", today)
@@ -184,25 +190,37 @@ def deal_choices(db: Database, actor: Actor, today: date) -> DealChoices:
         )
 
 
+def named_deal(db: Database, actor: Actor, deal_id: int, today: date) -> NamedDeal:
+    """One deal as it stands.  Raises NotFound when there is no such deal within the actor's reach."""
+    with db.read(actor) as conn:
+        return _named(conn, actor, deal_id, today)
+
+
+def _named(conn: sa.Connection, actor: Actor, deal_id: int, today: date) -> NamedDeal:
+    reach = access.visible_people(conn, actor, "deals.view", today)
+    deal = deals.find(conn, deal_id)
+    if deal is None or not (reach is None or _credited(deal) & reach):
+        raise _no_deal(deal_id)
+    owner, stage, outcome = analytics.called(conn, deal.fields.owner_id, deal.fields.stage_id)
+    return NamedDeal(deal, owner, stage, "cancelled" if deal.fields.cancelled_on else outcome)
+
+
+def _credited(deal: Deal) -> frozenset[int]:
+    return frozenset(user for user, _ in deal.fields.credits) | {deal.fields.owner_id}
+
+
 def deal_detail(db: Database, actor: Actor, deal_id: int, today: date) -> DealDetail:
     """One deal with its credits, history, passage through the pipeline and earnings.
 
     Raises NotFound when there is no such deal within the actor's reach.
     """
     with db.read(actor) as conn:
-        reach = access.visible_people(conn, actor, "deals.view", today)
-        deal = deals.find(conn, deal_id)
-        credited = {user for user, _ in deal.fields.credits} | {deal.fields.owner_id} if deal else set()
-        if deal is None or not (reach is None or credited & reach):
-            raise _no_deal(deal_id)
-        names = analytics.people(conn, frozenset(credited)).set_index("id")["name"]
-        stages = analytics.stages(conn).set_index("id")
+        found = _named(conn, actor, deal_id, today)
+        deal = found.deal
+        names = analytics.people(conn, _credited(deal)).set_index("id")["name"]
         shares = deal.fields.credits or ((deal.fields.owner_id, PPM),)
         return DealDetail(
-            deal=deal,
-            owner=names[deal.fields.owner_id],
-            stage=stages["name"][deal.fields.stage_id],
-            outcome="cancelled" if deal.fields.cancelled_on else stages["outcome"][deal.fields.stage_id],
+            **vars(found),
             credits=pd.DataFrame(
                 [(user, names[user], share) for user, share in shares], columns=["user_id", "person", "share_ppm"]
             ),

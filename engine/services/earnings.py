@@ -78,7 +78,7 @@ def earned(db: Database, actor: Actor, user_id: int, period: str) -> Earnings | 
 
 def lines_after(
     db: Database, actor: Actor, period: str, user_id: int | None, after: tuple[int, int], size: int
-) -> pd.DataFrame:
+) -> list[dict[str, Any]]:
     """The lines of a period's run within reach (of one person, if given), person by person, as
     `earnings.lines_after`: the next ones after (user id, line id).
 

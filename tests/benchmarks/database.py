@@ -1,9 +1,11 @@
 """A company in an embedded Postgres, for the full recalculation that a what-if is measured against."""
 
+import atexit
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -11,6 +13,7 @@ import sqlalchemy as sa
 from engine.db import migrate, server
 from engine.db.database import Database
 from engine.services.access import Actor
+from tests.databases import Databases
 
 PLAN = """
 plan = "ae"
@@ -48,19 +51,32 @@ _ROWS = (
 
 
 @contextmanager
-def company(people: int, deals: int) -> Iterator[tuple[Database, Actor]]:
-    """A database with these many reps and deals of 2026, and its admin."""
+def empty() -> Iterator[Database]:
+    """An empty, migrated database, on the one server of all sections."""
+    with _databases().one() as url:
+        db = Database(url)
+        yield db
+        db.close()
+
+
+@cache
+def _databases() -> Databases:
     folder = Path(tempfile.mkdtemp(prefix="quotapath-bench-"))
     folder.chmod(0o711)  # root hands the data to another user, who must get there
+    atexit.register(shutil.rmtree, folder)
     running = server.start(folder / "home", durable=False)
-    try:
-        migrate.upgrade(running.url)
-        db = Database(running.url)
+    atexit.register(running.stop)
+    migrate.upgrade(running.url)
+    found = Databases(running.url)
+    atexit.register(found.close)
+    return found
+
+
+@contextmanager
+def company(people: int, deals: int) -> Iterator[tuple[Database, Actor]]:
+    """A database with these many reps and deals of 2026, and its admin."""
+    with empty() as db:
         yield db, fill(db, people, deals)
-        db.close()
-    finally:
-        running.stop()
-        shutil.rmtree(folder)
 
 
 def fill(db: Database, people: int, deals: int) -> Actor:

@@ -1,7 +1,5 @@
 """The deals page on a million deals beside the same page on a thousand: filters, totals, sorts, deep pages, exports."""
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -12,13 +10,13 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from engine import sheets
-from engine.db import migrate, server
 from engine.db.database import Database
 from engine.services import deal_edits, deals
 from engine.services.access import Actor
 from engine.services.deal_edits import BulkEdit, UndoEdit
 from engine.services.deals import DealFilters, Page
 from engine.workers.pool import Pool
+from tests.benchmarks import database
 from tests.benchmarks.measure import TEAMS, Row, race_unlike
 from tests.owner import owner
 
@@ -59,18 +57,9 @@ _SEED = (
 @contextmanager
 def company(deals: int) -> Iterator[Database]:
     """A database with 200 reps in 20 teams and these many deals of four years, every fifth of them shared."""
-    folder = Path(tempfile.mkdtemp(prefix="quotapath-bench-"))
-    folder.chmod(0o711)  # root hands the data to another user, who must get there
-    running = server.start(folder / "home", durable=False)
-    try:
-        migrate.upgrade(running.url)
-        db = Database(running.url)
+    with database.empty() as db:
         fill(db, deals)
         yield db
-        db.close()
-    finally:
-        running.stop()
-        shutil.rmtree(folder)
 
 
 def fill(db: Database, deals: int) -> None:

@@ -90,6 +90,7 @@ def _year(people: int, deals: int, pool: Pool, against: bool) -> tuple[dict[str,
                 _copy(bare, f"COPY lines ({_LINES}) FROM STDIN", file)
             copied = perf_counter() - start
         bare.close()
+        _on_server(db, f"DROP DATABASE {name}")
     return told, copied
 
 

@@ -1,7 +1,5 @@
 """What-if on a company of 300 reps and 200,000 deals beside a full run: a slider, a goal, a hundred variants."""
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +13,6 @@ import sqlalchemy as sa
 from streamlit.testing.v1 import AppTest
 
 from app import auth, state
-from engine.db import migrate, server
 from engine.db.database import Database
 from engine.services import sign_in, whatif, whatif_search
 from engine.services.access import Actor
@@ -23,6 +20,7 @@ from engine.services.runs import run_period
 from engine.services.whatif import Variant
 from engine.services.whatif_search import Desk
 from engine.workers.pool import Pool
+from tests.benchmarks import database
 from tests.benchmarks.measure import TEAMS, Row, race_unlike
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,12 +71,7 @@ _SEED = (
 @contextmanager
 def company(people: int, deals: int, pending: int) -> Iterator[tuple[str, Database, Actor]]:
     """The demo company's plans for many more reps, with deals of 2025 and 2026, and open ones of the next quarter."""
-    folder = Path(tempfile.mkdtemp(prefix="quotapath-bench-"))
-    folder.chmod(0o711)  # root hands the data to another user, who must get there
-    running = server.start(folder / "home", durable=False)
-    try:
-        migrate.upgrade(running.url)
-        db = Database(running.url)
+    with database.empty() as db:
         values = {"people": people, "managers": -(-people // TEAM), "team": TEAM, "deals": deals, "open": pending}
         with db.write() as conn:
             for path in sorted((ROOT / "data" / "demo" / "plans").glob("*.toml")):
@@ -97,11 +90,7 @@ def company(people: int, deals: int, pending: int) -> Iterator[tuple[str, Databa
                 text = sa.text(statement.replace("::", r"\:\:"))
                 conn.execute(text, {name: values[name] for name in text.compile().params})
             admin = conn.scalar(sa.text("SELECT id FROM users WHERE code = 'ada'"))
-        yield running.url, db, Actor(admin, "admin", "Ada")
-        db.close()
-    finally:
-        running.stop()
-        shutil.rmtree(folder)
+        yield db.engine.url.render_as_string(hide_password=False), db, Actor(admin, "admin", "Ada")
 
 
 def moved_slider(sizes: Sizes, pools: dict[str, Pool]) -> Iterator[Row]:

@@ -12,10 +12,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from tests.browser.driving import ROOT, WIDE, Server, free_port
+from engine.db.database import Database
+from engine.services.demo import load_demo
+from engine.workers.pool import Pool
+from tests.browser.driving import ROOT, TODAY, WIDE, Server, free_port
+from tests.databases import Databases
 
+PATIENCE = 180  # seconds for what takes three on a machine that has nothing else to do
 CHROMIUM = [
     "--no-sandbox",
     "--disable-gpu",
@@ -51,7 +56,7 @@ def start_server() -> Iterator[Callable[..., Server]]:
             )
         server = Server(f"http://127.0.0.1:{port}", process, log)
         running.append(server)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not _listens(port):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
@@ -66,6 +71,37 @@ def start_server() -> Iterator[Callable[..., Server]]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def demo_databases(databases: Databases) -> Iterator[Databases]:
+    """Makes databases that hold the demo company as of `TODAY`, which is loaded once for all of them."""
+    with databases.one() as url:
+        db = Database(url)
+        with Pool() as pool:
+            load_demo(db, pool, TODAY)
+        db.close()
+        found = Databases(url)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def own_demo(demo_databases: Databases, start_server: Callable[..., Server]) -> Iterator[Server]:
+    """A server with a demo company of the test's own."""
+    with demo_databases.one() as url:
+        server = start_server(DATABASE_URL=url, QUOTAPATH_TODAY=TODAY.isoformat())
+        yield server
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def demo(demo_databases: Databases, start_server: Callable[..., Server]) -> Iterator[Server]:
+    """A server with a demo company that journeys share: none of them changes what another one looks at."""
+    with demo_databases.one() as url:
+        server = start_server(DATABASE_URL=url, QUOTAPATH_TODAY=TODAY.isoformat())
+        yield server
+        server.stop()
+
+
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -77,6 +113,7 @@ def browser() -> Iterator[Browser]:
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("chromium is not installed: apt-get install chromium")
+    expect.set_options(timeout=PATIENCE * 1000)
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=program, args=CHROMIUM)
         yield found
@@ -97,6 +134,7 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
             locale="en-US",
             timezone_id="UTC",
         )
+        context.set_default_timeout(PATIENCE * 1000)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))

@@ -5,12 +5,14 @@ import signal
 import socket
 import subprocess
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDE, PHONE = (1440, 900), (390, 844)
+TODAY = date(2026, 11, 24)  # of the demo company
 
 # Settled: the script has run, the connection stands, nothing is stale, for `quiet` milliseconds.
 SETTLED = """(quiet) => {
@@ -24,7 +26,7 @@ SETTLED = """(quiet) => {
 }"""
 
 
-def settle(page: Page, quiet: int = 300, timeout: float = 20_000) -> None:
+def settle(page: Page, quiet: int = 300, timeout: float = 120_000) -> None:
     """Wait until the page shows the result of what was last done to it."""
     page.evaluate("() => { window.__quiet_since = performance.now() }")
     page.wait_for_function(SETTLED, arg=quiet, timeout=timeout)
@@ -36,7 +38,7 @@ def sign_in(page: Page, url: str, email: str, password: str) -> None:
     page.get_by_label("E-mail", exact=True).fill(email)
     page.get_by_label("Password", exact=True).fill(password)
     page.get_by_test_id("stFormSubmitButton").get_by_role("button").click()
-    expect(page.get_by_test_id("stSidebar")).to_be_attached(timeout=20_000)
+    expect(page.get_by_test_id("stSidebar")).to_be_attached()
     settle(page)
 
 
@@ -68,7 +70,7 @@ class Server:
     def stop(self, how: signal.Signals = signal.SIGINT) -> int:
         """Ask it to end, and return its exit status."""
         self.process.send_signal(how)
-        return self.process.wait(30)
+        return self.process.wait(120)
 
 
 def free_port() -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driving import PHONE, Server, load_demo, settle, shot, sign_in
+from tests.browser.driving import PHONE, Server, settle, shot, sign_in
 
 pytestmark = pytest.mark.browser
 
@@ -18,13 +18,9 @@ def pay(page: Page) -> int:
     return int(text.replace("$", "").replace(",", "").replace(".", ""))
 
 
-def test_a_rep_ticks_deals_and_the_pay_moves(
-    start_server: Callable[..., Server], new_page: Callable[..., Page]
-) -> None:
-    server = start_server(QUOTAPATH_TODAY="2026-11-24")
+def test_a_rep_ticks_deals_and_the_pay_moves(demo: Server, new_page: Callable[..., Page]) -> None:
     page = new_page()
-    load_demo(page, server.url)
-    sign_in(page, f"{server.url}/forecast?view=deals", REP, PASSWORD)
+    sign_in(page, f"{demo.url}/forecast?view=deals", REP, PASSWORD)
     expect(page.get_by_text("Nothing is ticked")).to_be_visible()
     before = pay(page)
     grid = page.locator(".dvn-scroller").last
@@ -40,8 +36,8 @@ def test_a_rep_ticks_deals_and_the_pay_moves(
 
     # The same on a phone, and the outlook with its three ways.
     phone = new_page(PHONE)
-    sign_in(phone, f"{server.url}/forecast?ahead=1&measure=pay", REP, PASSWORD)
-    expect(phone.get_by_text("Each person, Q4 2026")).to_be_visible(timeout=60_000)
+    sign_in(phone, f"{demo.url}/forecast?ahead=1&measure=pay", REP, PASSWORD)
+    expect(phone.get_by_text("Each person, Q4 2026")).to_be_visible()
     settle(phone)
     assert pay(phone) == round(before / 100)  # what is certain, in whole dollars
     shot(phone, "forecast-390")

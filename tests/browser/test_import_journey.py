@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.benchmarks.imports import export_lines
-from tests.browser.driving import Server, load_demo, settle, shot, sign_in
+from tests.browser.driving import Server, settle, shot, sign_in
 
 pytestmark = pytest.mark.browser
 
@@ -44,23 +44,21 @@ def choose(page: Page, label: str, option: str) -> None:
 
 
 def test_a_wrong_column_is_corrected_and_the_import_undone(
-    start_server: Callable[..., Server], new_page: Callable[..., Page], tmp_path: Path
+    own_demo: Server, new_page: Callable[..., Page], tmp_path: Path
 ) -> None:
-    server = start_server(QUOTAPATH_TODAY="2026-11-24")
     page = new_page()
-    load_demo(page, server.url)
-    sign_in(page, server.url, ADMIN, PASSWORD)
+    sign_in(page, own_demo.url, ADMIN, PASSWORD)
 
     # The file is checked by a job; the page shows how far it is, and may be left meanwhile.
-    page.goto(f"{server.url}/upload")
+    page.goto(f"{own_demo.url}/upload")
     settle(page)
     page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(export(tmp_path / "opportunities.csv"))
     expect(page.get_by_test_id("stProgress")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text("the work goes on")).to_be_visible()
     shot(page, "import-progress")
-    page.goto(f"{server.url}/deals")
+    page.goto(f"{own_demo.url}/deals")
     settle(page)
-    page.goto(f"{server.url}/upload")
+    page.goto(f"{own_demo.url}/upload")
     assert figures(page)["Refused"] == f"{ROWS:,}"
     expect(page.get_by_text("Every row is refused")).to_be_visible()
     shot(page, "import-wrong-column")

@@ -26,7 +26,7 @@ def upload(page: Page, url: str) -> tuple[str, ...]:
     page.goto(f"{url}/upload")
     settle(page)
     page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(SAMPLE)
-    expect(page.get_by_test_id("stMetric")).to_have_count(4, timeout=30_000)
+    expect(page.get_by_test_id("stMetric")).to_have_count(4)
     settle(page)
     return tuple(figure(page, label) for label in ("Added", "Changed", "Left alone", "Refused"))
 
@@ -64,7 +64,7 @@ def test_main_job(start_server: Callable[..., Server], new_page: Callable[..., P
     page.get_by_text("Import the 117 good rows").click()
     settle(page)
     page.get_by_role("button", name="Import 117 deals").click()
-    expect(page.get_by_text("The file is imported")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("The file is imported")).to_be_visible()
     settle(page)
     shot(page, "uploaded")
     assert upload(page, server.url) == ("0", "0", "117", "3")  # the same file again changes nothing
@@ -75,7 +75,7 @@ def test_main_job(start_server: Callable[..., Server], new_page: Callable[..., P
     settle(page)
     expect(page.get_by_text("October 2026 is out of date")).to_be_visible()
     page.get_by_role("button", name="See what would change").click()
-    expect(page.get_by_text("What would change in October 2026 for everyone")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("What would change in October 2026 for everyone")).to_be_visible()
     settle(page)
     shot(page, "run-preview")
     page.get_by_role("button", name="Keep it").click()

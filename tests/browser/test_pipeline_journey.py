@@ -7,18 +7,16 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driving import Server, load_demo, settle, shot, sign_in
+from tests.browser.driving import Server, settle, shot, sign_in
 from tests.browser.test_deals_journey import ADMIN, PASSWORD, figure
 
 pytestmark = pytest.mark.browser
 
 
-def test_a_bar_opens_the_deals_behind_it(start_server: Callable[..., Server], new_page: Callable[..., Page]) -> None:
-    server = start_server(QUOTAPATH_TODAY="2026-11-22")
+def test_a_bar_opens_the_deals_behind_it(demo: Server, new_page: Callable[..., Page]) -> None:
     page = new_page()
-    load_demo(page, server.url)
-    sign_in(page, server.url, ADMIN, PASSWORD)
-    page.goto(f"{server.url}/pipeline")
+    sign_in(page, demo.url, ADMIN, PASSWORD)
+    page.goto(f"{demo.url}/pipeline")
     settle(page)
     shot(page, "pipeline")
 
@@ -37,7 +35,7 @@ def test_a_bar_opens_the_deals_behind_it(start_server: Callable[..., Server], ne
     box = chart.bounding_box()
     assert box is not None
     chart.click(position={"x": box["width"] * 0.35, "y": 28})
-    expect(page).to_have_url(re.compile(r"/deals\?.*deal_stages=Prospecting"), timeout=20_000)
+    expect(page).to_have_url(re.compile(r"/deals\?.*deal_stages=Prospecting"))
     settle(page)
     assert int(figure(page, "Deals").replace(",", "")) > 1
     assert "show=Open" in page.url

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driving import PHONE, Server, load_demo, settle, shot, sign_in
+from tests.browser.driving import PHONE, Server, settle, shot, sign_in
 
 pytestmark = pytest.mark.browser
 
@@ -28,11 +28,9 @@ def pasted(page: Page, text: str) -> None:
     settle(page)
 
 
-def test_quotas_from_a_spreadsheet(start_server: Callable[..., Server], new_page: Callable[..., Page]) -> None:
-    server = start_server(QUOTAPATH_TODAY="2026-11-22")
+def test_quotas_from_a_spreadsheet(demo: Server, new_page: Callable[..., Page]) -> None:
     page = new_page()
-    load_demo(page, server.url)
-    sign_in(page, f"{server.url}/quotas?year=2028", ADMIN, PASSWORD)
+    sign_in(page, f"{demo.url}/quotas?year=2028", ADMIN, PASSWORD)
     assert row(page, "Ben Okafor") == ["", ""]
 
     # Rows as they come from a spreadsheet: one cell is wrong, so nothing can be saved by accident.
@@ -57,7 +55,7 @@ def test_quotas_from_a_spreadsheet(start_server: Callable[..., Server], new_page
     assert row(page, "Ana Torres") == ["300000.5", ""]
 
     # Cells can be pasted straight into the grid, too.
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=server.url)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=demo.url)
     page.evaluate("navigator.clipboard.writeText('70000\\t80,000.25')")
     table = page.get_by_test_id("stDataFrame").first
     width = (table.bounding_box() or {"width": 0})["width"]
@@ -73,7 +71,7 @@ def test_quotas_from_a_spreadsheet(start_server: Callable[..., Server], new_page
 
     # The rep sees the own quota on a phone, and no tool.
     phone = new_page(PHONE)
-    sign_in(phone, f"{server.url}/quotas?year=2028", REP, PASSWORD)
+    sign_in(phone, f"{demo.url}/quotas?year=2028", REP, PASSWORD)
     assert row(phone, "Ben Okafor") == ["310000", "1320000"]
     expect(phone.get_by_text("Ana Torres")).to_have_count(0)
     expect(phone.get_by_role("button", name="Paste", exact=True)).to_have_count(0)

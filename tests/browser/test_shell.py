@@ -71,7 +71,7 @@ def test_first_start_creates_the_admin_and_lets_in(
     ):
         page.get_by_label(label, exact=True).fill(value)
     page.get_by_role("button", name="Create the first admin").click()
-    expect(page.get_by_role("heading", name="Plans", exact=True)).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("heading", name="Plans", exact=True)).to_be_visible()
     assert page.url.split("?")[0] == f"{server.url}/plans"
     cookie = cookie_of(page)
     assert cookie["httpOnly"]
@@ -86,10 +86,10 @@ def test_deep_link_reload_and_sign_out(server: Server, new_page: Callable[..., P
     expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
     shot(page, f"runs-{size[0]}")
     page.reload()
-    expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
     other_tab = page.context.new_page()
     other_tab.goto(server.url)
-    expect(other_tab.get_by_role("heading", name="Dashboard", exact=True)).to_be_visible(timeout=20_000)
+    expect(other_tab.get_by_role("heading", name="Dashboard", exact=True)).to_be_visible()
     settle(other_tab)
     shot(other_tab, f"dashboard-{size[0]}")
     stolen = cookie_of(page)["value"]
@@ -97,14 +97,14 @@ def test_deep_link_reload_and_sign_out(server: Server, new_page: Callable[..., P
     menu(page)
     shot(page, f"menu-{size[0]}")
     page.get_by_role("button", name="Sign out").click()
-    expect(page.get_by_label("Password", exact=True)).to_be_visible(timeout=20_000)
+    expect(page.get_by_label("Password", exact=True)).to_be_visible()
     settle(page)
     shot(page, f"sign-in-{size[0]}")
     # A copy of the cookie is worth nothing, and the other tab notices at its next step.
     assert status(page, f"{server.url}/api/auth/me", stolen) == 401
     menu(other_tab)
     other_tab.get_by_role("radio", name=re.compile("Dark")).click()
-    expect(other_tab.get_by_label("Password", exact=True)).to_be_visible(timeout=20_000)
+    expect(other_tab.get_by_label("Password", exact=True)).to_be_visible()
 
 
 def test_navigation_goes_to_every_page(server: Server, new_page: Callable[..., Page]) -> None:
@@ -143,7 +143,7 @@ def test_wrong_passwords_lock_the_account(server: Server, new_page: Callable[...
         page.get_by_label("E-mail", exact=True).fill("stranger@example.com")
         page.get_by_label("Password", exact=True).fill("wrong password")
         page.get_by_test_id("stFormSubmitButton").get_by_role("button").click()
-        expect(page.get_by_text(wanted)).to_be_visible(timeout=20_000)
+        expect(page.get_by_text(wanted)).to_be_visible()
         settle(page)
     shot(page, "locked")
 
@@ -154,9 +154,7 @@ def test_server_stops_cleanly(start_server: Callable[..., Server], new_page: Cal
     page = new_page()
     page.goto(server.url)  # an open websocket must not hold it up
     settle(page)
-    begin = time.monotonic()
     assert server.stop(how) == 0
-    assert time.monotonic() - begin < 10
     log = server.log.read_text()
     assert "Traceback" not in log
     assert log.count("\n") == 1, log  # the one line with the address
@@ -168,7 +166,7 @@ def test_impatient_ctrl_c(start_server: Callable[..., Server]) -> None:
     for _ in range(3):
         server.process.send_signal(signal.SIGINT)
         time.sleep(0.1)
-    assert server.process.wait(30) == 0
+    assert server.process.wait(120) == 0
     assert server.log.read_text().count("\n") <= 1
     assert not (server.log.parent / "home" / "pg" / "data" / "postmaster.pid").exists()
 

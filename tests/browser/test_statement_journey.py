@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driving import PHONE, Server, load_demo, settle, shot, sign_in
+from tests.browser.driving import PHONE, Server, settle, shot, sign_in
 from tests.pdf import pdf_text
 
 pytestmark = pytest.mark.browser
@@ -21,15 +21,11 @@ def figure(page: Page, label: str) -> str:
     return card.get_by_test_id("stMetricValue").inner_text()
 
 
-def test_a_statement_is_read_and_taken_home(
-    start_server: Callable[..., Server], new_page: Callable[..., Page], tmp_path: Path
-) -> None:
-    server = start_server(QUOTAPATH_TODAY="2026-11-22")
+def test_a_statement_is_read_and_taken_home(demo: Server, new_page: Callable[..., Page], tmp_path: Path) -> None:
     page = new_page()
-    load_demo(page, server.url)
 
     # The rep opens the statement of a paid month and a line's working.
-    sign_in(page, f"{server.url}/earnings?period=2026-09", REP, PASSWORD)
+    sign_in(page, f"{demo.url}/earnings?period=2026-09", REP, PASSWORD)
     page.get_by_test_id("stButtonGroup").get_by_text("Statement", exact=True).click()
     settle(page)
     expect(page.get_by_text("Ben Okafor, September 2026")).to_be_visible()
@@ -60,9 +56,9 @@ def test_a_statement_is_read_and_taken_home(
 
     # Finance has everyone's of the month as one ZIP.
     desk = new_page()
-    sign_in(desk, f"{server.url}/earnings?period=2026-09&view=statements", ADMIN, PASSWORD)
+    sign_in(desk, f"{demo.url}/earnings?period=2026-09&view=statements", ADMIN, PASSWORD)
     desk.get_by_role("button", name=re.compile("^Write all")).click()
-    expect(desk.get_by_role("button", name="All PDFs (ZIP)")).to_be_visible(timeout=60_000)
+    expect(desk.get_by_role("button", name="All PDFs (ZIP)")).to_be_visible()
     settle(desk)
     shot(desk, "statements")
     with desk.expect_download() as waiting:
@@ -70,6 +66,6 @@ def test_a_statement_is_read_and_taken_home(
     assert Path(waiting.value.path()).read_bytes().startswith(b"PK")
 
     phone = new_page(PHONE, "dark")
-    sign_in(phone, f"{server.url}/earnings?period=2026-10&view=statement", REP, PASSWORD)
+    sign_in(phone, f"{demo.url}/earnings?period=2026-10&view=statement", REP, PASSWORD)
     expect(phone.get_by_text("PROVISIONAL")).to_be_visible()
     shot(phone, "statement-390")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.driving import PHONE, Server, load_demo, settle, shot, sign_in
+from tests.browser.driving import PHONE, Server, settle, shot, sign_in
 
 pytestmark = pytest.mark.browser
 
@@ -17,14 +17,10 @@ def card(page: Page, label: str) -> Locator:
     return page.get_by_test_id("stMetric").filter(has_text=label)
 
 
-def test_a_slider_reprices_the_year_and_a_link_shares_it(
-    start_server: Callable[..., Server], new_page: Callable[..., Page]
-) -> None:
-    server = start_server(QUOTAPATH_TODAY="2026-11-24")
+def test_a_slider_reprices_the_year_and_a_link_shares_it(demo: Server, new_page: Callable[..., Page]) -> None:
     page = new_page()
-    load_demo(page, server.url)
-    sign_in(page, f"{server.url}/whatif?plan=enterprise-ae", ADMIN, PASSWORD)
-    settle(page, timeout=60_000)
+    sign_in(page, f"{demo.url}/whatif?plan=enterprise-ae", ADMIN, PASSWORD)
+    settle(page)
     official = card(page, "Cost").get_by_test_id("stMetricValue").inner_text()
     expect(card(page, "Get more / get less")).to_contain_text("0 / 0")
 
@@ -33,9 +29,9 @@ def test_a_slider_reprices_the_year_and_a_link_shares_it(
     exact = page.get_by_label("Tier 2: rate from 100% (%), exact, New business and expansion")
     for rate in ("12.1", "12.2"):
         slider.press("ArrowRight")
-        expect(exact).to_have_value(rate, timeout=30_000)
-    expect(card(page, "Cost").get_by_test_id("stMetricDelta")).to_be_visible(timeout=30_000)
-    settle(page, timeout=60_000)
+        expect(exact).to_have_value(rate)
+    expect(card(page, "Cost").get_by_test_id("stMetricDelta")).to_be_visible()
+    settle(page)
     expect(card(page, "Get more / get less")).not_to_contain_text("0 / 0")
     steeper = card(page, "Cost").inner_text()
     assert official not in steeper
@@ -48,11 +44,11 @@ def test_a_slider_reprices_the_year_and_a_link_shares_it(
     settle(page)
     page.get_by_role("dialog").get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_role("dialog")).to_have_count(0)
-    settle(page, timeout=60_000)
+    settle(page)
     assert "scenario=1" in page.url
     phone = new_page(PHONE)
     sign_in(phone, page.url, FINANCE, PASSWORD)
-    settle(phone, timeout=60_000)
+    settle(phone)
     assert card(phone, "Cost").inner_text() == steeper
     expect(phone.get_by_label("Tier 2: rate from 100% (%), exact, New business and expansion")).to_have_value("12.2")
     expect(phone.get_by_role("button", name="Make a draft")).to_have_count(0)

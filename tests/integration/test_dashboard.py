@@ -319,3 +319,22 @@ def test_pipeline_is_weighted_by_stage_and_late_deals_are_counted(acme):
     assert (board.overdue_deals, board.overdue_amount) == (1, 50_00)
     assert list(board.top_open["name"]) == ["Deal 1", "Deal 2", "Deal 4"]
     assert acme.board("2026-Q4", actor=MIA).pipeline.value == 1400_00
+
+
+def test_it_is_worked_out_anew_for_other_viewers_and_after_a_change_and_a_frame_is_ones_own(acme):
+    acme.deal(ANA, "2026-11-03", 100)
+    acme.deal(CY, "2026-11-03", 1000)
+    month = parse_period("2026-11")
+    seen = dashboard(acme.db, ADMIN, month, None, TODAY)
+    seen.top_won["more"] = 1
+    again = dashboard(acme.db, ADMIN, month, None, TODAY)
+    assert "more" not in again.top_won
+    assert [dashboard(acme.db, who, month, None, TODAY).won.value for who in (ADMIN, ANA, CY)] == [
+        110000,
+        10000,
+        100000,
+    ]
+    acme.deal(ANA, "2026-11-04", 5)
+    assert dashboard(acme.db, ADMIN, month, None, TODAY).won.value == 110000  # nothing was said of a change
+    acme.do("UPDATE company SET data_version = data_version + 1")
+    assert dashboard(acme.db, ADMIN, month, None, TODAY).won.value == 110500

@@ -14,7 +14,8 @@ from engine.plans.versions import load_versions
 from engine.services import demo, sign_in
 from engine.services.demo_company import LOST, OPEN_STAGES, WON, DemoCompany
 from engine.workers.pool import Pool
-from tests.owner import owner
+from tests.databases import Databases
+from tests.load.driving import Load, drive
 
 TODAY = date(2026, 11, 22)
 TEAMS = {
@@ -130,17 +131,15 @@ def test_on_any_day_the_history_holds_together(today):
 
 
 @pytest.fixture(scope="module")
-def loaded(cluster_url: str) -> Iterator[tuple[Database, demo.DemoAccounts, list[tuple[int, int, str]]]]:
+def loaded(databases: Databases) -> Iterator[tuple[Database, demo.DemoAccounts, list[tuple[int, int, str]]]]:
     """The demo company, loaded once for the tests that only read."""
-    template = sa.make_url(cluster_url).database
-    with owner(sa.make_url(cluster_url).set(database="postgres"), autocommit=True) as conn:
-        conn.execute(sa.text(f"CREATE DATABASE demo_test TEMPLATE {template}"))
-    db = Database(sa.make_url(cluster_url).set(database="demo_test").render_as_string(hide_password=False))
-    told: list[tuple[int, int, str]] = []
-    with Pool() as pool:
-        accounts = demo.load_demo(db, pool, TODAY, lambda done, total, what: told.append((done, total, what)))
-    yield db, accounts, told
-    db.close()
+    with databases.one() as url:
+        db = Database(url)
+        told: list[tuple[int, int, str]] = []
+        with Pool() as pool:
+            accounts = demo.load_demo(db, pool, TODAY, lambda done, total, what: told.append((done, total, what)))
+        yield db, accounts, told
+        db.close()
 
 
 def rows(db, query):
@@ -221,6 +220,16 @@ def test_new_rows_get_new_ids(loaded):
         with db.write() as conn:
             following = conn.scalar(sa.text(f"SELECT nextval(pg_get_serial_sequence('{table}', 'id'))"))
             assert following > conn.scalar(sa.text(f"SELECT max(id) FROM {table}"))
+
+
+def test_people_and_programs_at_once_get_their_answers(loaded, tmp_path):
+    """`make load` for three seconds: that it works, not how fast."""
+    db, _, _ = loaded
+    little = Load(seconds=3, sessions=4, rate=20, processes=1, think=(0.3, 0.6))
+    result = drive(little, db, tmp_path, {"QUOTAPATH_TODAY": TODAY.isoformat()})
+    assert result.errors == []
+    assert {name: len(each.seconds) for name, each in result.api.items()} == dict.fromkeys(result.api, 15)
+    assert "| **API, all** | 60 |" in "\n".join(result.lines())
 
 
 def test_a_database_that_holds_anything_is_left_alone(loaded):

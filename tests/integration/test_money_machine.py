@@ -4,10 +4,10 @@ import calendar
 import random
 import uuid
 from collections import Counter, defaultdict
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-import psycopg2
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, settings
@@ -27,6 +27,7 @@ from engine.services.adjustments import NewAdjustment
 from engine.services.recalculation import recalculate
 from engine.services.run_scope import Scope
 from engine.workers.pool import Pool
+from tests.databases import Databases
 from tests.integration.paying import PLAN, Company
 
 MONTHS = ("2026-01", "2026-02", "2026-03")
@@ -230,15 +231,15 @@ class Paper:
 class Money(RuleBasedStateMachine):
     """The real services on one side, the paper on the other."""
 
-    cluster_url: str
+    databases: Databases
     pool: Pool
 
     @initialize()
     def open_company(self) -> None:
-        self.name = f"machine_{uuid.uuid4().hex}"
-        self._cluster(f"CREATE DATABASE {self.name} TEMPLATE {sa.make_url(self.cluster_url).database}")
-        url = sa.make_url(self.cluster_url).set(database=self.name)
-        self.company = Company(url.render_as_string(hide_password=False), PLAN + PAYABLE)
+        self.until_the_end = ExitStack()
+        url = self.until_the_end.enter_context(self.databases.one())
+        self.company = Company(url, PLAN + PAYABLE)
+        self.until_the_end.callback(self.company.db.close)
         self.ada = self.company.actors["ada"]
         self.ids: dict[str, int] = {}
         self.made: list[tuple[int, str, tuple[str, int]]] = []
@@ -248,17 +249,7 @@ class Money(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "company"):
-            self.company.db.close()
-            self._cluster(f"DROP DATABASE {self.name} WITH (FORCE)")
-
-    def _cluster(self, statement: str) -> None:
-        url = sa.make_url(self.cluster_url)
-        connection = psycopg2.connect(
-            host=url.query["host"], port=url.query["port"], user=url.username, dbname="postgres"
-        )
-        connection.autocommit = True
-        connection.cursor().execute(statement)
-        connection.close()
+            self.until_the_end.close()
 
     # -- what people do ---------------------------------------------------------------------------------
 
@@ -481,17 +472,16 @@ class Money(RuleBasedStateMachine):
             return {row.period: row.lines for row in conn.execute(query)}
 
 
-def test_random_sequences_agree_with_the_ledger_on_paper(cluster_url: str) -> None:
-    with Pool(1) as pool:
-        Money.cluster_url, Money.pool = cluster_url, pool
-        run_state_machine_as_test(
-            Money,
-            settings=settings(
-                max_examples=25,
-                stateful_step_count=40,
-                deadline=None,
-                suppress_health_check=list(HealthCheck),
-                phases=(Phase.explicit, Phase.reuse, Phase.generate),  # a step takes too long to shrink by trying
-                print_blob=True,
-            ),
-        )
+def test_random_sequences_agree_with_the_ledger_on_paper(databases: Databases, pool: Pool) -> None:
+    Money.databases, Money.pool = databases, pool
+    run_state_machine_as_test(
+        Money,
+        settings=settings(
+            max_examples=25,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            phases=(Phase.explicit, Phase.reuse, Phase.generate),  # a step takes too long to shrink by trying
+            print_blob=True,
+        ),
+    )

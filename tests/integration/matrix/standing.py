@@ -98,10 +98,30 @@ _TWIN = """
 class OneWall(Joined):
     """The database within one transaction of the program's own: what keeps people apart here is the services alone."""
 
+    def __init__(self, engine: sa.Engine, conn: sa.Connection) -> None:
+        super().__init__(engine, conn, None)
+
+    @contextmanager
+    def _part(self, viewer: Viewer | None) -> Iterator[None]:
+        yield
+
     @contextmanager
     def joined(self, viewer: Viewer | None = None) -> Iterator[Joined]:
         """The open transaction."""
         yield self
+
+
+class TwoWalls(Joined):
+    """The same with row-level security: each part of the transaction is for whom it says."""
+
+    def __init__(self, engine: sa.Engine, conn: sa.Connection) -> None:
+        super().__init__(engine, conn, None)
+
+    @contextmanager
+    def joined(self, viewer: Viewer | None = None) -> Iterator[Joined]:
+        """The open transaction, for `viewer`."""
+        with self._part(viewer):
+            yield self
 
 
 class Standing:
