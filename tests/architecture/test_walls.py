@@ -14,6 +14,7 @@ OURS = {
     "api_tokens.token_actor", "setup.is_empty", "setup.company", "setup.demo_accounts", "setup.create_first_admin",
     "sign_in.check_password", "sign_in.open_ticket", "sign_in.redeem_ticket", "sign_in.open_session",
     "sign_in.session_actor", "sign_in.end_session", "sign_in.link_person", "sign_in.choose_password",
+    "sign_in.change_password",
     # An empty company is filled.
     "demo.load_demo", "demo.load_records", "forecast_report.demo_backtest",
     # Jobs, workers and what watches them; the body of a job acts as the person who started it.

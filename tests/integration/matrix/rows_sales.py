@@ -67,6 +67,7 @@ ROWS: dict[str, Row] = {
     "deals.export_name":              Row("deals.view",      "YYYEYE", lambda f, who: deals.export_name(f.db, who, deals.DealFilters(owner_id=f.ana), TODAY)),
     "deals.deal_choices":             Row("deals.view",      "YYYEYE", lambda f, who: deals.deal_choices(f.db, who, TODAY)),
     "deals.deal_detail":              Row("deals.view",      "YYYHYH", lambda f, who: deals.deal_detail(f.db, who, f.open, TODAY)),
+    "deals.named_deal":               Row("deals.view",      "YYYHYH", lambda f, who: deals.named_deal(f.db, who, f.open, TODAY)),
     "deals.split_deal":               Row("deals.view",      "YYYHYH", lambda f, who: deals.split_deal(f.db, who, f.open, [(f.ana, 1_000_000)], TODAY)),
     "deals.create_deal":              Row("deals.edit",      "YNNNNN", lambda f, who: deals.create_deal(f.db, who, f.fields(f.open))),
     "deals.edit_deal":                Row("deals.edit",      "YNNNNN", lambda f, who: deals.edit_deal(f.db, who, f.open, f.version, f.fields(f.open))),

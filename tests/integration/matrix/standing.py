@@ -49,6 +49,7 @@ from engine.services.access import Actor
 from engine.services.jobs import SentJobs
 from engine.workers.pool import Pool
 from tests.conftest import execute
+from tests.owner import owner
 from tests.integration.paying import PLAN, Company, add_another_team
 
 TODAY = date(2026, 11, 24)
@@ -325,7 +326,7 @@ def twins(cluster_url: str, pool: Pool) -> Iterator[tuple[Standing, Database]]:
         company.db.close()  # so that it can be copied; it opens itself again
         execute(cluster_url, f"CREATE DATABASE {names[1]} TEMPLATE {names[0]}")
         opened.append(Database(urls[1]))
-        with opened[1].write() as conn:
+        with owner(urls[1]) as conn:
             for statement in _TWIN.split(";\n"):
                 if statement.strip():
                     conn.execute(sa.text(statement), {"ana": found.ana} if ":ana" in statement else {})

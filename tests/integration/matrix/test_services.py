@@ -99,6 +99,13 @@ def test_who_may_call_what_about_whom(
     assert not different, "found, and what the table says, for " + " ".join(WHO)
 
 
+# Services that say less with row-level security than without, and what.
+SAYS_LESS = {
+    "deals.deal_choices": "products of deals that are out of sight are not offered",
+    "disputes.of_line": "a line that is out of sight has no dispute",
+}
+
+
 def test_the_second_wall_takes_nothing_away(standing: tuple[Standing, Database]) -> None:
     """With row-level security each service says what it says without: nothing that one may see is missing from it,
     no sum is smaller for it.  What is out of reach may be "not there" instead of "not yours"."""
@@ -106,12 +113,23 @@ def test_the_second_wall_takes_nothing_away(standing: tuple[Standing, Database])
     different = []
     for name, row in ROWS.items():
         for who in WHO:
-            if not facts.actors[who].sees_everyone:
+            if not facts.actors[who].sees_everyone and name not in SAYS_LESS:
                 one, two = (_called(row, who, facts, facts.company.db, walls) for walls in (OneWall, TwoWalls))
                 refused = one[0] in "NHR" and two[0] in "NHR"
-                if not (refused or one[:2] == two[:2]):
+                wrote = one[0] == two[0] and one[2]  # what is new has another number each time
+                if not (refused or wrote or one[:2] == two[:2]):
                     different.append((name, who, one[:2], two[:2]))
-    assert not different
+    assert not different, "\n".join(map(_difference, different))
+
+
+def _difference(found: tuple[str, str, tuple[str, str], tuple[str, str]]) -> str:
+    """Where two answers part, in a line."""
+    name, who, (letter, one), (again, two) = found
+    place = next((at for at, pair in enumerate(zip(one, two, strict=False)) if len(set(pair)) > 1), 0)
+    start = max(0, place - 60)
+    return (
+        f"{name} as {who}: {letter} {one[start : place + 120]!r}, with both walls {again} {two[start : place + 120]!r}"
+    )
 
 
 def _letter(row: Row, who: str, facts: Standing, twin: Database) -> str:
@@ -140,6 +158,8 @@ def _called(
         return "H", str(error), False
     except QuotaPathError as error:
         return "R", str(error), False
+    except sa.exc.ProgrammingError as error:  # the database has refused it
+        return "!", str(error), False
 
 
 def _leaks(row: Row, who: str, letter: str) -> bool:
