@@ -49,8 +49,8 @@ from engine.services.access import Actor
 from engine.services.jobs import SentJobs
 from engine.workers.pool import Pool
 from tests.conftest import execute
-from tests.owner import owner
 from tests.integration.paying import PLAN, Company, add_another_team
+from tests.owner import owner
 
 TODAY = date(2026, 11, 24)
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
