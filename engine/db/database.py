@@ -21,7 +21,7 @@ def make_engine(url: str) -> sa.Engine:
         pool_size=10,
         max_overflow=20,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": 10, "options": "-c timezone=UTC"},
+        connect_args={"connect_timeout": 10, "options": "-c timezone=UTC -c jit=off"},
     )
 
 
