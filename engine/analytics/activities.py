@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import sqlalchemy as sa
 
-from engine.analytics import conversion
+from engine.analytics import conversion, parts
 from engine.db import structure
 from engine.errors import QuotaPathError
 
@@ -222,17 +222,18 @@ _DONE = sa.text("""
 """)
 _AMOUNT = conversion.converted("d.amount", "d.currency", "d.close_date")
 # What each person won in the span, with the share of credit; a refund lowers the amount and is not a deal won.
-_WON = sa.text(f"""
-    SELECT coalesce(k.user_id, d.owner_id) AS user_id,
+_WON = f"""
+    SELECT {parts.PART["month"]} AS part, coalesce(k.user_id, d.owner_id) AS user_id,
            count(*) FILTER (WHERE coalesce(d.amount, 0) >= 0) AS deals,
            CAST(coalesce(sum(CASE WHEN k.deal_id IS NULL THEN {_AMOUNT}
                                   ELSE CAST(round({_AMOUNT} * (k.share_ppm / 1000000.0)) AS bigint) END), 0) AS bigint)
                AS amount
-      FROM deals d JOIN pipeline_stages s ON s.id = d.stage_id LEFT JOIN deal_credits k ON k.deal_id = d.id
+      FROM {parts.theirs("CAST(:people AS bigint[])")} JOIN pipeline_stages s ON s.id = d.stage_id
+      LEFT JOIN deal_credits k ON k.deal_id = d.id
      WHERE s.outcome = 'won' AND d.close_date >= :start AND d.close_date < :end
        AND (CAST(:people AS bigint[]) IS NULL OR coalesce(k.user_id, d.owner_id) = ANY(:people))
-     GROUP BY 1
-""")  # noqa: S608 - text of this module
+     GROUP BY 1, 2
+"""  # noqa: S608 - text of this module
 
 COUNTS = ("calls", "mails", "meetings", "notes", "tasks", "deals", "amount")
 
@@ -246,5 +247,6 @@ def beside_results(
     """
     values: dict[str, Any] = {"start": start, "end": end, "people": None if people is None else sorted(people)}
     done = pd.read_sql(_DONE, conn, params=values, index_col="user_id")
-    won = pd.read_sql(_WON, conn, params=values | conversion.parameters(conn, currency), index_col="user_id")
+    asked = values | conversion.parameters(conn, currency)
+    won = parts.read(conn, _WON, asked, "month", ("part", "user_id")).groupby("user_id")[["deals", "amount"]].sum()
     return done.join(won, how="outer").reindex(columns=list(COUNTS)).fillna(0).astype("int64")

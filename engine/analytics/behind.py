@@ -28,40 +28,43 @@ class Behind:
 
 
 # How long a deal has been where it is: since it last came there, else since it was created, else since it was kept.
-SINCE = """
-    coalesce((SELECT max(e.entered_at) FROM deal_stage_entries e WHERE e.deal_id = d.id),
-             CAST(d.created_date AS timestamptz), d.created_at)
+LATEST = "deal_stage_entries e ON e.deal_id = d.id AND e.left_at IS NULL"
+DAYS_WAITING = """
+    (CAST(:today AS date) - CAST(coalesce(e.entered_at, CAST(d.created_date AS timestamptz), d.created_at) AS date))
 """
-DAYS_WAITING = f"(CAST(:today AS date) - CAST({SINCE} AS date))"
+_WAITING = f"(SELECT {DAYS_WAITING} FROM (SELECT d.*) d LEFT JOIN {LATEST})"  # noqa: S608
 
 # A refund is no deal that was won.
 SALE = "coalesce(d.amount, 0) >= 0"
 CYCLE = "CASE WHEN d.created_date IS NOT NULL THEN greatest(d.close_date - d.created_date, 0) END"
-# A change of the close date, as the history keeps it.
-FROM, TO = (f"CAST(c.changes -> 'close_date' ->> {place} AS date)" for place in (0, 1))
-CHANGES = "c.changes ? 'close_date' AND c.changes -> 'close_date' ->> 0 IS NOT NULL"
+# A change of the close date, as the history keeps it: days as text, year first, so they have the order of days.
+FROM, TO = "CAST(c.moved_from AS date)", "CAST(c.moved_to AS date)"
+
+
+def slipped(start: str, end: str) -> str:
+    """The condition that a change moved a close date in ``[start, end)``, two SQL expressions, out of it."""
+    return f"""c.moved_from >= CAST(CAST({start} AS date) AS text) AND c.moved_from < CAST(CAST({end} AS date) AS text)
+               AND {TO} >= {end}"""
+
+
+SLIPPED = slipped(":start", ":end")
 
 _SLIPPED = f"""
     d.close_date >= :slipped_until AND d.id = ANY(ARRAY(
-        SELECT c.deal_id FROM deal_changes c
-         WHERE {CHANGES} AND {FROM} >= :slipped_from AND {FROM} < :slipped_until AND {TO} >= :slipped_until))
+        SELECT c.deal_id FROM deal_changes c WHERE {slipped(":slipped_from", ":slipped_until")}))
 """  # noqa: S608
 _MOVED = f"""
     d.id = ANY(ARRAY(
         SELECT c.deal_id FROM deal_changes c
-         WHERE {CHANGES} AND c.at >= :moved_from AND c.at < :moved_until AND {TO} - {FROM} >= :moved_low
+         WHERE c.moved_from IS NOT NULL AND c.at >= :moved_from AND c.at < :moved_until AND {TO} - {FROM} >= :moved_low
            AND (CAST(:moved_high AS int) IS NULL OR {TO} - {FROM} < :moved_high)))
 """  # noqa: S608
 _ENTERED = f"""
     {SALE} AND d.id = ANY(ARRAY(
-        SELECT deal_id FROM (
-            SELECT deal_id, min(entered_at) AS first FROM deal_stage_entries
-             WHERE stage_id = :entered_stage GROUP BY deal_id) e
-         WHERE first >= :entered_from AND first < :entered_until
-           AND (CAST(:entered_next AS bigint) IS NULL OR :entered_next = coalesce((
-               SELECT n.stage_id FROM deal_stage_entries n
-                WHERE n.deal_id = e.deal_id AND (n.entered_at, n.stage_id) > (e.first, CAST(:entered_stage AS bigint))
-                ORDER BY n.entered_at, n.stage_id LIMIT 1), 0))))
+        SELECT deal_id FROM deal_stage_entries
+         WHERE stage_id = :entered_stage AND entered_at >= :entered_from AND entered_at < :entered_until
+           AND NOT returned
+           AND (CAST(:entered_next AS bigint) IS NULL OR :entered_next = coalesce(next_id, 0))))
 """  # noqa: S608
 _OWNER_TEAM = """
     coalesce((SELECT m.team_id FROM team_members m WHERE m.user_id = d.owner_id AND m.start_date <= :today
@@ -79,7 +82,7 @@ def conditions(behind: Behind, today: date) -> tuple[list[str], dict[str, Any]]:
     found: list[str] = []
     params: dict[str, Any] = {}
     for name, condition, parts in (
-        ("waiting", _days(DAYS_WAITING, "waiting"), ("low", "high")),
+        ("waiting", _days(_WAITING, "waiting"), ("low", "high")),
         ("cycle", f"{SALE} AND {_days(CYCLE, 'cycle')}", ("low", "high")),
         ("slipped", _SLIPPED, ("from", "until")),
         ("moved", _MOVED, ("from", "until", "low", "high")),

@@ -15,19 +15,19 @@ from engine.analytics.dashboard import Scope, read, within
 
 _AMOUNT = converted("l.amount", "l.currency", "l.paid_for")
 
-# All sums in one walk over the lines: by period and kind, by person, by component and kind, by period and plan version.
+# All sums in one go: by period and kind, by person, by component and kind, by period and plan version.
 _EARNED = f"""
     WITH l AS (
-        SELECT l.user_id, l.plan_version_id, l.component, l.kind, l.currency, l.amount, p.period,
+        SELECT l.user_id, l.plan_version_id, l.component, l.kind, l.currency, l.lines, l.amount, p.period,
                p.end_date - 1 AS paid_for
-          FROM pay_periods p JOIN lines l ON l.run_id = p.run_id
+          FROM pay_periods p JOIN run_sums l ON l.run_id = p.run_id
          WHERE p.end_date > :start AND p.end_date <= :end AND {within("l.user_id", "(p.end_date - 1)")})
     SELECT CASE WHEN grouping(l.user_id) = 0 THEN 'person' WHEN grouping(l.component) = 0 THEN 'mix'
                 WHEN grouping(l.plan_version_id) = 0 THEN 'cohort' ELSE 'trend' END AS part,
            l.period, l.kind, l.user_id, l.plan_version_id, l.component, count(DISTINCT l.user_id) AS people,
            CAST(coalesce(sum({_AMOUNT}), 0) AS bigint) AS amount,
-           count(*) FILTER (WHERE l.currency <> :currency) AS foreign_lines,
-           count(*) FILTER (WHERE l.amount <> 0 AND {_AMOUNT} IS NULL) AS unconverted
+           CAST(coalesce(sum(l.lines) FILTER (WHERE l.currency <> :currency), 0) AS bigint) AS foreign_lines,
+           CAST(coalesce(sum(l.lines) FILTER (WHERE {_AMOUNT} IS NULL), 0) AS bigint) AS unconverted
       FROM l
      GROUP BY GROUPING SETS ((l.period, l.paid_for, l.kind), (l.user_id), (l.plan_version_id, l.component, l.kind),
                              (l.period, l.paid_for, l.plan_version_id))

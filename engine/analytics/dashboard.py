@@ -4,6 +4,7 @@ Money is int64 minor units of the company's currency; what is in another currenc
 stored rate on or before its day, and left out, counted, where there is none.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pandas as pd
 import sqlalchemy as sa
 
-from engine.analytics import conversion, frames
+from engine.analytics import conversion, frames, parts
 from engine.analytics.conversion import converted
 from engine.money import currency_digits
 
@@ -77,35 +78,46 @@ def within(person: str, day: str) -> str:
 
 def read(conn: sa.Connection, query: str, scope: Scope, start: date, end: date, **values: Any) -> pd.DataFrame:
     """The query's rows; its days lie in ``[start, end)``."""
+    return frames.read(conn, query, _values(conn, scope, start, end) | values)
+
+
+def _values(conn: sa.Connection, scope: Scope, start: date, end: date) -> dict[str, Any]:
     shared = conversion.parameters(conn, scope.currency) | {"start": start, "end": end}
-    return frames.read(conn, query, {**people_in(conn, scope, start, end), **shared, **values})
+    return people_in(conn, scope, start, end) | shared
+
+
+def _by_month(
+    conn: sa.Connection, query: str, scope: Scope, start: date, end: date, order: Sequence[str], **values: Any
+) -> pd.DataFrame:
+    """`read` for a query about deals whose rows are each of one month of close dates (`engine.analytics.parts`)."""
+    found = parts.read(conn, query, _values(conn, scope, start, end) | values, "month", order)
+    return found.drop(columns="part")
 
 
 _DEAL_AMOUNT = converted("d.amount", "d.currency", "d.close_date")
 
-# Deals with a row for each person credited; the whole deal at once where everyone's figures are asked for.
-_CREDITED = """
-      FROM deals d JOIN pipeline_stages s ON s.id = d.stage_id
+# The deals of those in the scope, with a row for each person credited; the whole deal at once where everyone's figures
+# are asked for.  They are found by the indexes, before it is asked who counted on which day.
+_CREDITED = f"""
+      FROM {parts.theirs("CASE WHEN :limited THEN CAST(:everyone AS bigint[]) END")}
+      JOIN pipeline_stages s ON s.id = d.stage_id
       LEFT JOIN deal_credits k ON k.deal_id = d.id AND :limited
 """
 _PERSON = "coalesce(k.user_id, d.owner_id)"
-# The deals of those in the scope are found by the indexes, before it is asked who counted on which day.
-_THEIRS = """(NOT :limited OR d.owner_id = ANY(CAST(:everyone AS bigint[]))
-              OR d.id = ANY(ARRAY(
-                  SELECT deal_id FROM deal_credits WHERE user_id = ANY(CAST(:everyone AS bigint[])))))"""
 _SHARE = f"""CASE WHEN k.deal_id IS NULL THEN {_DEAL_AMOUNT}
              ELSE CAST(round({_DEAL_AMOUNT} * (k.share_ppm / 1000000.0)) AS bigint) END"""
+_MONTH = parts.PART["month"]
 _HOW_MANY = "count(*) FILTER (WHERE k.deal_id IS NULL{0}) + count(DISTINCT k.deal_id) FILTER (WHERE true{0})"
 
 # Won revenue and deals by close date; a refund lowers the revenue and is not a deal won.
 _WON = f"""
-    SELECT d.close_date AS day, CAST(coalesce(sum({_SHARE}), 0) AS bigint) AS amount,
+    SELECT {_MONTH} AS part, d.close_date AS day, CAST(coalesce(sum({_SHARE}), 0) AS bigint) AS amount,
            {_HOW_MANY.format(" AND coalesce(d.amount, 0) >= 0")} AS deals,
            {_HOW_MANY.format(f" AND d.amount IS NOT NULL AND {_DEAL_AMOUNT} IS NULL")} AS unconverted
     {_CREDITED}
      WHERE s.outcome = 'won' AND d.close_date >= :start AND d.close_date < :end
-       AND {_THEIRS} AND {within(_PERSON, "d.close_date")}
-     GROUP BY d.close_date ORDER BY d.close_date
+       AND {within(_PERSON, "d.close_date")}
+     GROUP BY d.close_date
 """
 
 
@@ -114,15 +126,15 @@ def won_by_day(conn: sa.Connection, scope: Scope, start: date, end: date) -> pd.
 
     A shared deal is one deal, and counts with the shares of those in the scope.
     """
-    return read(conn, _WON, scope, start, end)
+    return _by_month(conn, _WON, scope, start, end, ("day",))
 
 
 # What a pay period comes to for everyone: the lines of the run that it shows, and what was given by hand.
 _GIVEN = """
       LATERAL (
-          SELECT user_id, amount, currency, deal_id FROM lines WHERE run_id = p.run_id
+          SELECT user_id, amount, currency FROM {lines} WHERE run_id = p.run_id
           UNION ALL
-          SELECT user_id, amount, currency, NULL FROM manual_adjustments
+          SELECT user_id, amount, currency FROM manual_adjustments
            WHERE period = p.period AND withdrawn_at IS NULL) l
 """
 
@@ -131,7 +143,7 @@ _EARNED = f"""
     SELECT p.period, p.end_date - 1 AS paid_for, p.status,
            CAST(coalesce(sum({converted("l.amount", "l.currency", "(p.end_date - 1)")}), 0) AS bigint) AS amount
       FROM pay_periods p
-      LEFT JOIN {_GIVEN} ON {within("l.user_id", "(p.end_date - 1)")}
+      LEFT JOIN {_GIVEN.format(lines="run_sums")} ON {within("l.user_id", "(p.end_date - 1)")}
      WHERE p.run_id IS NOT NULL AND p.end_date > :start AND p.end_date <= :end
      GROUP BY p.period, p.end_date, p.status ORDER BY p.end_date, p.period
 """  # noqa: S608
@@ -146,28 +158,51 @@ def earned(conn: sa.Connection, scope: Scope, start: date, end: date) -> pd.Data
 
 
 # A deal that changed after the run was kept is in the revenue, and not in the commission.
-_BEFORE_CHANGES = """
-    SELECT p.period FROM pay_periods p JOIN runs r ON r.id = p.run_id
-     WHERE p.status = 'open' AND p.start_date >= :start AND p.end_date <= :end
-       AND EXISTS (SELECT FROM deals d WHERE d.close_date >= p.start_date AND d.close_date < p.end_date
-                      AND d.updated_at > r.created_at)
+_SHOWN_RUNS = sa.text("""
+    SELECT p.period, p.start_date, p.end_date, r.created_at FROM pay_periods p JOIN runs r ON r.id = p.run_id
+     WHERE p.status = 'open' AND p.start_date >= :start AND p.end_date > :after AND p.end_date <= :end
      ORDER BY p.start_date, p.period
-"""
+""")
+_CHANGED = f"""
+    SELECT {parts.PART["owner"]} AS part, k.period
+      FROM unnest(CAST(:periods AS text[]), CAST(:starts AS date[]), CAST(:ends AS date[]),
+                  CAST(:made AS timestamptz[])) AS k (period, start, past, made)
+      JOIN deals d ON d.close_date >= k.start AND d.close_date < k.past AND d.updated_at > k.made
+     WHERE <part>
+     GROUP BY 1, 2
+"""  # noqa: S608
 
 
-def runs_before_changes(conn: sa.Connection, start: date, end: date) -> list[str]:
-    """The open pay periods within ``[start, end)`` with a deal that changed since their run, the earliest first."""
-    return list(frames.read(conn, _BEFORE_CHANGES, {"start": start, "end": end})["period"])
+def runs_before_changes(conn: sa.Connection, start: date, end: date, after: date = date.min) -> list[str]:
+    """The open pay periods within ``[start, end)``, those that end after a day, with a deal that changed since their
+    run, the earliest first."""
+    runs = conn.execute(_SHOWN_RUNS, {"start": start, "end": end, "after": after}).all()
+    if not runs:
+        return []
+    names, starts, ends, made = (list(column) for column in zip(*runs, strict=True))
+    values = {"periods": names, "starts": starts, "ends": ends, "made": made}
+    changed = set(parts.read(conn, _CHANGED, values, "owner", ("part", "period"))["period"])
+    return [name for name in names if name in changed]
 
 
 # The part of the same that comes from deals closed before a day.
-_EARNED_BY = f"""
+_EARNED_ON = f"""
+    SELECT {_MONTH} AS part, CAST(coalesce(sum({converted("l.amount", "l.currency", "(p.end_date - 1)")}), 0) AS bigint)
+           AS amount
+      FROM pay_periods p JOIN lines l ON l.run_id = p.run_id JOIN deals d ON d.id = l.deal_id
+     WHERE p.run_id = ANY(CAST(:runs AS bigint[])) AND d.close_date < :day
+       AND {within("l.user_id", "(p.end_date - 1)")} AND <part>
+     GROUP BY 1
+"""  # noqa: S608
+_EARNED_OTHERWISE = f"""
     SELECT CAST(coalesce(sum({converted("l.amount", "l.currency", "(p.end_date - 1)")}), 0) AS bigint) AS amount
-      FROM pay_periods p JOIN {_GIVEN} ON true LEFT JOIN deals d ON d.id = l.deal_id
-     WHERE p.run_id IS NOT NULL AND p.end_date > :start AND p.end_date <= :end
-       AND coalesce(d.close_date, p.start_date) < :day
+      FROM pay_periods p JOIN {_GIVEN.format(lines="(SELECT * FROM lines WHERE deal_id IS NULL) AS other")} ON true
+     WHERE p.run_id IS NOT NULL AND p.end_date > :start AND p.end_date <= :end AND p.start_date < :day
        AND {within("l.user_id", "(p.end_date - 1)")}
 """  # noqa: S608
+_RUNS = sa.text("""
+    SELECT run_id FROM pay_periods WHERE run_id IS NOT NULL AND end_date > :start AND end_date <= :end ORDER BY run_id
+""")
 
 
 def earned_by(conn: sa.Connection, scope: Scope, start: date, end: date, day: date) -> int:
@@ -175,7 +210,10 @@ def earned_by(conn: sa.Connection, scope: Scope, start: date, end: date, day: da
 
     What was given by hand is about no day, and counts whole.
     """
-    return int(read(conn, _EARNED_BY, scope, start, end, day=day)["amount"].iloc[0])
+    runs = list(conn.scalars(_RUNS, {"start": start, "end": end}))
+    on_deals = _by_month(conn, _EARNED_ON, scope, start, end, ("part",), day=day, runs=runs)
+    otherwise = read(conn, _EARNED_OTHERWISE, scope, start, end, day=day)
+    return int(on_deals["amount"].sum() + otherwise["amount"].iloc[0])
 
 
 # Credit and quota of everyone, as the run of each pay period says; who leads a team then has its credit too.
@@ -209,33 +247,43 @@ def attainment(conn: sa.Connection, scope: Scope, start: date, end: date) -> pd.
 
 # Open deals by stage and by the month in which they should close.
 _PIPELINE = f"""
-    SELECT s.name AS stage, s.position, s.probability_ppm, CAST(date_trunc('month', d.close_date) AS date) AS month,
-           d.close_date < :today AS overdue, {_HOW_MANY.format("")} AS deals,
+    SELECT {_MONTH} AS part, s.name AS stage, s.position, s.probability_ppm,
+           CAST(date_trunc('month', d.close_date) AS date) AS month, d.close_date < :today AS overdue,
+           {_HOW_MANY.format("")} AS deals,
            CAST(coalesce(sum({_SHARE}), 0) AS bigint) AS amount,
            {_HOW_MANY.format(f" AND d.amount IS NOT NULL AND {_DEAL_AMOUNT} IS NULL")} AS unconverted
     {_CREDITED}
-     WHERE s.outcome = 'open' AND {_THEIRS} AND {within(_PERSON, "greatest(d.close_date, :today)")}
-     GROUP BY s.id, month, overdue ORDER BY s.position, month
+     WHERE s.outcome = 'open' AND {within(_PERSON, "greatest(d.close_date, :today)")}
+     GROUP BY s.id, part, month, overdue
 """
 
 
 def pipeline(conn: sa.Connection, scope: Scope, today: date) -> pd.DataFrame:
     """Open deals: stage, position, probability_ppm, month of closing, overdue, deals, amount, unconverted."""
-    return read(conn, _PIPELINE, scope, today, date.max, today=today)
+    return _by_month(conn, _PIPELINE, scope, today, date.max, ("position", "month", "overdue"), today=today)
 
 
-# The largest deals of a period with an outcome, in full, in which someone of the scope has a share.
+# The largest deals of each month of a period with an outcome, in full, in which someone of the scope has a share.
 _TOP = f"""
-    SELECT DISTINCT d.id, d.name, d.account, u.name AS owner, s.name AS stage, d.close_date, d.type, d.product,
-           {_DEAL_AMOUNT} AS amount
-    {_CREDITED}
-      JOIN users u ON u.id = d.owner_id
-     WHERE s.outcome = :outcome AND d.close_date >= :start AND d.close_date < :end AND d.amount > 0
-       AND {_THEIRS} AND {within(_PERSON, "d.close_date")}
-     ORDER BY amount DESC NULLS LAST, d.id LIMIT :limit
-"""
+    WITH found AS (
+        SELECT DISTINCT {_MONTH} AS part, d.id, {_DEAL_AMOUNT} AS amount
+        {_CREDITED}
+         WHERE s.outcome = :outcome AND d.close_date >= :start AND d.close_date < :end AND d.amount > 0
+           AND {within(_PERSON, "d.close_date")}),
+    placed AS (SELECT *, row_number() OVER (PARTITION BY part ORDER BY amount DESC NULLS LAST, id) AS place FROM found)
+    SELECT f.part, d.id, d.name, d.account, d.owner_id, s.name AS stage, d.close_date, d.type, d.product, f.amount
+      FROM placed f JOIN deals d ON d.id = f.id JOIN pipeline_stages s ON s.id = d.stage_id
+     WHERE f.place <= :limit
+"""  # noqa: S608
+_NAMES = sa.text("SELECT id, name FROM users WHERE id = ANY(:ids)")
 
 
 def top_deals(conn: sa.Connection, scope: Scope, outcome: str, start: date, end: date, limit: int) -> pd.DataFrame:
     """The largest deals of the period that are `outcome` ("won" or "open"), largest first."""
-    return read(conn, _TOP, scope, start, end, outcome=outcome, limit=limit)
+    found = _by_month(conn, _TOP, scope, start, end, ("id",), outcome=outcome, limit=limit)
+    found = found.sort_values(["amount", "id"], ascending=[False, True], na_position="last", ignore_index=True)
+    found = found.head(limit)
+    names = {row.id: row.name for row in conn.execute(_NAMES, {"ids": found["owner_id"].astype("int64").tolist()})}
+    place = list(found.columns).index("owner_id")
+    found.insert(place, "owner", found.pop("owner_id").map(names))
+    return found

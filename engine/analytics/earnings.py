@@ -48,7 +48,7 @@ _PEOPLE = sa.text(f"""
         UNION SELECT user_id, currency FROM payout_items JOIN payouts ON id = payout_id JOIN shown USING (period)
     ),
     adjusted AS (
-        SELECT user_id, currency, CAST(sum(amount) AS bigint) AS cents FROM lines JOIN shown USING (run_id)
+        SELECT user_id, currency, CAST(sum(amount) AS bigint) AS cents FROM run_sums JOIN shown USING (run_id)
          WHERE kind = 'adjusted' GROUP BY user_id, currency
     ),
     manual AS (

@@ -4,12 +4,12 @@ Each of the queries gives a row: number (0: nothing waits) and first, what to op
 """
 
 from collections.abc import Collection
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
-from engine.analytics import frames
+from engine.analytics import dashboard, frames, parts
 from engine.plans.reader import load_toml
 
 _RECENT = 30  # days that the refused rows of an import are told about
@@ -30,12 +30,6 @@ QUERIES = {  # the numbers are this module's own
         SELECT CAST(coalesce(sum(refused), 0) AS bigint) AS number, (array_agg(filename ORDER BY id DESC))[1] AS first
           FROM imports
          WHERE refused > 0 AND undone_at IS NULL AND created_at >= CAST(:today AS date) - {_RECENT}
-    """,  # noqa: S608
-    "outdated": f"""
-        SELECT count(*) AS number, min(p.period) AS first FROM pay_periods p JOIN runs r ON r.id = p.run_id
-         WHERE p.status = 'open' AND p.end_date > CAST(:today AS date) - {_YEAR}
-           AND EXISTS (SELECT FROM deals d WHERE d.close_date >= p.start_date AND d.close_date < p.end_date
-                          AND d.updated_at > r.created_at)
     """,  # noqa: S608
     "not_run": f"""
         SELECT count(*) AS number, min(to_char(m, 'YYYY-MM')) AS first
@@ -60,11 +54,6 @@ QUERIES = {  # the numbers are this module's own
         SELECT count(*) AS number, min(subject) AS first FROM activities
          WHERE kind = 'task' AND done_at IS NULL AND due_on <= :today AND user_id = :user
     """,
-    "late": """
-        SELECT count(*) AS number, min(d.name) AS first FROM deals d
-         WHERE d.cancelled_on IS NULL AND d.close_date < :today AND d.owner_id = ANY(:people)
-           AND d.stage_id = ANY(ARRAY(SELECT id FROM pipeline_stages WHERE outcome = 'open'))
-    """,
 }
 
 # The versions in force of plans that somebody is on.
@@ -77,12 +66,32 @@ _IN_FORCE = """
 """
 
 
-def waiting(conn: sa.Connection, name: str, today: date, user: int | None, people: Collection[int]) -> tuple[int, str]:
-    """How many wait of one of `QUERIES`, and what to open first; `people` are whose late deals are asked for."""
-    values: dict[str, Any] = {"today": today, "user": user, "people": sorted(people)}
+def waiting(conn: sa.Connection, name: str, today: date, user: int | None) -> tuple[int, str]:
+    """How many wait of one of `QUERIES`, and what to open first."""
+    values: dict[str, Any] = {"today": today, "user": user}
     asked = {key: value for key, value in values.items() if f":{key}" in QUERIES[name]}
     row = frames.read(conn, QUERIES[name], asked).iloc[0]
     return int(row["number"]), str(row["first"] or "")
+
+
+# Deals that should have closed and are open, by owner.
+_LATE = f"""
+    SELECT {parts.PART["owner"]} AS part, count(*) AS number, min(d.name) AS first FROM deals d
+     WHERE d.cancelled_on IS NULL AND d.close_date < :today AND d.owner_id = ANY(:people)
+       AND d.stage_id = ANY(ARRAY(SELECT id FROM pipeline_stages WHERE outcome = 'open')) AND <part>
+     GROUP BY 1
+"""  # noqa: S608
+
+
+def late(conn: sa.Connection, today: date, people: Collection[int]) -> tuple[int, str]:
+    """How many deals of the people should have closed and are open, and what to open first."""
+    found = parts.read(conn, _LATE, {"today": today, "people": sorted(people)}, "owner", ("part",))
+    return int(found["number"].sum()), min(found["first"], default="")
+
+
+def outdated(conn: sa.Connection, today: date) -> list[str]:
+    """The open pay periods of the last year with a deal that changed since their run, the earliest first."""
+    return dashboard.runs_before_changes(conn, date.min, date.max, today - timedelta(days=_YEAR))
 
 
 def plans_without_examples(conn: sa.Connection, today: date) -> list[str]:

@@ -7,29 +7,22 @@ from typing import Any
 import pandas as pd
 import sqlalchemy as sa
 
-from engine.analytics import frames
+from engine.analytics import parts
+from engine.analytics.behind import SALE
 from engine.money import PPM, currency_digits, round_ratio
 
 # One row for each stage, outcome and currency: the deals that first entered the stage in the span, what they come to,
 # and how long those that left it had stayed.  A refund (an amount below 0) is no deal that was won.
-_PASSAGE = """
-    WITH stays AS (
-        SELECT deal_id, stage_id, entered_at,
-               lead(entered_at) OVER (PARTITION BY deal_id ORDER BY entered_at, stage_id) AS left_at,
-               row_number() OVER (PARTITION BY deal_id, stage_id ORDER BY entered_at) AS visit
-          FROM deal_stage_entries
-         WHERE CAST(:people AS bigint[]) IS NULL
-            OR deal_id IN (SELECT id FROM deals WHERE owner_id = ANY(:people)
-                           UNION ALL SELECT deal_id FROM deal_credits WHERE user_id = ANY(:people))
-    )
-    SELECT v.stage_id, s.outcome, d.currency,
-           count(*) FILTER (WHERE v.visit = 1) AS deals,
-           coalesce(sum(d.amount) FILTER (WHERE v.visit = 1), 0)::bigint AS amount,
+_PASSAGE = f"""
+    SELECT {parts.PART["owner"]} AS part, v.stage_id, s.outcome, d.currency,
+           count(*) FILTER (WHERE NOT v.returned) AS deals,
+           coalesce(sum(d.amount) FILTER (WHERE NOT v.returned), 0)::bigint AS amount,
            count(v.left_at) AS stays, coalesce(sum(extract(epoch FROM v.left_at - v.entered_at)), 0)::bigint AS seconds
-      FROM stays v JOIN deals d ON d.id = v.deal_id JOIN pipeline_stages s ON s.id = d.stage_id
-     WHERE v.entered_at >= :since AND v.entered_at < :until AND coalesce(d.amount, 0) >= 0
-     GROUP BY 1, 2, 3
-"""
+      FROM {parts.their_entries("CAST(:people AS bigint[])")} JOIN deals d ON d.id = v.deal_id
+      JOIN pipeline_stages s ON s.id = d.stage_id
+     WHERE {SALE} AND <part>
+     GROUP BY 1, 2, 3, 4
+"""  # noqa: S608
 _RATES = sa.text("""
     SELECT DISTINCT ON (currency) currency, rate FROM exchange_rates
      WHERE to_currency = :currency AND day < :until ORDER BY currency, day DESC
@@ -48,9 +41,10 @@ def passage(
     unconverted (decided deals with an amount in a currency without a rate: they count by number only).  The span is
     ``[since, until)``; a deal that entered a stage twice counts once, where its first entry lies in the span.
     """
-    values: dict[str, Any] = {"since": since, "until": until}
-    seen = frames.read(conn, _PASSAGE, values | {"people": None if people is None else sorted(people)})
-    rows: list[Any] = list(seen.itertuples(index=False))
+    values = {"start": since, "end": until, "people": None if people is None else sorted(people)}
+    keys = ["stage_id", "outcome", "currency"]
+    seen = parts.read(conn, _PASSAGE, values, "owner", (*keys, "part")).drop(columns="part")
+    rows: list[Any] = list(seen.groupby(keys, as_index=False).sum().itertuples(index=False))
     rates = _rates(conn, currency, until)
     found: dict[int, dict[str, int]] = {}
     for row in rows:

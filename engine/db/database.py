@@ -27,7 +27,10 @@ def make_engine(url: str, role: str = "") -> sa.Engine:
         hide_parameters=True,
         pool_size=10,
         max_overflow=20,
-        connect_args={"connect_timeout": 10, "options": "-c timezone=UTC" + (f" -c role={role}" if role else "")},
+        connect_args={
+            "connect_timeout": 10,
+            "options": "-c timezone=UTC -c jit=off" + (f" -c role={role}" if role else ""),
+        },
     )
     sa.event.listen(engine, "checkout", _require_alive)
     sa.event.listen(engine, "handle_error", _say_what_cannot_be_kept)

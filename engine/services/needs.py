@@ -47,12 +47,15 @@ def needs(db: Database, actor: Actor, today: date) -> list[Need]:
                 except QuotaPathError:
                     names = []  # a document that cannot be read is the plans page's to tell
                 number, first = len(names), next(iter(names), "")
+            elif kind == "outdated":
+                names = reads.outdated(conn, today)
+                number, first = len(names), next(iter(names), "")
             else:
-                number, first = reads.waiting(conn, kind, today, actor.user_id, ())
+                number, first = reads.waiting(conn, kind, today, actor.user_id)
             if number:
                 found.append(Need(kind, number, first))
         if reach is not None:
-            number, first = reads.waiting(conn, "late", today, actor.user_id, reach)
+            number, first = reads.late(conn, today, reach)
             if number:
                 found.append(Need("late", number, first))
     return found

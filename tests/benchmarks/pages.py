@@ -1,12 +1,13 @@
 """What the pages that read deals ask of the services, on a million deals beside a thousand."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from functools import partial
 from time import perf_counter
 
 import sqlalchemy as sa
 
+from engine.analytics import parts
 from engine.db.database import Database
 from engine.periods import parse_period
 from engine.services import commission, dashboard, earnings, needs, pipeline, stages
@@ -19,9 +20,15 @@ from tests.owner import owner
 
 # Each deal's passage through the stages and its history, a plan, and a run for each month of 2025 and 2026.
 _SEED = (
-    """INSERT INTO deal_stage_entries (deal_id, stage_id, entered_at)
-       SELECT d.id, s.id, CAST(d.created_date AS timestamptz) + 9 * s.id * interval '1 day'
-         FROM deals d JOIN pipeline_stages s ON s.id <= least(d.stage_id, 4) OR s.id = d.stage_id""",
+    # In the order of time, as they come; what the triggers keep beside each is worked out in one go.
+    "SET session_replication_role = replica",
+    """INSERT INTO deal_stage_entries (deal_id, stage_id, entered_at, owner_id, next_id, left_at)
+       SELECT id, stage_id, at, owner_id, lead(stage_id) OVER way, lead(at) OVER way
+         FROM (SELECT d.id, d.owner_id, s.id AS stage_id,
+                      CAST(d.created_date AS timestamptz) + 9 * s.id * interval '1 day' AS at
+                 FROM deals d JOIN pipeline_stages s ON s.id <= least(d.stage_id, 4) OR s.id = d.stage_id) each
+       WINDOW way AS (PARTITION BY id ORDER BY at) ORDER BY at""",
+    "SET session_replication_role = origin",
     """INSERT INTO deal_changes (deal_id, at, changes)
        SELECT id, CAST(created_date AS timestamptz), '{"created": [null, "crm"]}' FROM deals""",
     """INSERT INTO deal_changes (deal_id, at, changes)
@@ -80,22 +87,71 @@ PAGES: dict[str, Callable[[Database, Actor], object]] = {
 }
 
 
+# What happens between two looks: nothing but a look at something else, one deal is changed, or one of each rep's.
+_CHANGED_DEALS = sa.text("""
+    WITH changed AS (
+        UPDATE deals SET amount = amount + 1, version = version + 1, updated_at = now()
+         WHERE id IN (SELECT DISTINCT ON (owner_id) id FROM deals
+                       WHERE close_date >= DATE '2026-10-01' AND close_date < DATE '2027-01-01'
+                         AND owner_id = ANY(CAST(:owners AS bigint[])))
+     RETURNING id, amount)
+    INSERT INTO deal_changes (deal_id, user_id, changes)
+    SELECT id, 1, jsonb_build_object('amount', jsonb_build_array(amount - 1, amount)) FROM changed
+""")
+_REPS = sa.text("SELECT id FROM users WHERE role = 'rep' ORDER BY id")
+
+
+def _an_activity(db: Database) -> None:
+    changed(db)
+
+
+def _one_deal(db: Database) -> None:
+    with db.write() as conn:
+        conn.execute(_CHANGED_DEALS, {"owners": [REP.user_id]})
+    changed(db)
+
+
+def _deals_of_all(db: Database) -> None:
+    with db.write() as conn:
+        conn.execute(_CHANGED_DEALS, {"owners": list(conn.scalars(_REPS))})
+    changed(db)
+
+
+LOOKS: dict[str, Callable[[Database], None]] = {
+    "again": lambda _db: None,
+    "first after an activity was kept": _an_activity,
+    "first after a deal was changed": _one_deal,
+    "first after a deal of every rep was changed": _deals_of_all,
+}
+
+
 def pages(sizes: Sizes, _pools: dict[str, Pool]) -> Iterator[Row]:
     """Each page that reads deals, on a million against a thousand: looked at again; and first, after a change."""
-    many, rounds = (3000, 1) if sizes.quick else (1_000_000, 7)
+    many, rounds = (3000, 1) if sizes.quick else (1_000_000, 3)
     with company(1000) as small, company(many) as big:
-        for db in (small, big):
+        databases = {"a thousand": small, "a million": big}
+        for db in databases.values():
             fill(db)
         for page, ask in PAGES.items():
             for who, actor in (("an admin's", ADA), ("a manager's", MANAGER), ("a rep's", REP)):
-                first: dict[str, float] = {}
-                then: dict[str, float] = {}
-                for name, db in (("a thousand", small), ("a million", big)):
-                    look = partial(ask, db, actor)
-                    changed(db)
-                    first |= race_unlike({name: look}, 1, perf_counter)
-                    then |= race_unlike({name: look}, rounds, perf_counter)
-                ratio = then["a million"] / then["a thousand"]
-                looks = then | {f"{name}, the first look after a change": seconds for name, seconds in first.items()}
-                yield Row(f"the {page} page, {who}: a million deals against a thousand (wall clock)", looks, ratio,
-                          "at most 3x slower", ratio <= 3)  # fmt: skip
+                looks = {name: partial(ask, db, actor) for name, db in databases.items()}
+                from_nothing = _from_nothing(looks)
+                for look, change in LOOKS.items():
+                    taken: dict[str, float] = {}
+                    for name, each in looks.items():
+                        taken |= race_unlike({name: each}, rounds, perf_counter, partial(change, databases[name]))
+                    ratio = taken["a million"] / taken["a thousand"]
+                    seconds = taken | (from_nothing if look == "again" else {})
+                    yield Row(f"the {page} page, {who}, {look}: a million deals against a thousand (wall clock)",
+                              seconds, ratio, "at most 3x slower", ratio <= 3)  # fmt: skip
+
+
+def _from_nothing(looks: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """The seconds of a look in a process that remembers nothing."""
+    seconds = {}
+    for name, look in looks.items():
+        parts.forget()
+        start = perf_counter()
+        look()
+        seconds[f"{name}, nothing remembered"] = perf_counter() - start
+    return seconds

@@ -13,13 +13,14 @@ from tests.owner import owner
 
 TABLES = {
     "activities", "api_requests", "api_tokens", "audit", "company", "deal_changes", "deal_credits", "deal_edits",
-    "deal_fields", "deal_payments", "deal_stage_entries", "deals", "dispute_messages", "disputes", "eligibility",
-    "exchange_rates", "held_amounts", "import_file_refusals", "import_files", "import_mappings", "import_pieces",
-    "import_refusals", "imports", "jobs", "ledger", "lines", "manual_adjustments", "pay_periods", "payout_items",
-    "payout_payments", "payout_release_items", "payout_releases", "payout_reversals", "payouts", "pipeline_stages",
-    "plan_assignments", "plan_versions", "plans", "quota_ramps", "quotas", "run_attainment", "run_digests",
-    "run_people", "run_plan_versions", "runs", "scenarios", "sign_in_failures", "sign_in_links", "sign_in_tickets",
-    "statement_files", "statements", "team_members", "team_structure", "teams", "user_sessions", "users", "workers",
+    "deal_fields", "deal_payments", "deal_stage_entries", "deal_touches", "deals", "dispute_messages", "disputes",
+    "eligibility", "exchange_rates", "held_amounts", "import_file_refusals", "import_files", "import_mappings",
+    "import_pieces", "import_refusals", "imports", "jobs", "ledger", "lines", "manual_adjustments", "pay_periods",
+    "payout_items", "payout_payments", "payout_release_items", "payout_releases", "payout_reversals", "payouts",
+    "pipeline_stages", "plan_assignments", "plan_versions", "plans", "quota_ramps", "quotas", "run_attainment",
+    "run_digests", "run_people", "run_plan_versions", "run_sums", "runs", "scenarios", "sign_in_failures",
+    "sign_in_links", "sign_in_tickets", "statement_files", "statements", "team_members", "team_structure", "teams",
+    "user_sessions", "users", "workers",
 }  # fmt: skip
 
 

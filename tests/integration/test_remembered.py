@@ -135,7 +135,7 @@ def test_a_second_process_finds_what_the_first_worked_out(company: Company, shar
 
     first, second = show(), show()
     assert first[1:] == second[1:] == [100_000, 1, 100_000]
-    assert first[0] > 5
+    assert first[0] > 3  # sums of deals are remembered by part, in each process
     assert second[0] == 0
     company.deal("D2", "bo", "2026-02-20", 2_000)  # the data version is raised: nothing of before is shown
     third = show()

@@ -56,7 +56,8 @@ FILL = """
     INSERT INTO deals (id, source, external_id, name, owner_id, stage_id, currency, close_date) OVERRIDING SYSTEM VALUE
         SELECT id * 10, 'crm', code, code, id, 1, 'USD', '2026-05-01' FROM users;
     INSERT INTO deal_changes (deal_id, changes) SELECT id, '{}' FROM deals;
-    INSERT INTO deal_stage_entries SELECT id, 1, now() FROM deals;
+    INSERT INTO deal_stage_entries (deal_id, stage_id, entered_at, owner_id) SELECT id, 1, now(), owner_id FROM deals;
+    INSERT INTO deal_touches (part) VALUES ('*');
     INSERT INTO deal_payments (deal_id, request_id, paid_on, amount, created_by)
         SELECT id, gen_random_uuid(), '2026-05-01', 1, 1 FROM deals;
     INSERT INTO activities (kind, user_id, subject, happened_at) SELECT 'note', id, 'x', now() FROM users;
@@ -72,6 +73,7 @@ FILL = """
     INSERT INTO run_digests SELECT 1, id, sha256('x') FROM users;
     INSERT INTO lines (run_id, user_id, plan_version_id, component, kind, period, origin_period, amount, currency,
                        working) SELECT 1, id, 1, 'c', 'earned', '2026-05', '2026-05', 1, 'USD', '{}' FROM users;
+    INSERT INTO run_sums SELECT 1, id, 1, 'c', 'earned', 'USD', 1, 1 FROM users;
     INSERT INTO payouts (period, status, approved_by) VALUES ('2026-05', 'approved', 1);
     INSERT INTO payout_items (payout_id, user_id, currency, amount) SELECT 1, id, 'USD', 1 FROM users;
     INSERT INTO payout_payments (request_id, payout_id, created_by) VALUES (gen_random_uuid(), 1, 1);
@@ -105,14 +107,14 @@ ABOUT = {
     "activities": "user_id", "held_amounts": "user_id", "ledger": "user_id", "lines": "user_id",
     "manual_adjustments": "user_id", "payout_items": "user_id", "payout_release_items": "user_id",
     "plan_assignments": "user_id", "quotas": "user_id", "run_attainment": "user_id", "run_digests": "user_id",
-    "run_people": "user_id", "statements": "user_id", "disputes": "user_id",
+    "run_people": "user_id", "run_sums": "user_id", "statements": "user_id", "disputes": "user_id",
     "statement_files": "(SELECT user_id FROM statements s WHERE s.id = statement_id)", "dispute_messages": "user_id",
 }  # fmt: skip
 OWN = {"api_requests": "user_id", "api_tokens": "user_id"}
 OF_DEALS = {"deals": "id", "deal_changes": "deal_id", "deal_payments": "deal_id", "deal_stage_entries": "deal_id"}
 PLANS = {"plans": "id", "plan_versions": "plan_id"}
 COMPANY = {
-    "company", "deal_edits", "deal_fields", "eligibility", "exchange_rates", "imports", "pay_periods",
+    "company", "deal_edits", "deal_fields", "deal_touches", "eligibility", "exchange_rates", "imports", "pay_periods",
     "payout_payments", "payout_releases", "payout_reversals", "payouts", "pipeline_stages", "run_plan_versions", "runs",
     "team_members", "team_structure", "teams", "users",
 }  # fmt: skip

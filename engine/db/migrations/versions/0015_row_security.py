@@ -71,13 +71,13 @@ BEGIN
     -- What is about one person.
     FOREACH name IN ARRAY ARRAY['held_amounts', 'ledger', 'lines', 'manual_adjustments', 'payout_items',
             'payout_release_items', 'plan_assignments', 'quotas', 'run_attainment', 'run_digests', 'run_people',
-            'statements'] LOOP
+            'run_sums', 'statements'] LOOP
         EXECUTE format('CREATE POLICY people ON %I FOR SELECT TO quotapath_within'
             ' USING (user_id = ANY (ARRAY(SELECT viewer_people())))', name);
     END LOOP;
 
     -- What is the company's, and about nobody's deals or pay.
-    FOREACH name IN ARRAY ARRAY['company', 'deal_edits', 'deal_fields', 'eligibility', 'exchange_rates', 'imports',
+    FOREACH name IN ARRAY ARRAY['company', 'deal_edits', 'deal_fields', 'deal_touches', 'eligibility', 'exchange_rates', 'imports',
             'pay_periods', 'payout_payments', 'payout_releases', 'payout_reversals', 'payouts', 'pipeline_stages', 'run_plan_versions',
             'runs', 'team_members', 'team_structure', 'teams', 'users'] LOOP
         EXECUTE format('CREATE POLICY company ON %I FOR SELECT TO quotapath_within USING (true)', name);
