@@ -182,13 +182,13 @@ def test_after_any_change_a_screen_shows_what_a_first_look_would(db: Database, s
     remembered = 0
     by = pipeline.GROUPS[seed + 1]  # rep, team, product
     for step in range(9):
-        with db.engine.connect() as conn, conn.begin() as work:
+        with db.write() as conn:
             for _ in range(6 if step == 0 else chance.choice((0, 1, 1, 3))):
                 (_add if step == 0 else chance.choice(CHANGES))(conn, chance)
             conn.execute(sa.text("UPDATE company SET data_version = data_version + 1"))
             _check_sums(conn, "entries")
             if chance.random() < 0.2:
-                work.rollback()
+                conn.rollback()
         actor = (ADA, MIA, ROB)[step % 3]
         remembered += len(parts._kept)
         warm = _shown(db, actor, by)
@@ -205,10 +205,10 @@ def test_what_others_have_not_kept_yet_is_not_remembered(db: Database) -> None:
         for _ in range(4):
             _add(conn, chance)
     before = _shown(db, ADA, "rep")
-    with db.engine.connect() as conn, conn.begin() as work:
+    with db.write() as conn:
         conn.execute(sa.text("UPDATE deals SET owner_id = 3, close_date = '2026-11-01', stage_id = 1"))
-        assert _shown(Joined(db.engine, conn), ADA, "rep") != before  # its own changes it sees
-        work.rollback()
+        assert _shown(Joined(db.engine, conn, None), ADA, "rep") != before  # its own changes it sees
+        conn.rollback()
     assert _shown(db, ADA, "rep") == before
 
 
@@ -225,7 +225,7 @@ def test_a_look_that_began_before_a_change_shows_what_was_then(db: Database) -> 
             conn.execute(sa.text("UPDATE company SET data_version = data_version + 1"))
         after = _shown(db, ADA, "rep")
         assert after != before
-        assert _shown(Joined(db.engine, early), ADA, "rep") == before
+        assert _shown(Joined(db.engine, early, None), ADA, "rep") == before
     assert _shown(db, ADA, "rep") == after
 
 

@@ -77,9 +77,10 @@ BEGIN
     END LOOP;
 
     -- What is the company's, and about nobody's deals or pay.
-    FOREACH name IN ARRAY ARRAY['company', 'deal_edits', 'deal_fields', 'deal_touches', 'eligibility', 'exchange_rates', 'imports',
-            'pay_periods', 'payout_payments', 'payout_releases', 'payout_reversals', 'payouts', 'pipeline_stages', 'run_plan_versions',
-            'runs', 'team_members', 'team_structure', 'teams', 'users'] LOOP
+    FOREACH name IN ARRAY ARRAY['company', 'deal_edits', 'deal_fields', 'deal_touches', 'eligibility',
+            'exchange_rates', 'imports', 'pay_periods', 'payout_payments', 'payout_releases', 'payout_reversals',
+            'payouts', 'pipeline_stages', 'run_plan_versions', 'runs', 'team_members', 'team_structure', 'teams',
+            'users'] LOOP
         EXECUTE format('CREATE POLICY company ON %I FOR SELECT TO quotapath_within USING (true)', name);
     END LOOP;
 
