@@ -114,8 +114,8 @@ def without_amount(conn: sa.Connection) -> int:
 
 # --- win rates and waiting times ----------------------------------------------------------------------
 
-# What became, by each day, of the deals that entered an open stage in the year before it; `days` is the median wait from
-# entering the stage to being won.  Only what was decided by then is counted, so only that is looked for.
+# What became, by each day, of the deals that entered an open stage in the year before it; `days` is the median wait
+# from entering the stage to being won.  Only what was decided by then is counted, so only that is looked for.
 _RATES = sa.text("""
     WITH origins AS (SELECT unnest(CAST(:days AS date[])) AS day),
     decided AS MATERIALIZED (
