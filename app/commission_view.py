@@ -103,9 +103,11 @@ def show(view: View) -> None:
 
 def _notes(view: View) -> None:
     found = view.found
-    text = "Commission is of the latest run of each pay period, adjustments of closed ones included."
+    text = "Commission is of the latest run of each pay period, adjustments of closed ones included"
     if found.by_hand:
-        text += f" Given by hand on top, not in these figures: {widgets.money(found.by_hand, view.currency)}."
+        given = widgets.money(found.by_hand, view.currency)
+        text += f", and with what was given by hand ({given}), which belongs to no plan version"
+    text += "."
     if found.foreign:
         text += (
             f" {found.foreign:,} lines in other currencies are converted to {view.currency} at the latest rate on or "
