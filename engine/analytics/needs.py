@@ -1,44 +1,52 @@
-"""What waits for somebody: pay periods, disputes, refused rows, incomplete plans and quotas, tasks, late deals.
+"""What waits for somebody: pay periods, disputes, incomplete plans and quotas, tasks, late deals.
 
-Each of the queries gives a row: number (0: nothing waits) and first, what to open first.
+Each of the queries gives a row for each thing that waits: key (what a page is asked for to open it), label (what it is
+called) and place (what comes first).
 """
 
 from collections.abc import Collection
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from engine.analytics import frames
 from engine.plans.reader import load_toml
 
-_RECENT = 30  # days that the refused rows of an import are told about
 _YEAR = 365  # days back in which a month without a run, or an outdated one, is told about
+_NAMED = 3  # things of a kind that are told by name
+
+
+class Waiting(NamedTuple):
+    """How many things wait, and the first of them: (key, label)."""
+
+    number: int
+    first: tuple[tuple[str, str], ...] = ()
+
 
 QUERIES = {  # the numbers are this module's own
     "approve": """
-        SELECT count(*) AS number, min(period) AS first FROM pay_periods
+        SELECT period AS key, period AS label, start_date AS place FROM pay_periods
          WHERE status = 'open' AND run_id IS NOT NULL AND end_date <= :today
     """,
-    "pay": "SELECT count(*) AS number, min(period) AS first FROM pay_periods WHERE status = 'approved'",
-    "answer": "SELECT count(*) AS number, min(CAST(id AS text)) AS first FROM disputes WHERE status = 'open'",
+    "pay": "SELECT period AS key, period AS label, start_date AS place FROM pay_periods WHERE status = 'approved'",
+    "answer": """
+        SELECT CAST(d.id AS text) AS key, u.name AS label, d.opened_at AS place
+          FROM disputes d JOIN users u ON u.id = d.user_id WHERE d.status = 'open'
+    """,
     "answered": """
-        SELECT count(*) AS number, min(CAST(id AS text)) AS first FROM disputes
+        SELECT CAST(id AS text) AS key, about AS label, opened_at AS place FROM disputes
          WHERE status = 'answered' AND user_id = :user
     """,
-    "refused": f"""
-        SELECT CAST(coalesce(sum(refused), 0) AS bigint) AS number, (array_agg(filename ORDER BY id DESC))[1] AS first
-          FROM imports
-         WHERE refused > 0 AND undone_at IS NULL AND created_at >= CAST(:today AS date) - {_RECENT}
-    """,  # noqa: S608
     "outdated": f"""
-        SELECT count(*) AS number, min(p.period) AS first FROM pay_periods p JOIN runs r ON r.id = p.run_id
+        SELECT p.period AS key, p.period AS label, p.start_date AS place
+          FROM pay_periods p JOIN runs r ON r.id = p.run_id
          WHERE p.status = 'open' AND p.end_date > CAST(:today AS date) - {_YEAR}
            AND EXISTS (SELECT FROM deals d WHERE d.close_date >= p.start_date AND d.close_date < p.end_date
                           AND d.updated_at > r.created_at)
     """,  # noqa: S608
     "not_run": f"""
-        SELECT count(*) AS number, min(to_char(m, 'YYYY-MM')) AS first
+        SELECT to_char(m, 'YYYY-MM') AS key, to_char(m, 'YYYY-MM') AS label, m AS place
           FROM generate_series(date_trunc('month', CAST(:today AS date) - {_YEAR}),
                                date_trunc('month', CAST(:today AS date)) - interval '1 month', interval '1 month') m
          WHERE NOT EXISTS (SELECT FROM pay_periods p
@@ -53,23 +61,29 @@ QUERIES = {  # the numbers are this module's own
                        AND q.start_date <= :today AND q.end_date > :today) AS has
               FROM plan_assignments a JOIN users u ON u.id = a.user_id
              WHERE a.start_date <= :today AND (a.end_date IS NULL OR a.end_date > :today) AND u.is_active)
-        SELECT count(*) AS number, min(u.name) AS first FROM paid p JOIN users u ON u.id = p.user_id
+        SELECT DISTINCT u.code AS key, u.name AS label, u.name AS place FROM paid p JOIN users u ON u.id = p.user_id
          WHERE NOT p.has AND p.plan_id IN (SELECT plan_id FROM paid WHERE has)
     """,
     "tasks": """
-        SELECT count(*) AS number, min(subject) AS first FROM activities
+        SELECT CAST(id AS text) AS key, subject AS label, due_on AS place FROM activities
          WHERE kind = 'task' AND done_at IS NULL AND due_on <= :today AND user_id = :user
     """,
+    # As the deals page counts them: whoever owns or shares one.
     "late": """
-        SELECT count(*) AS number, min(d.name) AS first FROM deals d
-         WHERE d.cancelled_on IS NULL AND d.close_date < :today AND d.owner_id = ANY(:people)
+        SELECT CAST(d.id AS text) AS key, d.name AS label, d.close_date AS place FROM deals d
+         WHERE d.cancelled_on IS NULL AND d.close_date < :today
            AND d.stage_id = ANY(ARRAY(SELECT id FROM pipeline_stages WHERE outcome = 'open'))
+           AND (d.owner_id = ANY(:people)
+                OR d.id = ANY(ARRAY(SELECT deal_id FROM deal_credits WHERE user_id = ANY(:people))))
     """,
 }
+_FIRST = """
+    SELECT key, label, count(*) OVER () AS number FROM (<query>) w ORDER BY place, label, key LIMIT :most
+"""
 
 # The versions in force of plans that somebody is on.
 _IN_FORCE = """
-    SELECT DISTINCT ON (p.id) p.name, v.document FROM plans p JOIN plan_versions v ON v.plan_id = p.id
+    SELECT DISTINCT ON (p.id) p.name, p.title, v.document FROM plans p JOIN plan_versions v ON v.plan_id = p.id
      WHERE v.status = 'published' AND v.effective_from <= :today
        AND EXISTS (SELECT FROM plan_assignments a WHERE a.plan_id = p.id AND a.start_date <= :today
                       AND (a.end_date IS NULL OR a.end_date > :today))
@@ -77,15 +91,25 @@ _IN_FORCE = """
 """
 
 
-def waiting(conn: sa.Connection, name: str, today: date, user: int | None, people: Collection[int]) -> tuple[int, str]:
-    """How many wait of one of `QUERIES`, and what to open first; `people` are whose late deals are asked for."""
+def waiting(
+    conn: sa.Connection,
+    name: str,
+    today: date,
+    user: int | None = None,
+    people: Collection[int] = (),
+    most: int = _NAMED,
+) -> Waiting:
+    """What waits of one of `QUERIES`, at most `most` of it by name; `people` are whose late deals are asked for."""
     values: dict[str, Any] = {"today": today, "user": user, "people": sorted(people)}
     asked = {key: value for key, value in values.items() if f":{key}" in QUERIES[name]}
-    row = frames.read(conn, QUERIES[name], asked).iloc[0]
-    return int(row["number"]), str(row["first"] or "")
+    found = frames.read(conn, _FIRST.replace("<query>", QUERIES[name]), asked | {"most": most})
+    if found.empty:
+        return Waiting(0)
+    return Waiting(int(found["number"].iloc[0]), tuple(zip(found["key"], found["label"], strict=True)))
 
 
-def plans_without_examples(conn: sa.Connection, today: date) -> list[str]:
-    """The names of plans that people are on whose version in force has no example."""
+def plans_without_examples(conn: sa.Connection, today: date) -> Waiting:
+    """Plans that people are on whose version in force has no example: their names and titles."""
     rows = conn.execute(sa.text(_IN_FORCE), {"today": today})
-    return sorted(row.name for row in rows if not load_toml(row.document).get("example"))
+    found = sorted((row.name, row.title) for row in rows if not load_toml(row.document).get("example"))
+    return Waiting(len(found), tuple(found[:_NAMED]))
