@@ -234,12 +234,13 @@ def _pipeline(board: Dashboard, team: int | None) -> None:
         )
         if picked:
             query = {"show": "Open", "closing": title, "deal_stages": picked["stage"]}
-            drill.deals({**query, "team": str(team or "")})
+            drill.deals({**query, "team": str(team or ""), "counted": "dashboard"})
     if board.overdue_deals:
         amount = widgets.money(board.overdue_amount, board.currency)
         several = board.overdue_deals > 1
         deals = f"{board.overdue_deals:,} open deals" if several else "1 open deal"
         st.caption(widgets.plain(f"{deals} ({amount}) {'are' if several else 'is'} past the close date."))
+        drill.link("Past the close date", {"late": "yes", "team": str(team or ""), "counted": "dashboard"})
     navigation.link("pipeline", "More in Pipeline", {"period": board.period.name})
 
 

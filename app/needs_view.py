@@ -75,9 +75,9 @@ _SHOWN = {
     "quotas": Shown(":material/flag:", "quotas",
                     lambda n: f"{_many(n.number, 'person has', 'people have')} no quota today, others on the same plan "
                               f"do: {_named(n)}", lambda *_: {}, False, "Quotas"),
-    "examples": Shown(":material/science:", "plans",
-                      lambda n: f"{_many(n.number, 'plan has', 'plans have')} no example that checks its figures",
-                      lambda key, _: {"plan": key}),
+    "examples": Shown(":material/science:", "plans", lambda n: _many(
+                          n.number, "plan has no example that checks its figures",
+                          "plans have no example that checks their figures"), lambda key, _: {"plan": key}),
     "tasks": Shown(":material/task_alt:", "activities",
                    lambda n: f"{_many(n.number, 'task of yours is', 'tasks of yours are')} due: {_named(n)}",
                    lambda _, actor: {"open": "true", "order": "Due first", "activity_person": actor.name}, False,
@@ -111,7 +111,7 @@ def show(actor: Actor, found: list[Need]) -> None:
 
 def _links(actor: Actor, need: Need, shown: Shown) -> None:
     if not shown.each:
-        navigation.link(shown.page, shown.link, shown.asks(need.first[0][0], actor))
+        navigation.link(shown.page, shown.link, shown.asks(need.first[0][0] if need.first else "", actor))
         return
     for key, label in need.first:
         navigation.link(shown.page, widgets.plain(_label(label)), shown.asks(key, actor))

@@ -1,16 +1,16 @@
 """What waits for somebody: pay periods, disputes, incomplete plans and quotas, tasks, late deals.
 
-Each of the queries gives a row for each thing that waits: key (what a page is asked for to open it), label (what it is
+Each of `QUERIES` gives a row for each thing that waits: key (what a page is asked for to open it), label (what it is
 called) and place (what comes first).
 """
 
 from collections.abc import Collection
-from datetime import date
-from typing import Any, NamedTuple
+from datetime import date, timedelta
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from engine.analytics import frames
+from engine.analytics import dashboard, frames
 from engine.plans.reader import load_toml
 
 _YEAR = 365  # days back in which a month without a run, or an outdated one, is told about
@@ -38,13 +38,6 @@ QUERIES = {  # the numbers are this module's own
         SELECT CAST(id AS text) AS key, about AS label, opened_at AS place FROM disputes
          WHERE status = 'answered' AND user_id = :user
     """,
-    "outdated": f"""
-        SELECT p.period AS key, p.period AS label, p.start_date AS place
-          FROM pay_periods p JOIN runs r ON r.id = p.run_id
-         WHERE p.status = 'open' AND p.end_date > CAST(:today AS date) - {_YEAR}
-           AND EXISTS (SELECT FROM deals d WHERE d.close_date >= p.start_date AND d.close_date < p.end_date
-                          AND d.updated_at > r.created_at)
-    """,  # noqa: S608
     "not_run": f"""
         SELECT to_char(m, 'YYYY-MM') AS key, to_char(m, 'YYYY-MM') AS label, m AS place
           FROM generate_series(date_trunc('month', CAST(:today AS date) - {_YEAR}),
@@ -68,14 +61,6 @@ QUERIES = {  # the numbers are this module's own
         SELECT CAST(id AS text) AS key, subject AS label, due_on AS place FROM activities
          WHERE kind = 'task' AND done_at IS NULL AND due_on <= :today AND user_id = :user
     """,
-    # As the deals page counts them: whoever owns or shares one.
-    "late": """
-        SELECT CAST(d.id AS text) AS key, d.name AS label, d.close_date AS place FROM deals d
-         WHERE d.cancelled_on IS NULL AND d.close_date < :today
-           AND d.stage_id = ANY(ARRAY(SELECT id FROM pipeline_stages WHERE outcome = 'open'))
-           AND (d.owner_id = ANY(:people)
-                OR d.id = ANY(ARRAY(SELECT deal_id FROM deal_credits WHERE user_id = ANY(:people))))
-    """,
 }
 _FIRST = """
     SELECT key, label, count(*) OVER () AS number FROM (<query>) w ORDER BY place, label, key LIMIT :most
@@ -91,21 +76,35 @@ _IN_FORCE = """
 """
 
 
-def waiting(
-    conn: sa.Connection,
-    name: str,
-    today: date,
-    user: int | None = None,
-    people: Collection[int] = (),
-    most: int = _NAMED,
-) -> Waiting:
-    """What waits of one of `QUERIES`, at most `most` of it by name; `people` are whose late deals are asked for."""
-    values: dict[str, Any] = {"today": today, "user": user, "people": sorted(people)}
-    asked = {key: value for key, value in values.items() if f":{key}" in QUERIES[name]}
+def waiting(conn: sa.Connection, name: str, today: date, user: int | None = None, most: int = _NAMED) -> Waiting:
+    """What waits of one of `QUERIES`, at most `most` of it by name."""
+    asked = {key: value for key, value in (("today", today), ("user", user)) if f":{key}" in QUERIES[name]}
     found = frames.read(conn, _FIRST.replace("<query>", QUERIES[name]), asked | {"most": most})
     if found.empty:
         return Waiting(0)
     return Waiting(int(found["number"].iloc[0]), tuple(zip(found["key"], found["label"], strict=True)))
+
+
+def outdated(conn: sa.Connection, today: date) -> Waiting:
+    """The open pay periods of the last year with a deal that changed since their run."""
+    found = dashboard.runs_before_changes(conn, today - timedelta(days=_YEAR), date.max)
+    return Waiting(len(found), tuple((period, period) for period in found[:_NAMED]))
+
+
+# Counted as the deals page counts them: whoever owns or shares one.
+_LATE = """
+    SELECT count(*) AS number FROM deals d
+     WHERE d.cancelled_on IS NULL AND d.close_date < :today
+       AND d.stage_id = ANY(ARRAY(SELECT id FROM pipeline_stages WHERE outcome = 'open'))
+       AND (d.owner_id = ANY(:people)
+            OR d.id = ANY(ARRAY(SELECT deal_id FROM deal_credits WHERE user_id = ANY(:people))))
+"""
+
+
+def late(conn: sa.Connection, today: date, people: Collection[int]) -> Waiting:
+    """How many open deals of the people should have closed."""
+    found = frames.read(conn, _LATE, {"today": today, "people": sorted(people)})
+    return Waiting(int(found["number"].iloc[0]))
 
 
 def plans_without_examples(conn: sa.Connection, today: date) -> Waiting:

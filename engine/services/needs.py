@@ -60,13 +60,15 @@ def needs(db: Database, actor: Actor, today: date) -> list[Need]:
             if need.number:
                 found.append(need)
         if reach is not None:
-            late = reads.waiting(conn, "late", today, people=reach)
+            late = reads.late(conn, today, reach)
             if late.number:
                 found.append(Need("late", *late))
     return found
 
 
 def _waiting(conn: sa.Connection, kind: str, today: date, actor: Actor) -> Waiting:
+    if kind == "outdated":
+        return reads.outdated(conn, today)
     if kind != "examples":
         return reads.waiting(conn, kind, today, actor.user_id)
     try:
