@@ -108,6 +108,7 @@ def verdict(score: Score, found: Backtest) -> str:
 def _scores(scores: tuple[Score, ...]) -> None:
     frame = pd.DataFrame([vars(each) for each in scores])
     frame["way"] = frame["way"].map(_TESTED)
+    frame["relative"] = frame["relative"].astype("float64").round(2)
     widgets.table(
         frame,
         {
