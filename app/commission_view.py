@@ -18,7 +18,7 @@ from engine.services.commission import KINDS, Commission
 
 _MONTHS = 36  # that one may choose from
 _BINS = 12
-_LEGEND = 260  # pixels of a name in a legend under its chart
+_LEGEND = 300  # pixels of a name in a legend under its chart
 _FEWEST = 3  # people from whom a distribution says something
 
 
