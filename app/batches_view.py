@@ -122,7 +122,7 @@ def _unknown_owners(actor: Actor, batch: Batch) -> None:
     if not found:
         return
     names = left_out.owner_choices(state.database(), actor)
-    count = len(left_out.in_words(found))
+    count = len(found)
     with st.form(f"owners_{batch.id}"):
         st.markdown(
             f"**{'One owner is' if count == 1 else f'{count:,} owners are'} not known here.** Say who is meant, or add "
@@ -132,8 +132,9 @@ def _unknown_owners(actor: Actor, batch: Batch) -> None:
         said = {}
         with st.grid(3, min_column_width=230):
             for each in found[:_ASKED]:
+                name = " ".join(each.owner.split())
                 answer = st.selectbox(
-                    f"{widgets.plain(each.owner) or '(no owner)'} · {each.rows:,} row{'s' if each.rows > 1 else ''}",
+                    f"{widgets.plain(name) or '(no owner)'} · {each.rows:,} row{'s' if each.rows > 1 else ''}",
                     [None, *names],
                     format_func=lambda key: names.get(key, "Nobody yet"),
                     key=f"owner_{batch.id}_{each.owner}",

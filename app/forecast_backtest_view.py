@@ -26,6 +26,7 @@ def show_backtest(actor: Actor, team: int | None) -> None:
     job = standing.job
     if job is not None and not job.is_over:
         _progress(team)
+        st.caption("You can leave this page: the forecasts of the past are worked out meanwhile, and kept.")
     elif not standing.fresh:
         if job is not None:
             said = job.message if job.status == "failed" else "It was cancelled."

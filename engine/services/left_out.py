@@ -1,7 +1,7 @@
 """What imports left out: whose rows these are as far as anybody knows, and who is meant by an unknown owner."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -14,6 +14,7 @@ from engine.db.database import Database
 from engine.db.deal_imports import Saved
 from engine.errors import Problem, ProblemsError, QuotaPathError
 from engine.imports.known import Context, Person, owner_finder, owner_key
+from engine.imports.values import one_line
 from engine.services import access
 from engine.services.access import Actor
 
@@ -41,7 +42,12 @@ def left_out(conn: sa.Connection, today: date, import_id: int | None = None) -> 
         for source in found["source"].unique()
     }
     rows: list[dict[str, Any]] = found.to_dict("records")  # type: ignore[assignment]
-    return [LeftOut(**row, known=isinstance(finders[row["source"]](row["owner"]), int)) for row in rows]
+    merged: dict[tuple[int, str], LeftOut] = {}
+    for row in rows:
+        key = row["import_id"], owner_key(row["owner"])  # the same owner, however the name is written
+        each = LeftOut(**row, known=isinstance(finders[row["source"]](row["owner"]), int))
+        merged[key] = replace(merged[key], rows=merged[key].rows + each.rows) if key in merged else each
+    return list(merged.values())
 
 
 def unknown_owners(db: Database, actor: Actor, import_id: int, today: date) -> list[LeftOut]:
@@ -95,4 +101,4 @@ def map_owners(db: Database, actor: Actor, source: str, owners: Mapping[str, int
 
 def in_words(found: Sequence[LeftOut]) -> list[str]:
     """The owners as people read them, each once."""
-    return list(dict.fromkeys(each.owner.strip() or "(no owner)" for each in found))
+    return list({owner_key(each.owner): one_line(each.owner) or "(no owner)" for each in found}.values())

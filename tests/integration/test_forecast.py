@@ -1,6 +1,7 @@
 """Forecasts against Postgres and the real rules: by hand, as known then, to the cent, and for whom."""
 
 from datetime import date
+from typing import cast
 
 import pandas as pd
 import pytest
@@ -24,6 +25,7 @@ from engine.services import (
 from engine.services.access import Actor, Forbidden
 from engine.services.forecast_deals import Tick
 from engine.services.jobs import JobRunner
+from engine.workers.pool import Pool
 from tests.integration.paying import PLAN, Company
 
 TODAY = date(2026, 2, 10)
@@ -106,10 +108,16 @@ def test_the_pipeline_of_a_past_day_is_what_it_was(company):
 
 def worked_out(company, who):
     """The backtest, after a job has done it."""
-    runner = JobRunner(company.db, None, bodies.JOBS)
+    runner = JobRunner(company.db, cast(Pool, None), bodies.JOBS)  # which calculates no pay
     forecast_backtest.start_backtest(company.db, runner, company.actors[who], None, TODAY)
     runner.close()
     return forecast_backtest.backtest(company.db, company.actors[who], None, TODAY)
+
+
+def known(company, actor, today=TODAY):
+    found = forecast_backtest.backtest(company.db, actor, None, today).found
+    assert found is not None
+    return found
 
 
 def test_the_backtest_says_what_the_history_does_not_know(company):
@@ -132,20 +140,19 @@ def test_the_backtest_says_what_the_history_does_not_know(company):
 def test_a_backtest_is_the_viewers_own_and_kept_until_the_data_changes(company):
     for month in range(1, 13):
         company.deal(f"M{month}", "ana", f"2025-{month:02}-10", 100 + month)
-    nothing = forecast_backtest.backtest(company.db, company.actors["bo"], None, TODAY)
-    assert (nothing.found.rows.empty, nothing.job) == (True, None)  # no job for what there is nothing of
+    assert known(company, company.actors["bo"]).rows.empty  # no job for what there is nothing of
     own, everyone = worked_out(company, "ana"), worked_out(company, "ada")
     assert own.found.rows["actual"].tolist() == everyone.found.rows["actual"].tolist()
     assert forecast_backtest.backtest(company.db, company.actors["mia"], None, TODAY).found is None
     company.deal("M13", "ana", "2025-12-11", 900)
     stale = forecast_backtest.backtest(company.db, company.actors["ada"], None, TODAY)
     assert not stale.fresh
-    assert stale.found.scores == everyone.found.scores
+    assert known(company, company.actors["ada"]).scores == everyone.found.scores
     # Who sees others by now is not shown what was worked out for those of before.
     with company.db.write() as conn:
         conn.execute(sa.text("UPDATE users SET role = 'rep' WHERE code = 'ada'"))
     former = Actor(company.users["ada"], "rep", "ada")
-    assert forecast_backtest.backtest(company.db, former, None, TODAY).found.rows.empty
+    assert known(company, former).rows.empty
     assert forecast_backtest.backtest(company.db, company.actors["ada"], None, date(2026, 4, 1)).found is None
 
 

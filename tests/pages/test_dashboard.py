@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from app import dashboard_view, widgets
+from app import dashboard_view
+from engine.services import freshness
 from engine.services.dashboard import Figure
 
 LABELS = [
@@ -237,8 +238,8 @@ def test_a_change_that_somebody_keeps_shows_without_a_reload(open_page, company,
                 conn.execute(sa.text("UPDATE company SET data_version = data_version + 1"))
         return real(db, actor)
 
-    real = widgets.freshness.data_version
-    monkeypatch.setattr(widgets.freshness, "data_version", version)
+    real = freshness.data_version
+    monkeypatch.setattr(freshness, "data_version", version)
     screen = open_page("dashboard", "ada")
     assert cards(screen)["Won revenue"].value == "$1,000.00"
     assert len(asked) == 4  # twice for each drawing, of which there were two
