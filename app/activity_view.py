@@ -191,7 +191,11 @@ def _more_filters(actor: Actor) -> dict[str, Any]:
         person = None
         if len(names) > 1:
             person = st.selectbox(
-                "Person", [None, *names], format_func=lambda key: names.get(key, "Anyone"), key="activity_person"
+                "Person",
+                [None, *names],
+                format_func=lambda key: names.get(key, "Anyone"),
+                key="activity_person",
+                bind="query-params",
             )
         account = st.text_input("Account begins with", key="activity_account", max_chars=200)
         typed = st.text_input("Find a deal", key="activity_find", placeholder="Name, account or ID", max_chars=200)
@@ -209,6 +213,7 @@ def _more_filters(actor: Actor) -> dict[str, Any]:
 
 def _forget() -> None:
     st.query_params.pop("deal", None)
+    st.query_params.pop("activity_person", None)
     for key in _MORE:
         st.session_state.pop(key, None)
 

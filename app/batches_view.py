@@ -12,11 +12,12 @@ from app.upload_view import SOURCE_NAMES
 from app.widgets import date_column, money_column, number_column, text_column
 from engine.errors import QuotaPathError
 from engine.periods import parse_period
-from engine.services import batches, imports
+from engine.services import batches, imports, left_out
 from engine.services.access import Actor
 from engine.services.batches import Batch, Remembered
 
 _PAGE = 50
+_ASKED = 40  # unknown owners asked for at a time
 
 
 def past_imports(actor: Actor) -> None:
@@ -45,8 +46,26 @@ def past_imports(actor: Actor) -> None:
     chosen = widgets.table(shown, columns, key="past_imports", select=True)
     if chosen is None:
         st.caption("Choose an import to see its deals, download the rows left out, or undo it.")
-    else:
+    elif str(frame["id"].iloc[chosen]) != st.query_params.get("import", ""):  # which is open above
         _one(actor, batches.find_import(state.database(), actor, int(frame["id"].iloc[chosen])))
+
+
+def asked_import(actor: Actor) -> None:
+    """The import that the address asks for (``?import=7``), if there is one, and the way to put it away."""
+    asked = st.query_params.get("import", "")
+    if not asked.isdecimal() or len(asked) >= 18:
+        return
+    try:
+        batch = batches.find_import(state.database(), actor, int(asked))
+    except QuotaPathError as error:
+        widgets.show_problems(error)
+        return
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.subheader("What this import left out" if batch.refused else "This import", anchor=False, width="content")
+        if st.button("Close", icon=":material/close:", type="tertiary", key="import_close"):
+            st.query_params.pop("import", None)
+            st.rerun()
+    _one(actor, batch)
 
 
 def _one(actor: Actor, batch: Batch) -> None:
@@ -62,18 +81,76 @@ def _one(actor: Actor, batch: Batch) -> None:
                 icon=":material/undo:",
             )
             _run_again(batches.periods_to_run(state.database(), actor, batch))
-        added, changed = st.tabs([f"Added ({batch.added:,})", f"Changed ({batch.changed:,})"])
-        with added:
+        if batch.refused and batch.undone_at is None:
+            _unknown_owners(actor, batch)
+        names = [f"Added ({batch.added:,})", f"Changed ({batch.changed:,})"]
+        out = f"Left out ({batch.refused:,})"
+        tabs = st.tabs([*names, out] if batch.refused else names, default=out if batch.refused else None)
+        with tabs[0]:
             _rows(actor, batch, added=True)
-        with changed:
+        with tabs[1]:
             _rows(actor, batch, added=False)
         if batch.refused:
-            widgets.download(
-                f"The {batch.refused:,} rows left out (CSV)",
-                f"import-{batch.id}-refused.csv",
-                partial(imports.past_refusals, state.database(), actor, batch.id),
-                "text/csv",
-            )
+            with tabs[2]:
+                _left_out(actor, batch)
+
+
+def _left_out(actor: Actor, batch: Batch) -> None:
+    """The rows that did not come in, each with the reason; as a file they can be corrected and uploaded again."""
+    place = st.container()
+    offset = widgets.pager(batch.refused, _PAGE, key=f"batch_{batch.id}_refused_page")
+    rows = left_out.left_out_rows(state.database(), actor, batch.id, _PAGE, offset)
+    columns = {
+        "line": number_column("Line"),
+        "reason": text_column("Why"),
+        "remedy": text_column("What to do"),
+        "row": text_column("The row"),
+    }
+    with place:
+        widgets.table(rows, columns, key=f"batch_{batch.id}_refused")
+    widgets.download(
+        f"The {batch.refused:,} rows left out (CSV)" if batch.refused > 1 else "The row left out (CSV)",
+        f"import-{batch.id}-refused.csv",
+        partial(imports.past_refusals, state.database(), actor, batch.id),
+        "text/csv",
+    )
+
+
+def _unknown_owners(actor: Actor, batch: Batch) -> None:
+    """The owners whom nobody knows, and a choice of who is meant; the next file of the source is read so."""
+    found = left_out.unknown_owners(state.database(), actor, batch.id, state.today())
+    if not found:
+        return
+    names = left_out.owner_choices(state.database(), actor)
+    count = len(found)
+    with st.form(f"owners_{batch.id}"):
+        st.markdown(
+            f"**{'One owner is' if count == 1 else f'{count:,} owners are'} not known here.** Say who is meant, or add "
+            "them under People by that name. Then upload the file again: their rows come in, the others stay as they "
+            "are."
+        )
+        said = {}
+        with st.grid(3, min_column_width=230):
+            for each in found[:_ASKED]:
+                name = " ".join(each.owner.split())
+                answer = st.selectbox(
+                    f"{widgets.plain(name) or '(no owner)'} · {each.rows:,} row{'s' if each.rows > 1 else ''}",
+                    [None, *names],
+                    format_func=lambda key: names.get(key, "Nobody yet"),
+                    key=f"owner_{batch.id}_{each.owner}",
+                )
+                if answer is not None:
+                    said[each.owner] = answer
+        if len(found) > _ASKED:
+            st.caption(f"{len(found) - _ASKED:,} more follow after these.")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            pressed = st.form_submit_button("Remember who they are", icon=":material/check:")
+            navigation.link("people", "People")
+    if pressed and attempt(
+        lambda: left_out.map_owners(state.database(), auth.require("deals.import"), batch.source, said),
+        "Remembered. Upload the file again, and their rows come in.",
+    ):
+        st.rerun()
 
 
 def _run_again(periods: Sequence[str]) -> None:

@@ -96,6 +96,15 @@ def short(cents: float | None, currency: str) -> str:
     return f"{in_millions}M"
 
 
+def whole(cents: float | None, currency: str) -> str:
+    """Money in whole units: an estimate has no cents to speak of."""
+    if cents is None:
+        return "–"
+    digits = currency_digits(currency)
+    text = widgets.money(round(cents / 10**digits) * 10**digits, currency)
+    return text.replace("." + "0" * digits, "") if digits else text
+
+
 def bars(
     frame: pd.DataFrame,
     x: str,

@@ -1,5 +1,6 @@
 """The parts of the analytics page: what commission comes to, what it costs, and who gets it for what."""
 
+from collections.abc import Callable
 from datetime import date
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from engine.services.commission import KINDS, Commission
 
 _MONTHS = 36  # that one may choose from
 _BINS = 12
+_LEGEND = 300  # pixels of a name in a legend under its chart
 _FEWEST = 3  # people from whom a distribution says something
 
 
@@ -103,9 +105,11 @@ def show(view: View) -> None:
 
 def _notes(view: View) -> None:
     found = view.found
-    text = "Commission is of the latest run of each pay period, adjustments of closed ones included."
+    text = "Commission is of the latest run of each pay period, adjustments of closed ones included"
     if found.by_hand:
-        text += f" Given by hand on top, not in these figures: {widgets.money(found.by_hand, view.currency)}."
+        given = widgets.money(found.by_hand, view.currency)
+        text += f", and with what was given by hand ({given}), which belongs to no plan version"
+    text += "."
     if found.foreign:
         text += (
             f" {found.foreign:,} lines in other currencies are converted to {view.currency} at the latest rate on or "
@@ -125,15 +129,24 @@ def _cards(view: View) -> None:
     revenue = int(found.cost["revenue"].sum())
     paid = found.people[found.people["amount"] != 0]
     middle = None if paid.empty else round(float(paid["amount"].median()))
-    widgets.cards(
+    cards = [
         Card("Commission", charts.short(found.total, view.currency), trend=_series(found.cost["amount"])),
         Card("Won revenue", charts.short(revenue, view.currency), trend=_series(found.cost["revenue"]),
              help="Of the pay periods that have been run, by close date."),
-        Card("Cost of sales", f"{found.total / revenue:.2%}" if revenue > 0 else "–",
+        Card(_rate_title(view), f"{found.total / revenue:.2%}" if revenue > 0 else "–",
              trend=_series(found.cost["rate"].fillna(0)), help="Commission as a share of won revenue."),
-        Card("Median per person", charts.short(middle, view.currency),
-             help=f"Half of the {len(paid):,} people who earned something earned more."),
-    )  # fmt: skip
+    ]  # fmt: skip
+    if len(found.people) > 1:
+        cards.append(
+            Card("Median per person", charts.short(middle, view.currency),
+                 help=f"Half of the {len(paid):,} people who earned something earned more.")
+        )  # fmt: skip
+    widgets.cards(*cards)
+
+
+def _rate_title(view: View) -> str:
+    """What commission over revenue is called: of one person it is a rate, of a company a cost."""
+    return "Cost of sales" if len(view.found.people) > 1 else "Effective rate"
 
 
 def _series(values: pd.Series) -> list[float] | None:
@@ -183,7 +196,8 @@ def _trend(view: View) -> None:
 
 
 def _cost(view: View) -> None:
-    st.subheader("Cost of sales", anchor=False)
+    title = _rate_title(view)
+    st.subheader(title, anchor=False)
     frame = view.found.cost.dropna(subset=["rate"])
     if frame.empty:
         st.caption("Nothing was won in these pay periods.")
@@ -198,7 +212,7 @@ def _cost(view: View) -> None:
             alt.Y("rate:Q", title="Commission / revenue", axis=alt.Axis(format=".1%", tickCount=5)),
             tooltip=[
                 alt.Tooltip("at:N", title="Pay period"),
-                alt.Tooltip("rate:Q", title="Cost of sales", format=".2%"),
+                alt.Tooltip("rate:Q", title=title, format=".2%"),
                 alt.Tooltip("units:Q", title="Commission", format=view.form),
                 alt.Tooltip("won:Q", title="Won revenue", format=view.form),
             ],
@@ -209,7 +223,7 @@ def _cost(view: View) -> None:
         "at": text_column("Pay period"),
         "amount": money_column("Commission", view.currency),
         "revenue": money_column("Won revenue", view.currency),
-        "rate": percent_column("Cost of sales"),
+        "rate": percent_column(title, digits=2),
     }
     charts.show(chart, frame, view.stem("cost-of-sales"), columns,
                 alt_text="Commission as a share of won revenue by pay period")  # fmt: skip
@@ -227,14 +241,14 @@ def _mix(view: View) -> None:
             alt.X("sum(value):Q", title=charts.unit("Commission", view.currency),
                   axis=alt.Axis(format=view.axis, tickCount=4)),
             alt.Y("component:N", title=None, sort=order, axis=alt.Axis(labelLimit=150)),
-            alt.Color("plan:N", title=None, legend=alt.Legend(orient="bottom", columns=2, labelLimit=210)),
+            alt.Color("plan:N", title=None, legend=alt.Legend(orient="bottom", columns=1, labelLimit=_LEGEND)),
             tooltip=[
                 alt.Tooltip("component:N", title="Component"),
                 alt.Tooltip("plan:N", title="Plan"),
                 alt.Tooltip("sum(value):Q", title="Commission", format=view.form),
             ],
         )
-        .properties(height=max(220, 34 * len(order) + 120))
+        .properties(height=max(220, 34 * len(order) + 60 + 16 * frame["plan"].nunique()))
     )  # fmt: skip
     columns = {
         "plan": text_column("Plan"),
@@ -246,7 +260,8 @@ def _mix(view: View) -> None:
 
 
 def _cohorts(view: View) -> None:
-    st.subheader("Commission per person by plan version", anchor=False)
+    several = len(view.found.people) > 1
+    st.subheader(f"Commission {'per person ' if several else ''}by plan version", anchor=False)
     cohorts = view.found.cohorts
     frame = cohorts.assign(at=[_title(each) for each in cohorts["period"]], value=cohorts["each"] / view.units)
     chart = (
@@ -255,9 +270,9 @@ def _cohorts(view: View) -> None:
         .encode(
             alt.X("at:N", title=None, sort=[_title(each) for each in view.found.cost["period"]],
                   axis=alt.Axis(labelAngle=0, labelOverlap=True)),
-            alt.Y("value:Q", title=charts.unit("Per person", view.currency),
+            alt.Y("value:Q", title=charts.unit("Per person" if several else "Commission", view.currency),
                   axis=alt.Axis(format=view.axis, tickCount=5)),
-            alt.Color("version:N", title=None, legend=alt.Legend(orient="bottom", columns=2, labelLimit=210)),
+            alt.Color("version:N", title=None, legend=alt.Legend(orient="bottom", columns=1, labelLimit=_LEGEND)),
             tooltip=[
                 alt.Tooltip("version:N", title="Plan version"),
                 alt.Tooltip("at:N", title="Pay period"),
@@ -265,7 +280,7 @@ def _cohorts(view: View) -> None:
                 alt.Tooltip("people:Q", title="People", format=","),
             ],
         )
-        .properties(height=340)
+        .properties(height=260 + 30 * frame["version"].nunique())
     )  # fmt: skip
     columns = {
         "version": text_column("Plan version"),
@@ -338,7 +353,7 @@ def _attainment(view: View) -> None:
         st.caption("Shown for three people or more with a quota in these pay periods.")
         return
     steps = (people["attainment"] * 10 + 1e-9).astype(int).clip(0, 20)
-    _histogram(view, steps.map(lambda step: f"{step * 10}%" if step < 20 else "200%+"), people, steps,
+    _histogram(view, lambda step: f"{step * 10}%" if step < 20 else "200%+", people, steps,
                "Attainment, in steps of ten points", "attainment-histogram")  # fmt: skip
     over = int((people["attainment"] >= 1).sum())
     st.caption(f"{over:,} of {len(people):,} people reached their quota; team leads are not counted again.")
@@ -350,8 +365,8 @@ def _distribution(view: View) -> None:
     low, high = int(people["amount"].min()), int(people["amount"].max())
     width = _round_up(max(1, -(-(high - low) // _BINS)))
     steps = people["amount"] // width
-    _histogram(view, steps.map(lambda step: _short(step * width / view.units)), people, steps,
-               "Commission from", "commission-histogram")  # fmt: skip
+    _histogram(view, lambda step: _short(step * width / view.units), people, steps,
+               charts.unit("Commission from", view.currency), "commission-histogram")  # fmt: skip
 
 
 def _round_up(width: int) -> int:
@@ -366,13 +381,18 @@ def _short(units: float) -> str:
 
 def _histogram(
     view: View,
-    labels: "pd.Series[Any]",
+    label: Callable[[int], str],
     people: pd.DataFrame,
     steps: "pd.Series[Any]",
     title: str,
     stem: str,
 ) -> None:
-    frame = people.assign(bin=labels, step=steps).groupby(["step", "bin"], as_index=False).agg(people=("code", "count"))
+    """How many people are in each step, those without anyone between them too."""
+    counts = steps.value_counts()
+    every = range(int(steps.min()), int(steps.max()) + 1)
+    frame = pd.DataFrame(
+        [(step, label(step), int(counts.get(step, 0))) for step in every], columns=["step", "bin", "people"]
+    )
     chart = (
         alt.Chart(frame)
         .mark_bar(cornerRadiusEnd=3, width={"band": 0.8})

@@ -13,6 +13,7 @@ from engine.periods import Period, parse_period
 from engine.services.access import Actor
 from engine.services.dashboard import Dashboard, Figure
 
+_SHOWS = 0.0005  # the least change that a card tells
 _PACE = "Attainment at the end of the quota period, at the speed so far"
 
 
@@ -96,24 +97,25 @@ def _cards(actor: Actor, board: Dashboard) -> None:
     currency = board.currency
     own = actor.role == "rep"
     rate = board.rate
+    ends = f" The small chart ends with {widgets.period_title(board.period)} so far." if board.running else ""
     widgets.cards(
         _money_card(
             "Won revenue",
             board.won,
             currency,
-            "Deals won, by close date; a shared deal counts with the share, refunds are taken off.",
+            f"Deals won, by close date; a shared deal counts with the share, refunds are taken off.{ends}",
         ),
         _money_card(
             "Your commission" if own else "Commission earned",
             board.commission,
             currency,
-            "From the latest run of each pay period, adjustments and what was given by hand included.",
+            f"From the latest run of each pay period, adjustments and what was given by hand included.{ends}",
         ),
         Card(
             "Effective rate" if own else "Cost of sales",
             _percent(rate.value, 2),
             _points(None if rate.value is None or rate.before is None else rate.value - rate.before, 2),
-            help="Commission as a share of won revenue, over the months that have been run.",
+            help=f"Commission as a share of won revenue, over the months that have been run.{ends}",
             trend=_trend(rate),
         ),
         _attainment_card(board),
@@ -122,10 +124,11 @@ def _cards(actor: Actor, board: Dashboard) -> None:
             f"{board.deals.value:,}",
             _change(board.deals),
             _better(board.deals),
-            "Refunds and credit memos are not counted; the Deals page lists them too.",
+            f"Refunds and credit memos are not counted; the Deals page lists them too.{ends}",
             _trend(board.deals),
+            _change(board.deals) != "no change",
         ),
-        _money_card("Average deal", board.average, currency, "Won revenue per deal won."),
+        _money_card("Average deal", board.average, currency, f"Won revenue per deal won.{ends}"),
         Card(
             "Open pipeline",
             charts.short(board.pipeline.value, currency),
@@ -144,8 +147,15 @@ def _cards(actor: Actor, board: Dashboard) -> None:
 
 def _money_card(label: str, figure: Figure, currency: str, meaning: str) -> Card:
     exact = "" if figure.value is None else f" Exactly {widgets.money(round(figure.value), currency)}."
+    change = _change(figure)
     return Card(
-        label, charts.short(figure.value, currency), _change(figure), _better(figure), meaning + exact, _trend(figure)
+        label,
+        charts.short(figure.value, currency),
+        change,
+        _better(figure),
+        meaning + exact,
+        _trend(figure),
+        change != "no change",
     )
 
 
@@ -176,11 +186,14 @@ def _trend(figure: Figure) -> list[float] | None:
 
 
 def _change(figure: Figure) -> str | None:
-    return None if figure.change is None else f"{figure.change:+.1%}"
+    if figure.change is None:
+        return None
+    return f"{figure.change:+.1%}" if abs(figure.change) >= _SHOWS else "no change"
 
 
 def _better(figure: Figure) -> bool | None:
-    return None if figure.change is None else figure.change >= 0
+    """Whether the change is for the better; None without one that shows."""
+    return None if figure.change is None or abs(figure.change) < _SHOWS else figure.change > 0
 
 
 def _points(difference: float | None, digits: int = 1) -> str | None:
@@ -234,12 +247,13 @@ def _pipeline(board: Dashboard, team: int | None) -> None:
         )
         if picked:
             query = {"show": "Open", "closing": title, "deal_stages": picked["stage"]}
-            drill.deals({**query, "team": str(team or "")})
+            drill.deals({**query, "team": str(team or ""), "counted": "dashboard"})
     if board.overdue_deals:
         amount = widgets.money(board.overdue_amount, board.currency)
         several = board.overdue_deals > 1
         deals = f"{board.overdue_deals:,} open deals" if several else "1 open deal"
         st.caption(widgets.plain(f"{deals} ({amount}) {'are' if several else 'is'} past the close date."))
+        drill.link("Past the close date", {"late": "yes", "team": str(team or ""), "counted": "dashboard"})
     navigation.link("pipeline", "More in Pipeline", {"period": board.period.name})
 
 

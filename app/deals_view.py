@@ -14,7 +14,7 @@ from app.widgets import Card
 from engine import sheets
 from engine.money import parse_money
 from engine.periods import Period, parse_period, period_of
-from engine.services import deals
+from engine.services import dashboard, deals
 from engine.services.access import Actor
 from engine.services.deal_fields import DealField
 from engine.services.deals import DealChoices, DealFilters, DealPage, FieldFilter, Page
@@ -219,6 +219,40 @@ def cards(found: DealPage, currency: str) -> None:
             )
         )
     widgets.cards(Card("Deals", f"{found.total:,}"), *shown)
+
+
+def counted(actor: Actor, filters: DealFilters, found: DealPage, choices: DealChoices) -> None:
+    """Beside the list behind a bar of the dashboard: what the bar says, where that is another number, and why.
+
+    The dashboard counts shares, and everyone in the team of the day; the list has whole deals, of the team of today.
+    """
+    plain = DealFilters(
+        team_id=filters.team_id, stage_ids=filters.stage_ids, outcome=filters.outcome, behind=filters.behind,
+        closed_from=filters.closed_from, closed_until=filters.closed_until,
+    )  # fmt: skip
+    late = filters.behind == deals.Behind(late=True) and filters.closed_from is None
+    due = filters.behind == deals.Behind() and filters.outcome == "open" and filters.closed_from is not None
+    if st.query_params.get("counted", "") != "dashboard" or filters != plain or not (late or due):
+        return
+    names = choices.stages.loc[choices.stages["id"].isin(filters.stage_ids), "name"]
+    span = None if filters.closed_from is None or filters.closed_until is None else (
+        filters.closed_from, filters.closed_until,
+    )  # fmt: skip
+    number, amount = dashboard.open_counted(state.database(), actor, filters.team_id, state.today(), span, list(names))
+    rows = found.totals
+    if number == found.total and set(rows["currency"]) <= {choices.currency} and amount == int(rows["amount"].sum()):
+        return
+    full = " and ".join(
+        widgets.money(int(cents), str(code)) for code, cents in rows.groupby("currency")["amount"].sum().items()
+    )
+    st.info(
+        widgets.plain(
+            f"The dashboard says {widgets.money(amount, choices.currency)} in {number:,} deals: it counts each with "
+            f"the share of the people shown there, in the team they are in on the day, in {choices.currency}. Listed "
+            f"here are whole deals: {full or 'nothing'} in {found.total:,}."
+        ),
+        icon=":material/functions:",
+    )
 
 
 def deal_table(found: DealPage, choices: DealChoices, may_edit: bool) -> None:

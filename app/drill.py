@@ -107,6 +107,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "segment": _text,
     "product": _text,
     "owner_team": _number,
+    "late": lambda text: True if text == "yes" else None,
 }
 
 
@@ -134,6 +135,7 @@ _WORDS: dict[str, Callable[[Any, dict[int, str]], str]] = {
     "segment": lambda value, _: f"Segment {value or 'empty'}",
     "product": lambda value, _: f"Product {value or 'empty'}",
     "owner_team": lambda value, _: "Owner in the team today" if value else "Owner in no team today",
+    "late": lambda *_: "Open and past the close date",
 }
 
 

@@ -4,21 +4,53 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from app import charts, state, widgets
+from app import auth, charts, state, widgets
 from app.forecast_view import WAYS
 from app.widgets import money_column, number_column, percent_column, text_column
+from engine.errors import QuotaPathError
 from engine.money import currency_digits
-from engine.services import forecast
+from engine.services import forecast_backtest
 from engine.services.access import Actor
-from engine.services.forecast import FEWEST_MONTHS, Backtest, Score
+from engine.services.forecast_backtest import FEWEST_MONTHS, Backtest, Score
 
 _TESTED = {"actual": "Actual", **WAYS, "naive": "Naive", "seasonal_naive": "Seasonal naive"}
 
 
 def show_backtest(actor: Actor, team: int | None) -> None:
-    """How each way did on the quarters that are over, beside the naive forecasts."""
-    with st.spinner("Forecasting the past quarters as they began"):
-        found = forecast.backtest(state.database(), actor, team, state.today())
+    """How each way did on the quarters that are over, beside the naive forecasts; a job works it out."""
+    db, today = state.database(), state.today()
+    standing = forecast_backtest.backtest(db, actor, team, today)
+    if standing.found is None and standing.job is None:
+        forecast_backtest.start_backtest(db, state.jobs(), actor, team, today)
+        standing = forecast_backtest.backtest(db, actor, team, today)
+    job = standing.job
+    if job is not None and not job.is_over:
+        _progress(team)
+        st.caption("You can leave this page: the forecasts of the past are worked out meanwhile, and kept.")
+    elif not standing.fresh:
+        if job is not None:
+            said = job.message if job.status == "failed" else "It was cancelled."
+            widgets.show_problems(QuotaPathError(said))
+        with st.container(horizontal=True, vertical_alignment="center", key="backtest_stale"):
+            if standing.at is not None:
+                st.caption(
+                    f"Worked out on {standing.at:%Y-%m-%d %H:%M} UTC; something has changed since.", width="content"
+                )
+            if st.button("Work it out anew", icon=":material/refresh:"):
+                forecast_backtest.start_backtest(db, state.jobs(), actor, team, today)
+                st.rerun()
+    if standing.found is not None:
+        _show(standing.found)
+
+
+@st.fragment(run_every="1s")
+def _progress(team: int | None) -> None:
+    """The bar of the job; once it is over the page is drawn anew."""
+    actor = auth.require("forecast.view")
+    widgets.job_bar(forecast_backtest.backtest(state.database(), actor, team, state.today()).job)
+
+
+def _show(found: Backtest) -> None:
     if found.rows.empty:
         widgets.empty(
             "No full quarter to test on yet",
@@ -77,6 +109,7 @@ def verdict(score: Score, found: Backtest) -> str:
 def _scores(scores: tuple[Score, ...]) -> None:
     frame = pd.DataFrame([vars(each) for each in scores])
     frame["way"] = frame["way"].map(_TESTED)
+    frame["relative"] = frame["relative"].astype("float64").round(2)
     widgets.table(
         frame,
         {

@@ -150,14 +150,14 @@ def _cards(found: Outlook, simulated: Simulated, quarter: Quarter, measure: str)
     if measure == "revenue":
         first = Card(
             f"Won so far, {found.quarters[0].title}",
-            _whole(found.so_far, found.currency),
+            charts.whole(found.so_far, found.currency),
             help=f"Exactly {widgets.money(found.so_far, found.currency)}.",
         )
     else:
         certain = None if totals.empty else int(totals["certain"].iloc[0])
         first = Card(
             "Certain by now",
-            _whole(certain, found.currency),
+            charts.whole(certain, found.currency),
             help="What the deals that are closed earn in the quarter, by the plans and to the cent, before draws.",
         )
     prefix = "" if measure == "revenue" else "pay_"
@@ -189,16 +189,7 @@ def _way_card(label: str, amount: Any, band: tuple[Any, Any], currency: str, tex
     delta = f"{_short(float(band[0]), currency)} to {_short(float(band[1]), currency)}" if known else None
     value = None if pd.isna(amount) else float(amount)
     more = " Below: 8 of 10 cases lie in it." if delta else ""
-    return Card(label, _whole(value, currency), delta, None, text + more, arrow=False)
-
-
-def _whole(cents: float | None, currency: str) -> str:
-    """Money in whole units: an estimate has no cents to speak of."""
-    if cents is None:
-        return "–"
-    digits = currency_digits(currency)
-    text = widgets.money(round(cents / 10**digits) * 10**digits, currency)
-    return text.replace("." + "0" * digits, "") if digits else text
+    return Card(label, charts.whole(value, currency), delta, None, text + more, arrow=False)
 
 
 def _short(cents: float, currency: str) -> str:
@@ -359,9 +350,9 @@ def _distribution(simulated: Simulated, quarter: Quarter, measure: str) -> None:
         alt_text=f"How often the simulated {_MEASURES[measure].lower()} of {quarter.title} came out in each span",
     )
     of = f"{simulated.rounds:,} outcomes of {simulated.deals:,} open deals, seed {simulated.seed}"
-    between = f"{_whole(low, simulated.currency)} (P10) and {_whole(high, simulated.currency)} (P90)"
+    between = f"{charts.whole(low, simulated.currency)} (P10) and {charts.whole(high, simulated.currency)} (P90)"
     st.caption(
-        widgets.plain(f"{of}. Between {between} in 8 of 10; the middle is {_whole(middle, simulated.currency)}.")
+        widgets.plain(f"{of}. Between {between} in 8 of 10; the middle is {charts.whole(middle, simulated.currency)}.")
     )
 
 

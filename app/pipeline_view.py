@@ -18,7 +18,7 @@ GROUPS = {"all": "Together", "rep": "Rep", "team": "Team", "product": "Product",
 _MOST = 6  # groups with a colour of their own; the smaller ones are one
 _OTHERS, _MANY = "All others", "…"
 _STILL = "Still there"
-_AGES = ("Up to the usual days", *(f"Over {times}x the usual" for times in AGES))
+_AGES = ("Up to usual", *("Over usual" if times == 1 else f"Over {times}x usual" for times in AGES))
 _NO_USUAL = "No usual yet"
 _COLORS = ("#0d9488", "#6366f1", "#f59e0b", "#ec4899", "#0ea5e9", "#84cc16")
 _AGE_COLORS = ("#0d9488", "#f59e0b", "#ea580c", "#be123c", "#94a3b8")
@@ -116,12 +116,24 @@ def _cards(view: View) -> None:
              help=f"From creation to close, on average of the {timed:,} deals won in {view.title}."),
         Card("Past the close date", f"{int(found.open['overdue'].sum()):,}", help="Open deals that should be closed."),
         Card("Moved later", f"{int(moves['moves'].sum()):,}",
-             help=f"How often a close date was moved later in {view.title}."),
-        Card("Moved by", f"{moves['days'].sum() / moves['moves'].sum():,.0f} days" if len(moves) else "–",
-             help="On average, of the moves to a later day."),
-        Card(f"Slipped out of {view.title}", f"{slipped:,}",
+             f"by {moves['days'].sum() / moves['moves'].sum():,.0f} days" if len(moves) else None,
+             help=f"How often a close date was moved later in {view.title}, and by how much on average.", arrow=False),
+        Card("Slipped", f"{slipped:,}",
              help=f"Deals that should have closed in {view.title} and now close after it."),
+        Card("Sales velocity", _velocity(view, won, decided, timed),
+             help="What the open pipeline brings a day: open deals, times the win rate, times the average won deal, "
+                  f"over the days of a sales cycle; the last three are of {view.title}. An estimate."),
     )  # fmt: skip
+
+
+def _velocity(view: View, won: pd.DataFrame, decided: int, timed: int) -> str:
+    """Open deals x win rate x average won deal / sales cycle, in money a day."""
+    days = int(won["days"].sum())
+    if not decided or not days:
+        return "–"
+    # Rate x average deal = won amount / decided; the cycle = days / timed.
+    daily = int(view.found.open["deals"].sum()) * int(won["amount"].sum()) * timed / (decided * days)
+    return f"{charts.whole(daily, view.found.currency)} a day"
 
 
 def _percent(part: int, whole: int) -> str:
@@ -170,7 +182,7 @@ def _colored(view: View, frame: pd.DataFrame) -> dict[str, Any]:
     colors = dict(zip((*map(view.named, view.largest), _OTHERS), _COLORS, strict=False)) | {_OTHERS: "#94a3b8"}
     used = [name for name in colors if name in set(frame["group"])]
     return {
-        "color": alt.Color("group:N", title=None, sort=used, legend=alt.Legend(orient="top", columns=3),
+        "color": alt.Color("group:N", title=None, sort=used, legend=alt.Legend(orient="top", columns=2, labelLimit=130),
                            scale=alt.Scale(domain=used, range=[colors[name] for name in used])),
         "order": alt.Order("place:Q"),
     }  # fmt: skip
@@ -242,7 +254,7 @@ def _conversion(view: View) -> None:
             alt.X("share:Q", title=None, stack="zero", axis=alt.Axis(format="%", tickCount=5),
                   scale=alt.Scale(domain=[0, 1])),
             alt.Y("stage:N", title=None, sort=list(kept["name"])),
-            alt.Color("onward:N", title=None, sort=order, legend=alt.Legend(orient="top", columns=4),
+            alt.Color("onward:N", title=None, sort=order, legend=alt.Legend(orient="top", columns=2),
                       scale=alt.Scale(domain=order, range=_onward_colors(found, order))),
             alt.Order("place:Q"),
             tooltip=[
@@ -442,14 +454,18 @@ def _slippage(view: View) -> None:
         amount = widgets.money(int(slipped["amount"].sum()), found.currency)
         st.caption(
             widgets.plain(
-                f"{int(slipped['deals'].sum()):,} deals ({amount}) slipped out of {view.title}. "
-                f"{earlier:,} times a close date was moved earlier."
+                f"{_many(int(slipped['deals'].sum()), 'deal')} ({amount}) slipped out of {view.title}."
+                + (f" A close date was moved earlier {_many(earlier, 'time')}." if earlier else "")
             ),
             width="content",
         )
         if len(slipped):
             query = {"slipped": view.period.name, "team": st.query_params.get("team", "")}
             drill.link("The deals that slipped", query)
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _cycle(view: View) -> None:

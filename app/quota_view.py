@@ -16,7 +16,7 @@ from engine.analytics import fiscal
 from engine.errors import Problem, ProblemsError, QuotaPathError
 from engine.money import currency_digits, format_money, parse_money
 from engine.periods import parse_period
-from engine.services import access, quotas, teams
+from engine.services import access, needs, quotas, teams
 from engine.services.access import Actor
 from engine.services.naming import slug
 from engine.services.quotas import PartPeriod, QuotaChange, QuotaGrid, QuotaRow, Scope
@@ -138,8 +138,15 @@ def file_stem(actor: Actor, scope: Scope, what: str = "quotas") -> str:
     return "-".join(words)
 
 
-def notices(grid: QuotaGrid) -> None:
+def notices(actor: Actor, grid: QuotaGrid) -> None:
     """What one should know about these periods before reading them."""
+    if access.may(actor, "quotas.edit"):
+        bare = needs.without_quota(state.database(), actor, state.today())
+        if bare:
+            st.warning(
+                widgets.plain(f"No quota today, while others on the same plan have one: {', '.join(bare)}."),
+                icon=":material/flag:",
+            )
     kind, lines = grid.scope.kind, []
     month = fiscal.month_name(grid.fiscal_month)
     if kind == "quarter" and not fiscal.quarters_line_up(grid.fiscal_month):

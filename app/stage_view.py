@@ -13,7 +13,7 @@ from app import auth, charts, effect_view, state, widgets
 from app.actions import attempt
 from engine.errors import QuotaPathError
 from engine.money import format_rate
-from engine.services import freshness, stages
+from engine.services import stages
 from engine.services.access import Actor
 from engine.services.stages import COLORS, OUTCOMES, Stage, StageFields, StageRow
 
@@ -63,15 +63,9 @@ def span() -> tuple[date, date]:
 
 
 def rows(actor: Actor, since: date, until: date) -> list[StageRow]:
-    """The stages with their real win rates; counted once while nothing changes, as it takes seconds."""
-    db, today = state.database(), state.today()
-    seen = (actor, since, until, today, freshness.data_version(db, actor))
-    if st.session_state.get("stage_rows_of") != seen:
-        with st.spinner("Following the deals through the pipeline"):
-            st.session_state["stage_rows"] = stages.stage_rows(db, actor, since, until, today)
-        st.session_state["stage_rows_of"] = seen
-    found: list[StageRow] = st.session_state["stage_rows"]
-    return found
+    """The stages with their real win rates; what takes seconds is remembered until something changes."""
+    with st.spinner("Following the deals through the pipeline"):
+        return stages.stage_rows(state.database(), actor, since, until, state.today())
 
 
 def stage_table(found: Sequence[StageRow], may_edit: bool) -> StageRow | None:

@@ -151,7 +151,7 @@ def _answer(base: Base, space: Workspace, asked: tuple[PlanNumber, Metric, int, 
         columns["result"] = money_column("Cost", base.currency)
     else:
         frame["result"] = frame["y"]
-        columns["result"] = widgets.percent_column("Effective rate")
+        columns["result"] = widgets.percent_column("Effective rate", digits=2)
     charts.show(
         (lines + rule).properties(height=240),
         frame,

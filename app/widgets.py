@@ -247,6 +247,7 @@ class Column:
     kind: Literal["text", "money", "percent", "date", "time", "progress", "number"]
     currency: str | None = None
     help: str | None = None
+    digits: int = 1  # of a percentage, at most
 
 
 def text_column(label: str, help: str | None = None) -> Column:  # noqa: A002
@@ -259,9 +260,9 @@ def money_column(label: str, currency: str | None = None, help: str | None = Non
     return Column(label, "money", currency, help)
 
 
-def percent_column(label: str, help: str | None = None) -> Column:  # noqa: A002
-    """A ratio: 0.5 is shown as 50%."""
-    return Column(label, "percent", help=help)
+def percent_column(label: str, help: str | None = None, digits: int = 1) -> Column:  # noqa: A002
+    """A ratio: 0.5 is shown as 50%, with at most `digits` decimals; a file has all of them."""
+    return Column(label, "percent", help=help, digits=digits)
 
 
 def date_column(label: str, help: str | None = None) -> Column:  # noqa: A002
@@ -367,9 +368,9 @@ def _shown(values: pd.Series, column: Column, currencies: list[str]) -> tuple[pd
             return numbers, kinds.NumberColumn(label, help=note, format=_FORMATS[currency])
         return numbers, kinds.NumberColumn(f"{label} ({currency})", help=note, format=f"%,.{digits}f")
     if column.kind == "percent":
-        return values.astype("Float64"), kinds.NumberColumn(label, help=note, format="percent")
+        return values.astype("Float64").round(column.digits + 2), kinds.NumberColumn(label, help=note, format="percent")
     if column.kind == "progress":
-        ratios = values.astype("Float64")
+        ratios = values.astype("Float64").round(column.digits + 2)
         largest = ratios.max() if ratios.notna().any() else 1.0
         return ratios, kinds.ProgressColumn(
             label, help=note, format="percent", min_value=0.0, max_value=max(1.0, float(largest))

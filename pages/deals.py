@@ -27,6 +27,8 @@ choices = deals.deal_choices(db, actor, today)
 filters, page, for_cards, for_tools = deals_view.filters(choices, team)
 found = deals.list_deals(db, actor, filters, page, today)
 
+with for_cards:
+    deals_view.counted(actor, filters, found, choices)
 if found.total:
     with for_cards:
         deals_view.cards(found, choices.currency)

@@ -22,7 +22,7 @@ if not grid.rows:
         icon=":material/flag:",
     )
     st.stop()
-quota_view.notices(grid)
+quota_view.notices(actor, grid)
 if not may_edit and not any(row.total for row in grid.rows):
     widgets.empty(
         f"No quota for {quota_view.shown_title(grid)}",

@@ -9,6 +9,7 @@ actor = auth.require("deals.import")
 show_done()
 
 widgets.header("Upload deals", "Nothing is kept before you have seen what the file does.")
+batches_view.asked_import(actor)
 in_hand = upload_view.file_in_hand(actor)
 if in_hand is None:
     upload_view.choose_file(actor)

@@ -14,7 +14,8 @@ class Behind:
     deal now closes later than that.  `moved`: its close date was moved later on a day in ``[from, until)``, by days
     in ``[low, high)``.  `entered`: it first came into a stage, by id, on a day in ``[from, until)``, and with a third
     part went on from there to the stage of that id next, 0: is there still.  `segment` and
-    `product` are the deal's own, `owner_team` is the id of the owner's team today, 0: no team.
+    `product` are the deal's own, `owner_team` is the id of the owner's team today, 0: no team.  `late`: open and past
+    the close date.
     """
 
     waiting: tuple[int, int | None] | None = None
@@ -25,6 +26,7 @@ class Behind:
     segment: str | None = None
     product: str | None = None
     owner_team: int | None = None
+    late: bool | None = None
 
 
 # How long a deal has been where it is: since it last came there, else since it was created, else since it was kept.
@@ -71,6 +73,10 @@ _OWNER_TEAM = """
                  AND (m.end_date IS NULL OR m.end_date > :today)), 0) = :owner_team
 """
 
+_LATE = """
+    d.close_date < :today AND d.stage_id = ANY(ARRAY(SELECT id FROM pipeline_stages WHERE outcome = 'open'))
+"""
+
 
 def _days(expression: str, name: str) -> str:
     return f"""{expression} >= :{name}_low
@@ -100,6 +106,8 @@ def conditions(behind: Behind, today: date) -> tuple[list[str], dict[str, Any]]:
         if getattr(behind, name) is not None:
             found.append(condition)
             params[name] = getattr(behind, name)
+    if behind.late:
+        found.append(_LATE)
     if not found:
         return [], {}
     return [*found, "d.cancelled_on IS NULL"], params | {"today": today}

@@ -2,7 +2,7 @@
 
 Money is int64 minor units of the company's currency; what is in another currency is converted at the latest stored
 rate on or before the last day of its pay period, and left out, counted, where there is none.  The lines are those of
-the run that each pay period shows.
+the run that each pay period shows, as on the dashboard.
 """
 
 from datetime import date
@@ -16,12 +16,18 @@ from engine.analytics.dashboard import Scope, read, within
 _AMOUNT = converted("l.amount", "l.currency", "l.paid_for")
 
 # All sums in one go: by period and kind, by person, by component and kind, by period and plan version.
+# What was given by hand is of the kind "manual", without plan version and component.
 _EARNED = f"""
     WITH l AS (
         SELECT l.user_id, l.plan_version_id, l.component, l.kind, l.currency, l.lines, l.amount, p.period,
                p.end_date - 1 AS paid_for
           FROM pay_periods p JOIN run_sums l ON l.run_id = p.run_id
-         WHERE p.end_date > :start AND p.end_date <= :end AND {within("l.user_id", "(p.end_date - 1)")})
+         WHERE p.end_date > :start AND p.end_date <= :end AND {within("l.user_id", "(p.end_date - 1)")}
+         UNION ALL
+        SELECT l.user_id, NULL, NULL, 'manual', l.currency, 1, l.amount, p.period, p.end_date - 1
+          FROM pay_periods p JOIN manual_adjustments l USING (period)
+         WHERE p.run_id IS NOT NULL AND l.withdrawn_at IS NULL AND p.end_date > :start AND p.end_date <= :end
+           AND {within("l.user_id", "(p.end_date - 1)")})
     SELECT CASE WHEN grouping(l.user_id) = 0 THEN 'person' WHEN grouping(l.component) = 0 THEN 'mix'
                 WHEN grouping(l.plan_version_id) = 0 THEN 'cohort' ELSE 'trend' END AS part,
            l.period, l.kind, l.user_id, l.plan_version_id, l.component, count(DISTINCT l.user_id) AS people,
@@ -66,16 +72,10 @@ _VERSIONS = """
       FROM plan_versions v JOIN plans p ON p.id = v.plan_id WHERE v.id = ANY(:ids) ORDER BY p.title, v.effective_from
 """
 
-_BY_HAND = f"""
-    SELECT CAST(coalesce(sum({converted("a.amount", "a.currency", "(p.end_date - 1)")}), 0) AS bigint) AS amount
-      FROM manual_adjustments a JOIN pay_periods p USING (period)
-     WHERE a.withdrawn_at IS NULL AND p.end_date > :start AND p.end_date <= :end
-       AND {within("a.user_id", "(p.end_date - 1)")}
-"""  # noqa: S608
-
 
 def earned(conn: sa.Connection, scope: Scope, start: date, end: date) -> pd.DataFrame:
-    """Sums of the lines of pay periods that end in ``(start, end]``; `part` says by what a row is.
+    """Sums of the lines of pay periods that end in ``(start, end]``, and of what was given by hand on top of them (kind
+    "manual"); `part` says by what a row is.
 
     "trend" (period, kind), "person" (user_id), "mix" (plan_version_id, component, kind), "cohort" (period,
     plan_version_id, people); with amount, foreign_lines (in another currency) and unconverted (lines without a rate).
@@ -86,11 +86,6 @@ def earned(conn: sa.Connection, scope: Scope, start: date, end: date) -> pd.Data
 def attained(conn: sa.Connection, scope: Scope, start: date, end: date) -> pd.DataFrame:
     """Attainment of each person over the quota periods of the span: user_id, attainment (float, 1.0 is quota)."""
     return read(conn, _ATTAINED, scope, start, end)
-
-
-def given_by_hand(conn: sa.Connection, scope: Scope, start: date, end: date) -> int:
-    """Manual adjustments that stand, of the same pay periods; not a part of what `earned` adds up."""
-    return int(read(conn, _BY_HAND, scope, start, end)["amount"].iloc[0])
 
 
 def periods(conn: sa.Connection, start: date, end: date) -> pd.DataFrame:

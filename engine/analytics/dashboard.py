@@ -253,7 +253,7 @@ _PIPELINE = f"""
            CAST(coalesce(sum({_SHARE}), 0) AS bigint) AS amount,
            {_HOW_MANY.format(f" AND d.amount IS NOT NULL AND {_DEAL_AMOUNT} IS NULL")} AS unconverted
     {_CREDITED}
-     WHERE s.outcome = 'open' AND {within(_PERSON, "greatest(d.close_date, :today)")}
+     WHERE s.outcome = 'open' AND d.cancelled_on IS NULL AND {within(_PERSON, "greatest(d.close_date, :today)")}
      GROUP BY s.id, part, month, overdue
 """
 

@@ -114,26 +114,32 @@ def without_amount(conn: sa.Connection) -> int:
 
 # --- win rates and waiting times ----------------------------------------------------------------------
 
-# What became, by each day, of the deals that entered a stage in the year before it; `days` is the median wait from
-# entering the stage to being won.
+# What became, by each day, of the deals that entered an open stage in the year before it; `days` is the median wait
+# from entering the stage to being won.  Only what was decided by then is counted, so only that is looked for.
 _RATES = sa.text("""
     WITH origins AS (SELECT unnest(CAST(:days AS date[])) AS day),
-    stays AS MATERIALIZED (
-        SELECT e.deal_id, e.stage_id, e.entered_at,
-               lead(e.entered_at) OVER (PARTITION BY e.deal_id ORDER BY e.entered_at, e.stage_id) AS left_at
-          FROM deal_stage_entries e JOIN deals d ON d.id = e.deal_id WHERE coalesce(d.amount, 0) >= 0
-    ), entered AS (
-        SELECT o.day, e.deal_id, e.stage_id, min(e.entered_at) AS entered_at
-          FROM origins o JOIN stays e ON e.entered_at >= o.day - :look_back AND e.entered_at < o.day
-         GROUP BY 1, 2, 3
+    decided AS MATERIALIZED (
+        SELECT n.deal_id, s.outcome, n.entered_at,
+               (SELECT min(x.entered_at) FROM deal_stage_entries x
+                 WHERE x.deal_id = n.deal_id AND (x.entered_at, x.stage_id) > (n.entered_at, n.stage_id)) AS left_at
+          FROM deal_stage_entries n JOIN pipeline_stages s ON s.id = n.stage_id AND s.outcome <> 'open'
+          JOIN deals d ON d.id = n.deal_id AND coalesce(d.amount, 0) >= 0
+         WHERE n.entered_at >= CAST(:first AS date) - :look_back AND n.entered_at < CAST(:last AS date)
+    ), entered AS MATERIALIZED (
+        SELECT e.deal_id, e.stage_id, e.entered_at
+          FROM deal_stage_entries e JOIN pipeline_stages s ON s.id = e.stage_id AND s.outcome = 'open'
+         WHERE e.entered_at >= CAST(:first AS date) - :look_back AND e.entered_at < CAST(:last AS date)
     )
-    SELECT e.day, e.stage_id, count(*) FILTER (WHERE s.outcome = 'won') AS won,
-           count(*) FILTER (WHERE s.outcome = 'lost') AS lost,
-           percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM n.entered_at - e.entered_at) / 86400.0)
-               FILTER (WHERE s.outcome = 'won') AS days
-      FROM entered e
-      JOIN stays n ON n.deal_id = e.deal_id AND n.entered_at < e.day AND (n.left_at IS NULL OR n.left_at >= e.day)
-      JOIN pipeline_stages s ON s.id = n.stage_id
+    SELECT o.day, f.stage_id, count(*) FILTER (WHERE f.outcome = 'won') AS won,
+           count(*) FILTER (WHERE f.outcome = 'lost') AS lost,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY f.days) FILTER (WHERE f.outcome = 'won') AS days
+      FROM origins o CROSS JOIN LATERAL (
+        SELECT e.deal_id, e.stage_id, n.outcome,
+               extract(epoch FROM n.entered_at - min(e.entered_at)) / 86400.0 AS days
+          FROM entered e JOIN decided n ON n.deal_id = e.deal_id
+         WHERE e.entered_at >= o.day - :look_back AND e.entered_at < o.day
+           AND n.entered_at < o.day AND (n.left_at IS NULL OR n.left_at >= o.day)
+         GROUP BY e.deal_id, e.stage_id, n.outcome, n.entered_at) f
      GROUP BY 1, 2
 """)
 _STAGES = sa.text("""
@@ -148,10 +154,8 @@ def stage_rates(conn: sa.Connection, days: Sequence[date]) -> pd.DataFrame:
     where at least `FEW` are decided, else what is typed in), real (whether it is the share), wait (days an overdue deal
     is taken to need: the median from entering the stage to being won, else `WAIT`).
     """
-    found = {
-        (row.day, row.stage_id): row
-        for row in conn.execute(_RATES, {"days": list(days), "look_back": timedelta(days=LOOK_BACK)})
-    }
+    asked = {"days": list(days), "first": min(days), "last": max(days), "look_back": timedelta(days=LOOK_BACK)}
+    found = {(row.day, row.stage_id): row for row in conn.execute(_RATES, asked)}
     rows = []
     for stage in conn.execute(_STAGES):
         for day in days:

@@ -86,7 +86,8 @@ def read(conn: sa.Connection, query: str, params: Mapping[str, Any], by: str, or
 
     The query is about ``deals d``, has the condition <part>, and the column `part` as `PART` has it by `by` ("owner"
     or "month"); each of its rows depends on deals of its part alone, on `params`, the stages and the exchange rates.
-    Whose deals are asked for is in `params`; what row-level security left of them is remembered for that viewer alone.  Nobody writes into the frame.
+    Whose deals are asked for is in `params`; what row-level security leaves of them is remembered for that viewer
+    alone.  Nobody writes into the frame.
     """
     key = (
         str(conn.engine.url),

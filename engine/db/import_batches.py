@@ -163,6 +163,15 @@ def rows(conn: sa.Connection, import_id: int, added: bool, limit: int, offset: i
     return list(conn.execute(query, {"id": import_id, "added": added, "limit": limit, "offset": offset}))
 
 
+def refused_rows(conn: sa.Connection, import_id: int, limit: int, offset: int) -> list[Any]:
+    """Rows that the import left out, by line, a page of them: line, reason (and in a second line the remedy), raw."""
+    query = sa.text("""
+        SELECT line, reason, raw FROM import_refusals WHERE import_id = :id ORDER BY line, reason
+         LIMIT :limit OFFSET :offset
+    """)
+    return list(conn.execute(query, {"id": import_id, "limit": limit, "offset": offset}))
+
+
 def begin_undo(conn: sa.Connection, import_id: int) -> int:
     """Gather the deals of the import in the temporary table ``undoing``; gives how many there are."""
     # Runs and approvals wait until this is over.

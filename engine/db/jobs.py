@@ -86,10 +86,13 @@ def get(conn: sa.Connection, job_id: str, *, lock: bool = False) -> Job | None:
     return None if row is None else Job(*row)
 
 
-def recent(conn: sa.Connection, limit: int, kind: str | None = None) -> list[Job]:
-    """The newest jobs first, of one kind or of all."""
-    query = _JOBS + "WHERE j.kind = coalesce(:kind, j.kind) ORDER BY j.created_at DESC LIMIT :limit"
-    return [Job(*row) for row in conn.execute(sa.text(query), {"kind": kind, "limit": limit})]
+def recent(conn: sa.Connection, limit: int, kind: str | None = None, user_id: int | None = None) -> list[Job]:
+    """The newest jobs first, of one kind or of all, started by one person or by anyone."""
+    query = f"""
+        {_JOBS} WHERE j.kind = coalesce(:kind, j.kind) AND j.created_by = coalesce(:user, j.created_by)
+         ORDER BY j.created_at DESC LIMIT :limit
+    """
+    return [Job(*row) for row in conn.execute(sa.text(query), {"kind": kind, "user": user_id, "limit": limit})]
 
 
 _CHOSEN = "j.kind = coalesce(:kind, j.kind) AND j.status = coalesce(:status, j.status)"

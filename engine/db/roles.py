@@ -33,6 +33,7 @@ WITHIN_MAY = {
     "exchange_rates": "SELECT",
     "held_amounts": "SELECT",
     "imports": "SELECT (id, source, filename, created_by, created_at)",
+    "jobs": "SELECT, INSERT",
     "ledger": "SELECT",
     "lines": "SELECT",
     "manual_adjustments": "SELECT",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from engine.services import batches, import_files, recalculation, runs, statements
+from engine.services import batches, forecast_backtest, import_files, recalculation, runs, statements
 from engine.services.jobs import Body
 
 JOBS: Mapping[str, Body] = {
@@ -11,4 +11,5 @@ JOBS: Mapping[str, Body] = {
     **import_files.JOBS,
     **batches.JOBS,
     **statements.JOBS,
+    **forecast_backtest.JOBS,
 }

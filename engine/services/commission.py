@@ -15,7 +15,8 @@ from engine.services import access
 from engine.services.access import Actor
 from engine.services.earnings import plan_of
 
-KINDS = {"earned": "Earned", "adjusted": "Adjustment", "clawed_back": "Clawback"}
+KINDS = {"earned": "Earned", "adjusted": "Adjustment", "clawed_back": "Clawback", "manual": "Given by hand"}
+BY_HAND = "Manual adjustments"  # the component that what was given by hand counts as
 _FEWEST = 8  # people from whom a line of pay against performance says something
 
 
@@ -26,8 +27,8 @@ class Commission:
     Frames: `trend` (period, kind, amount), `cost` (period, amount, revenue, rate: commission over revenue, missing
     without revenue), `people` (user_id, code, name, team, leads, amount, attainment, expected: the line of pay against
     performance, outlier), `mix` (plan, component, kind, amount), `cohorts` (period, version, people, amount, each:
-    amount per person).  `by_hand`: manual adjustments, not in any of these.  `foreign` lines are in another currency,
-    `unconverted` of these have no rate and are left out.
+    amount per person).  `by_hand`: manual adjustments, a part of all of these but the cohorts.  `foreign` lines are in
+    another currency, `unconverted` of these have no rate and are left out.
     """
 
     currency: str
@@ -64,7 +65,7 @@ def commission(db: Database, actor: Actor, start: date, end: date, team: int | N
         versions = reads.versions(conn, [int(each) for each in earned["plan_version_id"].dropna().unique()])
         first = min([start, *periods["start_date"]])
         won = dashboard.won_by_day(conn, scope, first, end)
-        by_hand = reads.given_by_hand(conn, scope, start, end)
+    manual = earned[(earned["part"] == "trend") & (earned["kind"] == "manual")]
     trend = earned.loc[earned["part"] == "trend", ["period", "kind", "amount"]].reset_index(drop=True)
     parts = earned[earned["part"] == "trend"]
     people = people.merge(by_person, on="user_id", how="left").merge(attained, on="user_id", how="left")
@@ -76,7 +77,7 @@ def commission(db: Database, actor: Actor, start: date, end: date, team: int | N
         people=_against_performance(people.assign(amount=people["amount"].fillna(0).astype("int64"))),
         mix=_mix(earned[earned["part"] == "mix"], versions),
         cohorts=_cohorts(earned[earned["part"] == "cohort"], versions),
-        by_hand=by_hand,
+        by_hand=int(manual["amount"].sum()),
         foreign=int(parts["foreign_lines"].sum()),
         unconverted=int(parts["unconverted"].sum()),
     )
@@ -107,7 +108,7 @@ def _against_performance(people: pd.DataFrame) -> pd.DataFrame:
 
 
 def _mix(mix: pd.DataFrame, versions: pd.DataFrame) -> pd.DataFrame:
-    """By plan and component, called what its newest version calls it."""
+    """By plan and component, called what its newest version calls it; what was given by hand is of no plan."""
     labels: dict[tuple[str, str], str] = {}
     for each in versions.itertuples():
         try:
@@ -115,7 +116,8 @@ def _mix(mix: pd.DataFrame, versions: pd.DataFrame) -> pd.DataFrame:
         except QuotaPathError:
             continue  # then a component is called by its id
         labels |= {(str(each.title), part.id): part.label or part.id for part in plan.components}
-    frame = mix.merge(versions[["plan_version_id", "title"]], on="plan_version_id")
+    frame = mix.merge(versions[["plan_version_id", "title"]], on="plan_version_id", how="left")
+    frame = frame.assign(title=frame["title"].fillna("No plan"), component=frame["component"].fillna(BY_HAND))
     frame = frame.groupby(["title", "component", "kind"], as_index=False, sort=False)[["amount"]].sum()
     names = [labels.get(key, key[1]) for key in zip(frame["title"], frame["component"], strict=True)]
     return frame.assign(component=names).rename(columns={"title": "plan"})

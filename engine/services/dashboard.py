@@ -1,6 +1,6 @@
 """The dashboard: how a period goes, for everyone within the viewer's reach."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date
 
@@ -215,6 +215,27 @@ def _dashboard(
         top_won=tops[0],
         top_open=tops[1],
     )
+
+
+def open_counted(
+    db: Database, actor: Actor, team: int | None, today: date, span: tuple[date, date] | None, stages: Collection[str]
+) -> tuple[int, int]:
+    """How many open deals the dashboard counts, and what they come to (minor units of the company's currency).
+
+    Each with the shares of those within reach who are in `team` on the day.  Of those that should close in
+    ``[span[0], span[1])``, by whole months; without a span, of those that should have closed.  `stages`: names; none
+    of them: all.  Needs "dashboard.view".
+    """
+    with db.read(actor) as conn:
+        people = access.visible_people(conn, actor, "dashboard.view", today)
+        rows = reads.pipeline(conn, Scope(people, team, company.currency(conn)), today)
+    if span is None:
+        rows = rows[rows["overdue"].astype(bool)]
+    else:
+        rows = rows[(rows["month"] >= span[0]) & (rows["month"] < span[1])]
+    if stages:
+        rows = rows[rows["stage"].isin(list(stages))]
+    return int(rows["deals"].sum()), int(rows["amount"].sum())
 
 
 # --------------------------------------------------------------------------------------------- periods

@@ -1,4 +1,4 @@
-"""Forecasts of revenue and commission, three ways side by side, and how each did on the past.
+"""Forecasts of revenue and commission, three ways side by side; how each did on the past is `forecast_backtest`.
 
 The weighted pipeline and the statistical model are estimates in floats.  The simulation pays each outcome by the real
 rules, in whole cents.  None of it is kept: what is worked out is remembered until something changes.
@@ -17,7 +17,7 @@ from engine.analytics import forecast as parts
 from engine.analytics import forecast_models as models
 from engine.analytics.dashboard import Scope
 from engine.analytics.forecast import Quarter
-from engine.analytics.forecast_models import FEWEST_MONTHS, Chosen, Score
+from engine.analytics.forecast_models import FEWEST_MONTHS, Chosen
 from engine.analytics.remembered import Remembered
 from engine.db import audit, company
 from engine.db.database import Database
@@ -26,12 +26,11 @@ from engine.periods import parse_period, period_of
 from engine.services import access
 from engine.services.access import Actor
 
-__all__ = ["FEWEST_MONTHS", "Chosen", "Quarter", "Score"]
+__all__ = ["FEWEST_MONTHS", "Chosen", "Quarter"]
 
 ROUNDS = (500, 2_000, 5_000)
 SEED = 2026
-WAYS = ("pipeline", "model", "naive", "seasonal_naive")
-SHOWN_BEFORE = 8  # quarters of history in the charts, and at most that many in the backtest
+SHOWN_BEFORE = 8  # quarters of history in the charts
 _YEARS = 10  # of history that is read
 LOW, MIDDLE, HIGH = 10, 50, 90
 
@@ -76,19 +75,6 @@ class Outlook:
         return self.chosen.season if self.chosen else 0
 
 
-@dataclass(frozen=True)
-class Backtest:
-    """How the ways did on past quarters, each forecast as it began with what was known then.
-
-    ``rows``: name, title, actual (int64), pipeline, model, naive, seasonal_naive (float64, null: not known), chosen
-    (the model of then).  ``scores`` are of `WAYS`, each on the quarters that it and the naive forecast knew.
-    """
-
-    currency: str
-    rows: pd.DataFrame
-    scores: tuple[Score, ...]
-
-
 def outlook(db: Database, actor: Actor, team: int | None, today: date, ahead: int) -> Outlook:
     """The next ``ahead`` fiscal quarters from the running one, by pipeline and by model.  Needs "forecast.view"."""
     with db.read(actor) as conn:
@@ -97,20 +83,6 @@ def outlook(db: Database, actor: Actor, team: int | None, today: date, ahead: in
         key = ("outlook", scope, today, ahead)
         return remembered.get(
             conn, audit.data_version(conn), key, lambda: _outlook(conn, scope, today, ahead, first_month), lambda _: 500
-        )
-
-
-def backtest(db: Database, actor: Actor, team: int | None, today: date) -> Backtest:
-    """How the ways did on the last quarters that are over.  Needs "forecast.view"."""
-    with db.read(actor) as conn:
-        scope, first_month = scope_of(conn, actor, team, today)
-    with db.read() as conn:  # win rates and what people are paid on are the whole company's
-        return remembered.get(
-            conn,
-            audit.data_version(conn),
-            ("backtest", scope, today),
-            lambda: backtest_of(conn, scope, today, first_month),
-            lambda _: 500,
         )
 
 
@@ -141,7 +113,7 @@ def _outlook(conn: sa.Connection, scope: Scope, today: date, ahead: int, first_m
         inside = due_in(open_rows, quarter, running)
         ways.append(_way(quarter, "pipeline", None, known + float(weights[inside].sum()), None, rate))
 
-    months = _months(won, today)
+    months = full_months(won, today)
     chosen = _chosen(conn, months)
     if chosen is not None:
         totals = _continued(won, months, chosen, quarters, today)
@@ -231,7 +203,7 @@ def due_in(rows: pd.DataFrame, quarter: Quarter, running: Quarter) -> "pd.Series
     return (rows["expected"] >= start) & (rows["expected"] < quarter.end.toordinal())
 
 
-def _months(won: pd.DataFrame, today: date) -> list[float]:
+def full_months(won: pd.DataFrame, today: date) -> list[float]:
     """Revenue of the full months, from the first one with any up to the last one that is over."""
     this = today.replace(day=1)
     past = won[won["day"] < this]
@@ -268,11 +240,6 @@ def _chosen(conn: sa.Connection, months: Sequence[float]) -> Chosen | None:
     return remembered.get(conn, _ANY, key, lambda: models.choose(months), lambda _: 100) if months else None
 
 
-def _tried(conn: sa.Connection, months: Sequence[float], quarters: int) -> list[models.Tested]:
-    key = ("tried", quarters, tuple(months))
-    return remembered.get(conn, _ANY, key, lambda: models.rolling(months, quarters), lambda _: 100) if quarters else []
-
-
 def _continued(
     won: pd.DataFrame, months: Sequence[float], chosen: Chosen, quarters: Sequence[Quarter], today: date
 ) -> list["np.ndarray[tuple[int], np.dtype[np.float64]]"]:
@@ -304,40 +271,3 @@ def _usual_share(won: pd.DataFrame, today: date) -> float:
     this = period_of("month", today.toordinal())
     even = today.day / (this.end - this.start)
     return min(1.0, max(0.0, by_now / whole)) if whole > 0 else even
-
-
-# --- backtest -----------------------------------------------------------------------------------------
-
-
-def backtest_of(conn: sa.Connection, scope: Scope, today: date, first_month: int) -> Backtest:
-    """The backtest of a scope; `backtest` asks who may see it."""
-    running = parts.quarter_of(today, first_month)
-    won = won_days(conn, scope, today, running.start)
-    months = _months(won, running.start)
-    count = min(SHOWN_BEFORE, len(months) // 3)
-    quarters = parts.quarters_before(running, count, first_month)
-    starts = [each.start for each in quarters]
-    pipeline = parts.pipeline_then(conn, scope, starts)
-    rates = stage_rates(conn, starts) if starts else pipeline
-    tried = _tried(conn, months, count)
-    tried = [models.Tested(0.0, None, None, None)] * (count - len(tried)) + tried
-    rows = []
-    for quarter, each in zip(quarters, tried, strict=True):
-        known = parts.weighted(
-            pipeline[pipeline["day"] == quarter.start], rates[rates["day"] == quarter.start], [quarter]
-        )
-        rows.append(
-            (
-                quarter.name, quarter.title, won_between(won, quarter.start, quarter.end), known[0] if known else None,
-                each.model, each.naive, each.seasonal_naive, each.chosen,
-            )
-        )  # fmt: skip
-    columns = ["name", "title", "actual", "pipeline", "model", "naive", "seasonal_naive", "chosen"]
-    frame = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[3:7], "float64"))
-    return Backtest(scope.currency, frame, tuple(_score(frame, way) for way in WAYS))
-
-
-def _score(rows: pd.DataFrame, way: str) -> Score:
-    known = rows[rows[way].notna()]
-    figures = known[["actual", way, "naive", "seasonal_naive"]].to_numpy(dtype="float64").tolist()
-    return models.score(way, [tuple(None if np.isnan(each) else each for each in row) for row in figures])  # type: ignore[misc]

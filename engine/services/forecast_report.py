@@ -11,7 +11,7 @@ from engine.analytics.forecast_models import Score
 from engine.db import migrate, server
 from engine.db.database import Database
 from engine.services import demo
-from engine.services.forecast import Backtest, backtest_of
+from engine.services.forecast_backtest import Backtest, backtest_of
 from engine.settings import ROOT
 
 PAGES = (ROOT / "docs" / "forecast.md", ROOT / "README.md")

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from engine.db.database import Database
 from engine.periods import parse_period
 from engine.services.access import Actor, Forbidden
-from engine.services.dashboard import dashboard
+from engine.services.dashboard import dashboard, open_counted
 
 TODAY = date(2026, 11, 22)
 ADMIN = Actor(1, "admin", "Ada")
@@ -338,3 +338,33 @@ def test_it_is_worked_out_anew_for_other_viewers_and_after_a_change_and_a_frame_
     assert dashboard(acme.db, ADMIN, month, None, TODAY).won.value == 110000  # nothing was said of a change
     acme.do("UPDATE company SET data_version = data_version + 1")
     assert dashboard(acme.db, ADMIN, month, None, TODAY).won.value == 110500
+
+
+def test_the_landing_goes_on_at_the_speed_so_far(acme):
+    acme.run("2026-11", attainment=[(ANA, 60, 100), (BO, 30, 100), (MIA, 90, 200)])  # who leads is not counted again
+    reached = acme.board("2026-Q4").reached
+    assert (reached.credit, reached.quota) == (90_00, 200_00)
+    assert reached.landing == pytest.approx(90 / (200 * 53 / 92), abs=1e-3)  # 53 of the quarter's 92 days are over
+    assert acme.board("2026-Q4", today=date(2027, 1, 5)).reached.landing == pytest.approx(
+        90 / (200 * 61 / 92), abs=1e-3
+    )
+    assert acme.board("2026-Q3").reached is None
+
+
+def test_the_list_behind_a_bar_is_told_what_the_bar_counts(acme):
+    acme.deal(ANA, "2026-11-30", 1000, stage=PROPOSAL, u4=60, u6=40)  # Cy is in West
+    acme.deal(BO, "2026-11-30", 300, stage=PROPOSAL)
+    acme.deal(BO, "2026-11-10", 50, stage=PROPOSAL)  # late
+    gone = acme.deal(BO, "2026-11-10", 8000, stage=PROPOSAL)
+    acme.do("UPDATE deals SET cancelled_on = close_date WHERE id = :id", id=gone)
+    acme.deal(BO, "2027-01-10", 700, stage=PROPOSAL)
+    quarter = (date(2026, 10, 1), date(2027, 1, 1))
+    for actor, team in ((ADMIN, None), (ADMIN, EAST), (ADMIN, WEST), (MIA, None), (ANA, None), (CY, None)):
+        board = acme.board("2026-Q4", actor, team)
+        for row in board.stages.itertuples():
+            said = open_counted(acme.db, actor, team, TODAY, quarter, [row.stage])
+            assert said == (row.deals, row.amount)
+        late = open_counted(acme.db, actor, team, TODAY, None, ())
+        assert late == (board.overdue_deals, board.overdue_amount)
+    assert open_counted(acme.db, ADMIN, EAST, TODAY, quarter, ["Proposal"]) == (3, 950_00)
+    assert open_counted(acme.db, CY, None, TODAY, quarter, ["Proposal"]) == (1, 400_00)

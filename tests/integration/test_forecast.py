@@ -1,7 +1,9 @@
 """Forecasts against Postgres and the real rules: by hand, as known then, to the cent, and for whom."""
 
 from datetime import date
+from typing import cast
 
+import pandas as pd
 import pytest
 import sqlalchemy as sa
 
@@ -11,9 +13,19 @@ from engine.analytics.dashboard import Scope
 from engine.analytics.remembered import Remembered
 from engine.db.database import Database
 from engine.errors import ProblemsError
-from engine.services import forecast, forecast_deals, forecast_report, forecast_simulation, runs
-from engine.services.access import Forbidden
+from engine.services import (
+    bodies,
+    forecast,
+    forecast_backtest,
+    forecast_deals,
+    forecast_report,
+    forecast_simulation,
+    runs,
+)
+from engine.services.access import Actor, Forbidden
 from engine.services.forecast_deals import Tick
+from engine.services.jobs import JobRunner
+from engine.workers.pool import Pool
 from tests.integration.paying import PLAN, Company
 
 TODAY = date(2026, 2, 10)
@@ -94,17 +106,54 @@ def test_the_pipeline_of_a_past_day_is_what_it_was(company):
     assert own["amount"].tolist() == [90_000]
 
 
+def worked_out(company, who):
+    """The backtest, after a job has done it."""
+    runner = JobRunner(company.db, cast(Pool, None), bodies.JOBS)  # which calculates no pay
+    forecast_backtest.start_backtest(company.db, runner, company.actors[who], None, TODAY)
+    runner.close()
+    return forecast_backtest.backtest(company.db, company.actors[who], None, TODAY)
+
+
+def known(company, actor, today=TODAY):
+    found = forecast_backtest.backtest(company.db, actor, None, today).found
+    assert found is not None
+    return found
+
+
 def test_the_backtest_says_what_the_history_does_not_know(company):
     for month in range(1, 13):
         company.deal(f"M{month}", "ana", f"2025-{month:02}-10", 100 + month)
-    found = forecast.backtest(company.db, company.actors["ada"], None, TODAY)
+    standing = worked_out(company, "ada")
+    found = standing.found
+    assert (standing.fresh, standing.job) == (True, None)
     assert found.rows["name"].tolist() == ["2025-Q1", "2025-Q2", "2025-Q3", "2025-Q4"]
     assert found.rows["pipeline"].isna().all()
     assert found.rows["naive"].tolist()[1:] == found.rows["actual"].tolist()[:-1]
     pipeline, model, naive, yearly = found.scores
     assert (pipeline.quarters, model.quarters, naive.quarters, yearly.quarters) == (0, 0, 3, 0)
-    nothing = forecast.backtest(company.db, company.actors["bo"], None, TODAY)
-    assert nothing.rows.empty
+    with company.db.read() as conn:
+        direct = forecast_backtest.backtest_of(conn, EVERYONE, TODAY, 1)
+    pd.testing.assert_frame_equal(found.rows, direct.rows)
+    assert found.scores == direct.scores
+
+
+def test_a_backtest_is_the_viewers_own_and_kept_until_the_data_changes(company):
+    for month in range(1, 13):
+        company.deal(f"M{month}", "ana", f"2025-{month:02}-10", 100 + month)
+    assert known(company, company.actors["bo"]).rows.empty  # no job for what there is nothing of
+    own, everyone = worked_out(company, "ana"), worked_out(company, "ada")
+    assert own.found.rows["actual"].tolist() == everyone.found.rows["actual"].tolist()
+    assert forecast_backtest.backtest(company.db, company.actors["mia"], None, TODAY).found is None
+    company.deal("M13", "ana", "2025-12-11", 900)
+    stale = forecast_backtest.backtest(company.db, company.actors["ada"], None, TODAY)
+    assert not stale.fresh
+    assert known(company, company.actors["ada"]).scores == everyone.found.scores
+    # Who sees others by now is not shown what was worked out for those of before.
+    with company.db.write() as conn:
+        conn.execute(sa.text("UPDATE users SET role = 'rep' WHERE code = 'ada'"))
+    former = Actor(company.users["ada"], "rep", "ada")
+    assert known(company, former).rows.empty
+    assert forecast_backtest.backtest(company.db, company.actors["ada"], None, date(2026, 4, 1)).found is None
 
 
 def simulated(company, pool, who="ada", ahead=1, **more):

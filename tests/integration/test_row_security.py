@@ -96,6 +96,7 @@ FILL = """
         SELECT id, 'x', sha256(convert_to(code, 'UTF8')), '{read}', 'infinity' FROM users;
     INSERT INTO api_requests (user_id, key, request_hash) SELECT id, 'k', '' FROM users;
     INSERT INTO deal_edits (kind, deals) VALUES ('bulk', 1);
+    INSERT INTO jobs (kind, created_by) SELECT 'x', id FROM users;
     INSERT INTO exchange_rates VALUES ('EUR', 'USD', '2026-01-01', 1);
     INSERT INTO deal_fields (name, kind) VALUES ('Region', 'text');
     INSERT INTO imports (source, filename, file_hash, mapping, added, changed, unchanged, refused, created_by)
@@ -110,7 +111,7 @@ ABOUT = {
     "run_people": "user_id", "run_sums": "user_id", "statements": "user_id", "disputes": "user_id",
     "statement_files": "(SELECT user_id FROM statements s WHERE s.id = statement_id)", "dispute_messages": "user_id",
 }  # fmt: skip
-OWN = {"api_requests": "user_id", "api_tokens": "user_id"}
+OWN = {"api_requests": "user_id", "api_tokens": "user_id", "jobs": "created_by"}
 OF_DEALS = {"deals": "id", "deal_changes": "deal_id", "deal_payments": "deal_id", "deal_stage_entries": "deal_id"}
 PLANS = {"plans": "id", "plan_versions": "plan_id"}
 COMPANY = {
@@ -255,7 +256,7 @@ def test_raw_sql_returns_what_the_viewer_may_see(walls: Database, number: int) -
 CLOSED = (
     "SELECT password_hash FROM users", "SELECT * FROM users", "SELECT * FROM audit", "SELECT * FROM user_sessions",
     "SELECT * FROM sign_in_links", "SELECT * FROM sign_in_tickets", "SELECT * FROM sign_in_failures",
-    "SELECT * FROM scenarios", "SELECT * FROM jobs", "SELECT * FROM import_pieces", "SELECT file_hash FROM imports",
+    "SELECT * FROM scenarios", "INSERT INTO jobs (kind, created_by) VALUES ('x', 7)", "SELECT * FROM import_pieces", "SELECT file_hash FROM imports",
     "UPDATE company SET name = 'Mine'", "UPDATE users SET role = 'admin'", "DELETE FROM deals",
     "UPDATE deals SET owner_id = 6", "INSERT INTO deal_credits VALUES (50, 6, 1)", "UPDATE quotas SET amount = 1",
     "INSERT INTO ledger (user_id, period, kind, amount, currency) VALUES (6, '2026-05', 'drawn', 9, 'USD')",

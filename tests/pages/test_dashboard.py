@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from app import dashboard_view
+from engine.services import freshness
 from engine.services.dashboard import Figure
 
 LABELS = [
@@ -224,3 +225,58 @@ def test_a_period_that_has_not_begun_shows_what_is_open(open_page, sell):
 def test_the_distance_to_pace_is_said_in_words(attained, said):
     board: Any = SimpleNamespace(attainment=Figure(attained, None, ()), pace=0.576)
     assert dashboard_view._attainment_card(board).delta == said
+
+
+def test_a_change_that_somebody_keeps_shows_without_a_reload(open_page, company, sell, monkeypatch):
+    asked = []
+
+    def version(db, actor):
+        asked.append(actor.name)
+        if len(asked) == 2:  # the page is drawn, and looks again
+            sell("rob", 1000)
+            with company.db.write() as conn:
+                conn.execute(sa.text("UPDATE company SET data_version = data_version + 1"))
+        return real(db, actor)
+
+    real = freshness.data_version
+    monkeypatch.setattr(freshness, "data_version", version)
+    screen = open_page("dashboard", "ada")
+    assert cards(screen)["Won revenue"].value == "$1,000.00"
+    assert len(asked) == 4  # twice for each drawing, of which there were two
+
+
+def test_what_waits_says_so_and_opens_just_that(open_app, company, sell, run):
+    sell("rob", 1000, close="2026-09-10")
+    sell("rob", 500, close="2026-11-01", stage=PROPOSAL)
+    run("2026-10", {"rob": (80, 40, 100)})
+    screen = open_app("ada")
+    said = " ".join(element.value for element in screen.markdown)
+    assert "1 pay period is over and not approved" in said
+    assert "1 month with won deals never calculated" in said
+    links = {link.proto.label: link.proto for link in screen.get("page_link")}
+    assert links["October 2026"].page.endswith("payouts")
+    assert links["October 2026"].query_string == "period=2026-10"
+    assert links["September 2026"].query_string == "period=2026-09"
+    screen = open_app("rob")
+    links = {link.proto.label: link.proto for link in screen.get("page_link")}
+    assert "late=yes" in links["These deals"].query_string
+    assert not {"October 2026", "September 2026"} & links.keys()
+
+
+def test_the_list_behind_a_bar_says_both_figures(open_page, company, sell):
+    sell("rob", 1000, close="2026-12-05", stage=PROPOSAL)
+    sell("rob", 500, close="2026-12-06", stage=PROPOSAL)
+    address = {"show": "Open", "closing": "Q4 2026", "deal_stages": "Proposal", "counted": "dashboard"}
+    assert not open_page("deals", "rob", **address).info  # they are the same
+    with company.db.write() as conn:
+        for person, share in (("rob", 600_000), ("rea", 400_000)):
+            conn.execute(
+                sa.text("INSERT INTO deal_credits SELECT min(id), :u, :s FROM deals"),
+                {"u": company.people[person], "s": share},
+            )
+        conn.execute(sa.text("UPDATE company SET data_version = data_version + 1"))
+    said = open_page("deals", "rob", **address).info[0].value.replace("\\", "")
+    assert "$1,100.00 in 2 deals" in said
+    assert "$1,500.00 in 2." in said
+    assert not open_page("deals", "rob", **(address | {"q": "Deal 1"})).info  # another list than the bar's
+    assert not open_page("deals", "mia", **address).info

@@ -6,6 +6,8 @@ from datetime import date
 import pytest
 import sqlalchemy as sa
 
+from app import state
+
 PLAN = """
 plan = "ae"
 effective_from = 2025-01-01
@@ -156,6 +158,8 @@ def test_a_manager_chooses_a_person_of_the_team_alone(open_page, selling):
 
 def test_the_backtest_says_that_the_past_is_not_known(open_page, selling):
     screen = open_page("forecast", "ada", view="backtest")
-    text = words(screen)
+    runner = state.jobs()
+    runner.close()  # which waits for the job that the page has started
+    text = words(screen.run())
     assert "does not reach back" in text
     assert "10 full months of revenue before a quarter are needed" in text

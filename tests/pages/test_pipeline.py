@@ -43,7 +43,7 @@ def test_one_open_deal(open_page, sell, person):  # noqa: F811
     assert "No usual yet" in json.dumps([chart.proto.spec for chart in screen.get("vega_lite_chart")])
     assert {metric.label: metric.value for metric in screen.metric} | {"Open pipeline": "$1,000.00"} == {
         "Open pipeline": "$1,000.00", "Weighted": "$500.00", "Win rate": "–", "Sales cycle": "–",
-        "Past the close date": "0", "Moved later": "0", "Moved by": "–", "Slipped out of Q4 2026": "0",
+        "Past the close date": "0", "Moved later": "0", "Slipped": "0", "Sales velocity": "–",
     }  # fmt: skip
 
 
@@ -119,12 +119,11 @@ def test_analytics_for_each_role(open_page, sell, run, person):  # noqa: F811
     screen = open_page("analytics", person)
     shown = {metric.label: metric.value for metric in screen.metric}
     everyone = person in ("ada", "finn")
-    assert shown == {
-        "Commission": "$170.00" if everyone else "$80.00",
-        "Won revenue": "$4,000.00" if everyone else "$1,000.00",
-        "Cost of sales": "4.25%" if everyone else "8.00%",
-        "Median per person": "$85.00" if everyone else "$80.00",
-    }
+    assert shown == (
+        {"Commission": "$170.00", "Won revenue": "$4,000.00", "Cost of sales": "4.25%", "Median per person": "$85.00"}
+        if everyone
+        else {"Commission": "$80.00", "Won revenue": "$1,000.00", "Effective rate": "8.00%"}  # of one person
+    )
     assert ("Oda Other" in str([frame.value for frame in screen.dataframe])) is everyone
 
 
@@ -134,7 +133,24 @@ def test_analytics_of_many_people(open_page, company, sell, run):  # noqa: F811
     screen = open_page("analytics", "ada")
     titles = [each.value for each in screen.subheader]
     assert {"Pay against performance", "Attainment", "How commission is spread", "Quartiles", "People"} <= set(titles)
+    # A step without anyone is a gap that shows.
+    (histogram,) = [frame.value for frame in screen.dataframe if list(frame.value) == ["bin", "people"]
+                    and "10%" in set(frame.value["bin"])]  # fmt: skip
+    assert histogram["bin"].tolist() == [f"{step}0%" for step in range(1, 8)]
     (table,) = [frame.value for frame in screen.dataframe if list(frame.value) == ["what", "amount"]]
     assert dict(zip(table["what"], table["amount"], strict=True)) == {
         "Most": 700.0, "Upper quartile": 550.0, "Median": 400.0, "Lower quartile": 250.0, "Least": 100.0, "Mean": 400.0
     }  # fmt: skip
+
+
+def test_sales_velocity_is_money_a_day(open_page, company, sell):  # noqa: F811
+    sell("rob", 900)
+    sell("rob", 300)
+    sell("rob", 500, stage=6)  # lost
+    for _ in range(3):
+        sell("rob", 1000, close="2026-12-05", stage=PROPOSAL)
+    with company.db.write() as conn:
+        conn.execute(sa.text("UPDATE deals SET created_date = close_date - 40 WHERE close_date = '2026-10-05'"))
+    shown = {metric.label: metric.value for metric in open_page("pipeline", "ada").metric}
+    # 3 open x 2/3 won x $600 / 40 days
+    assert shown["Sales velocity"] == "$30 a day"

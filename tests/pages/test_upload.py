@@ -426,3 +426,25 @@ def test_what_is_remembered_is_forgotten(open_page, company):
     (found,) = batches.remembered(company.db, company.actor("ada"))
     assert found.owners == ()
     assert len(found.columns) == 7
+
+
+def test_what_an_import_left_out_is_opened_by_its_address_and_its_owners_are_mapped(open_page, company):
+    screen = upload(open_page("upload"), BAD)
+    screen.checkbox[0].check().run()
+    click(screen, "Import 2 deals")
+    screen = open_page("upload", **{"import": "1"})
+    assert "One owner is not known here." in text(screen).replace("*", "")
+    rows = table(screen, "remedy")
+    assert list(rows["line"]) == [4, 5]
+    assert 'Nobody here is known as "Zed Who".' in rows["reason"].iloc[0]
+    click(screen, "Remember who they are")
+    assert "nobody was chosen" in text(screen)
+    next(each for each in screen.selectbox if each.label == "Zed Who · 1 row").set_value(company.people["oda"])
+    click(screen, "Remember who they are")
+    assert "not known here" not in text(screen)
+    # The same file again brings the row in.
+    upload(screen, BAD)
+    screen.checkbox[0].check().run()
+    click(screen, "Import 1 deal")
+    assert deals.list_deals(company.db, company.actor("oda"), deals.DealFilters(), deals.Page(), TODAY).total == 1
+    assert "There is no import number 77." in text(open_page("upload", **{"import": "77"}))

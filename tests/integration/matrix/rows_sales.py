@@ -16,6 +16,7 @@ from engine.services import (
     deal_upserts,
     deals,
     forecast,
+    forecast_backtest,
     forecast_deals,
     forecast_simulation,
     import_files,
@@ -51,7 +52,8 @@ ROWS: dict[str, Row] = {
     # --- forecast
     "forecast.outlook":               Row("forecast.view",   "YYYEYE", lambda f, who: forecast.outlook(f.db, who, None, TODAY, 2)),
     "forecast.outlook (her team)":    Row("forecast.view",   "YYYEYE", lambda f, who: forecast.outlook(f.db, who, f.team, TODAY, 2)),
-    "forecast.backtest":              Row("forecast.view",   "YYYEYE", lambda f, who: forecast.backtest(f.db, who, None, TODAY)),
+    "forecast_backtest.backtest":     Row("forecast.view",   "YYYEYE", lambda f, who: forecast_backtest.backtest(f.db, who, None, TODAY)),
+    "forecast_backtest.start_backtest": Row("forecast.view", "YYYYYY", lambda f, who: forecast_backtest.start_backtest(f.db, f.runner, who, None, TODAY), own=True),
     "forecast_simulation.simulated":  Row("forecast.view",   "YYYEYE", lambda f, who: forecast_simulation.simulated(f.db, f.pool, who, None, TODAY, 1, 20)),
     "forecast_simulation.simulated (she has no quota)": Row("forecast.view", "YYYEYE", lambda f, who: forecast_simulation.simulated(f.without_quota(), f.pool, who, None, TODAY, 1, 20)),
     "forecast_deals.choosable":       Row("forecast.view",   "YYYEYE", lambda f, who: forecast_deals.choosable(f.db, who, TODAY)),

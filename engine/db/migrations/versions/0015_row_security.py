@@ -108,6 +108,8 @@ CREATE POLICY people ON activities FOR SELECT TO quotapath_within
     USING (user_id = ANY (ARRAY(SELECT viewer_people())) OR EXISTS (SELECT FROM deals d WHERE d.id = deal_id));
 CREATE POLICY own ON activities TO quotapath_within USING (user_id = (SELECT viewer()));
 
+CREATE POLICY own ON jobs TO quotapath_within USING (created_by = (SELECT viewer()));
+
 CREATE POLICY people ON disputes TO quotapath_within USING (user_id = ANY (ARRAY(SELECT viewer_people())));
 CREATE POLICY disputes ON dispute_messages FOR SELECT TO quotapath_within
     USING (EXISTS (SELECT FROM disputes d WHERE d.id = dispute_id));
