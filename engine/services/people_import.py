@@ -21,7 +21,8 @@ from engine.services import access, sign_in
 from engine.services.access import Actor
 from engine.services.circles import refuse_circles
 from engine.services.impact import Impact, trial
-from engine.services.people import new_user, take_leave
+from engine.services.leaving import take_leave
+from engine.services.people import new_user
 from engine.services.person_checks import person_problems
 from engine.workers.pool import Pool
 
@@ -94,8 +95,11 @@ def import_people(
             raise ProblemsError(problem for entry in refused for problem in _placed(entry))
         count = plan.apply(conn, today)
         refuse_circles(conn)
-        if admins and not people.lock_active_admins(conn):
-            raise ProblemsError([Problem("role", "Nobody would be an active admin any more.", "Keep one.")])
+        stay = people.staying(conn, people.lock_active_admins(conn))
+        if admins and not stay & (people.admins_with_password(conn) | {actor.user_id}):
+            raise ProblemsError(
+                [Problem("role", "Nobody would be an active admin any more who stays and has a password.", "Keep one.")]
+            )
         if count:
             audit.record(
                 conn, actor.user_id, "people.edit", f"import of {count} people",
@@ -319,6 +323,10 @@ class _Plan:
             step.refuse(
                 "team", f"{known.name} has left, and was in {now.team if now else 'no team'}.", "Leave it empty."
             )
+            return
+        closed = self.teams[folded].closed_on if folded in self.teams else None
+        if closed is not None:
+            step.refuse("team", f"{self.team_names[folded]} is closed from {closed}.", "Name another team.")
             return
         later = [row for row in self.member.get(known.user_id, ()) if row.start > on] if known else []
         if later:

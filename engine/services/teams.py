@@ -45,9 +45,10 @@ def hierarchy(db: Database, actor: Actor, on: date, today: date) -> list[Node]:
     with db.read(actor) as conn:
         listed = people.listing(conn, on, access.visible_people(conn, actor, "people.view", today))
         teams = [team for team in structure.listing(conn, on) if team.since is not None]
+    there = {team.team_id for team in teams}
     below: dict[int | None, list[TeamRow]] = {}
-    for team in teams:
-        below.setdefault(team.parent_id, []).append(team)
+    for team in teams:  # a team that begins before the one above it stands at the top until then
+        below.setdefault(team.parent_id if team.parent_id in there else None, []).append(team)
     found: list[Node] = []
 
     def walk(team: TeamRow, depth: int) -> None:
