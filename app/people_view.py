@@ -189,7 +189,7 @@ def invite_people(waiting: Sequence[Person]) -> None:
 
 
 def invite_form(actor: Actor, waiting: Sequence[Person]) -> bool:
-    """A link to choose a password for each of those chosen, in one file that is given once; whether any was made now."""
+    """A link to choose a password for each of those chosen, in one file that is given once; whether any was made."""
     made = st.session_state.get(_INVITED)
     if made is not None:
         st.warning(

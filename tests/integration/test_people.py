@@ -222,10 +222,9 @@ def test_two_admins_who_leave_one_after_the_other_leave_somebody(db, admin):
 
 
 def test_two_admins_who_demote_each_other_at_once_leave_one(db, admin):
-    second = Actor(add(db, admin, "Second", "admin"), "admin", "Second")
-    sign_in.choose_password(
-        db, people.reset_password(db, admin, second.user_id), "herring umbrella", "herring umbrella"
-    )
+    other = add(db, admin, "Second", "admin")
+    second = Actor(other, "admin", "Second")
+    sign_in.choose_password(db, people.reset_password(db, admin, other), "herring umbrella", "herring umbrella")
     at_once = threading.Barrier(2)
 
     def demote(actor, user_id, name):
@@ -233,7 +232,7 @@ def test_two_admins_who_demote_each_other_at_once_leave_one(db, admin):
         people.edit_person(db, actor, user_id, name, f"{name.lower()}@acme.test", "rep", None)
 
     with ThreadPoolExecutor() as threads:
-        each_other = ((admin, second.user_id, "Second"), (second, admin.user_id, "Root"))
+        each_other = ((admin, other, "Second"), (second, admin.user_id, "Root"))
         tried = [threads.submit(demote, *one) for one in each_other]
     assert sorted(each.exception() is None for each in tried) == [False, True]
     assert sum(person.role == "admin" for person in listed(db, admin).values()) == 1
