@@ -199,10 +199,10 @@ def invite_form(actor: Actor, waiting: Sequence[Person]) -> bool:
         )
         rows = [(one.name, one.email, link_address(one.secret)) for one in made]
         widgets.download(
-            "Links", f"invitations-{state.today()}.csv", lambda: sheets.to_csv(("Name", "E-mail", "Link"), rows),
+            "Download the links", f"invitations-{state.today()}.csv", lambda: sheets.to_csv(("Name", "E-mail", "Link"), rows),
             "text/csv",
         )  # fmt: skip
-        if st.button("Done", type="primary"):
+        if st.button("Done"):
             _forget_invited()
             st.rerun()
         return False
