@@ -7,7 +7,7 @@ import streamlit as st
 
 from app import auth, state, widgets
 from app.actions import attempt
-from app.widgets import number_column, text_column
+from app.widgets import money_column, number_column, text_column
 from engine.periods import Period
 from engine.services import access, batch_approval, statements
 from engine.services.access import Actor
@@ -83,21 +83,25 @@ def _count(count: int) -> str:
 
 
 def _table(found: Sequence[Approvable], titles: Mapping[str, str]) -> None:
-    frame = pd.DataFrame(
+    rows = [
         {
-            "period": [titles[one.period.name] for one in found],
-            "status": ["Amounts locked" if one.status == "locked" else "Calculated" for one in found],
-            "earned": [_sums(dict(one.earned)) for one in found],
-            "people": [one.people for one in found],
-            "disputes": [one.disputes for one in found],
-            "blocked": [one.blocked or "Ready" for one in found],
+            "period": titles[one.period.name],
+            "status": "Amounts locked" if one.status == "locked" else "Calculated",
+            "earned": cents,
+            "currency": currency,
+            "people": one.people,
+            "disputes": one.disputes,
+            "blocked": one.blocked or "Ready",
         }
-    )
+        for one in found
+        for currency, cents in sorted(one.earned.items() or {"USD": 0}.items())
+    ]
+    frame = pd.DataFrame(rows)
     columns = {
         "period": text_column("Period"),
-        "earned": text_column("Earned", help="With manual adjustments"),
+        "earned": money_column("Earned", help="With manual adjustments"),
         "people": number_column("People"),
-        "blocked": text_column("Can be approved"),
+        "blocked": text_column("May be approved"),
         "status": text_column("State"),
     }
     if frame["disputes"].any():

@@ -33,7 +33,7 @@ def show(steps: Sequence[Step]) -> None:
                     st.markdown(f":green[:material/check_circle:] :gray[{title}]", width="content")
                 elif step.name == following:
                     st.markdown(f":material/radio_button_unchecked: **{title}**", width="content")
-                    st.caption(why, width="content")
+                    st.markdown(f":small[:gray[{why}]]", width="content")
                     navigation.link(page, "Do it now")
                 else:
                     st.markdown(f":material/radio_button_unchecked: {title}", width="content")

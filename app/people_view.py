@@ -199,9 +199,11 @@ def invite_form(actor: Actor, waiting: Sequence[Person]) -> bool:
         )
         rows = [(one.name, one.email, link_address(one.secret)) for one in made]
         widgets.download(
-            "Download the links", f"invitations-{state.today()}.csv", lambda: sheets.to_csv(("Name", "E-mail", "Link"), rows),
+            "Download the links",
+            f"invitations-{state.today()}.csv",
+            lambda: sheets.to_csv(("Name", "E-mail", "Link"), rows),
             "text/csv",
-        )  # fmt: skip
+        )
         if st.button("Done"):
             _forget_invited()
             st.rerun()

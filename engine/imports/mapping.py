@@ -137,7 +137,8 @@ _SPELLINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] 
             "Fecha de cierre del negocio",
         ),
         (
-            "Closing Date", "Closed", "Closed On", "Won On", "Deal Date", "Order Date", "Invoice Date", "Won Date", "Date",
+            "Closing Date", "Closed", "Closed On", "Won On", "Deal Date", "Order Date", "Invoice Date", "Won Date",
+            "Date",
         ),
     ),
     "created_date": (

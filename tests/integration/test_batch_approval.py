@@ -120,3 +120,18 @@ def test_two_people_and_roles_hold_as_for_one(calculated: Company, pool: Pool) -
             batch_approval.approve_periods(db, pool, calculated.actors[code], {})
     with pytest.raises(ProblemsError, match="None is chosen"):
         batch_approval.approve_periods(db, pool, ada, {})
+
+
+def test_won_deals_of_whoever_is_on_no_plan_are_named(calculated: Company, pool: Pool) -> None:
+    db, ada = calculated.db, calculated.actors["ada"]
+    assert runs.deals_without_plan(db, ada, "2026-02").empty
+    calculated.deal("D5", "fay", "2026-02-20", 10_000)
+    calculated.deal("D6", "fay", "2026-03-01", 5_000)
+    calculated.deal("D7", "fay", "2026-02-21", 7_000, stage="Closed Lost")
+    shared = calculated.deal("D8", "fay", "2026-02-22", 9_000)
+    with db.write() as conn:
+        conn.execute(
+            sa.text("INSERT INTO deal_credits VALUES (:d, :u, 1000000)"), {"d": shared, "u": calculated.users["ana"]}
+        )
+    found = runs.deals_without_plan(db, ada, "2026-02")
+    assert found[["name", "deals", "amount"]].to_numpy().tolist() == [["Fay", 1, 1_000_000]]
