@@ -22,6 +22,7 @@ from engine.services.sign_in import LINK_HOURS
 
 _ADDED = "person_added"
 _INVITED = "people_invited"
+_PAGE = 100
 
 
 # --- people ----------------------------------------------------------------------------------------
@@ -69,27 +70,28 @@ def people_list(actor: Actor, found: Sequence[Person]) -> None:
             "code": [person.code for person in shown],
         }
     )
-    chosen = widgets.table(
-        frame,
-        {
-            "name": text_column("Name"),
-            "role": text_column("Role"),
-            "team": text_column("Team"),
-            "manager": text_column("Manager"),
-            "plan": text_column("Plan"),
-            "status": text_column("Status"),
-            "email": text_column("E-mail"),
-            "hired_on": date_column("Hired"),
-            "code": text_column("Code", help="The person in statements and payroll files; never changes"),
-        },
-        key=chosen_once("people_list"),
-        export=_file_name(roles or (), typed, left_too),
-        select=True,
-    )
+    columns = {
+        "name": text_column("Name"),
+        "role": text_column("Role"),
+        "team": text_column("Team"),
+        "manager": text_column("Manager"),
+        "plan": text_column("Plan"),
+        "status": text_column("Status"),
+        "email": text_column("E-mail"),
+        "hired_on": date_column("Hired"),
+        "code": text_column("Code", help="The person in statements and payroll files; never changes"),
+    }
+    place = st.container()
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        first = widgets.pager(len(shown), _PAGE, key="people_page")
+        widgets.exports(frame, columns, _file_name(roles or (), typed, left_too))
+    with place:
+        page = frame.iloc[first : first + _PAGE].reset_index(drop=True)
+        chosen = widgets.table(page, columns, key=chosen_once("people_list"), select=True)
     st.caption(f"{people_count(len(shown))}. Choose a row to open a person.")
     if chosen is not None:
         opened("people_list")
-        person_drawer(actor, shown[chosen])
+        person_drawer(actor, shown[first + chosen])
 
 
 def _file_name(roles: Sequence[str], typed: str, left_too: bool) -> str:

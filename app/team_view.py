@@ -26,7 +26,7 @@ def team_list(actor: Actor, found: Sequence[TeamRow], listed: Sequence[Person]) 
         "As of", today, format="YYYY-MM-DD", min_value=date(1990, 1, 1), max_value=date(2199, 12, 31), width=180,
         key="teams_on", help="Teams, their managers and their people as they are, were or will be on that day.",
     )  # fmt: skip
-    _tree(actor, day)
+    _tree(actor, day, listed if day == today else None)
     as_of = found if day == today else people.list_team_rows(state.database(), actor, day)
     # A closed team stands at the end, so that it can be opened again.
     shown = sorted(as_of, key=lambda team: team.since is None)
@@ -65,9 +65,9 @@ def team_list(actor: Actor, found: Sequence[TeamRow], listed: Sequence[Person]) 
         team_drawer(team, found, listed)
 
 
-def _tree(actor: Actor, day: date) -> None:
+def _tree(actor: Actor, day: date, listed: Sequence[Person] | None) -> None:
     """The hierarchy of a day, indented."""
-    nodes = teams.hierarchy(state.database(), actor, day, state.today())
+    nodes = teams.hierarchy(state.database(), actor, day, state.today(), listed)
     if not nodes:
         widgets.empty(f"There was no team on {day}", "Choose another day.", icon=":material/groups:")
         return

@@ -3,6 +3,7 @@
 A dated row ends where the next one starts, so a change "from a day" ends the row before it.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 
@@ -286,6 +287,21 @@ def set_team(conn: sa.Connection, user_id: int, team_id: int | None, start: date
             {**values, "team": team_id},
         )
         _merge_teams(conn, user_id, team_id, start)
+
+
+def add_members(conn: sa.Connection, rows: Collection[tuple[int, int, date]]) -> None:
+    """Put people who were in no team yet, and leave none, into teams: (user, team, start)."""
+    conn.execute(
+        sa.text("""
+            INSERT INTO team_members (user_id, team_id, start_date)
+            SELECT * FROM unnest(CAST(:users AS bigint[]), CAST(:teams AS bigint[]), CAST(:starts AS date[]))
+        """),
+        {
+            "users": [user for user, _, _ in rows],
+            "teams": [team for _, team, _ in rows],
+            "starts": [start for _, _, start in rows],
+        },
+    )
 
 
 def _merge_teams(conn: sa.Connection, user_id: int, team_id: int, start: date) -> None:

@@ -476,13 +476,19 @@ class _Plan:
             structure.set_structure(conn, teams[name.casefold()], None, boss, start)
         for folded, (boss, start) in leaders.items():
             structure.set_structure(conn, teams[folded], self.teams[folded].parent_id, boss, start)
+        joined: list[tuple[int, int, date]] = []
         for step in steps:
             user_id = ids[step.row.email.lower()]
-            if step.team:
+            if step.team and step.known is None:
+                joined.append((user_id, teams[step.team.casefold()], given(step.team_from)))
+            elif step.team:
                 structure.set_team(conn, user_id, teams[step.team.casefold()], given(step.team_from))
             if step.plan_id is not None and step.plan_from is not None:
                 plans.leave(conn, user_id, step.plan_from)
                 plans.assign(conn, step.plan_id, user_id, step.plan_from, None, "days")
+        structure.add_members(conn, joined)
+        for step in steps:
+            user_id = ids[step.row.email.lower()]
             if step.left_on is not None:
                 take_leave(conn, user_id, step.left_on, signs_in_until_then=step.left_on > today)
                 if step.left_on <= today:
