@@ -55,7 +55,7 @@ def role(person: Person, role: str, found: RoleEffect) -> None:
         f"**Pages lost:** {', '.join(lost)}" if lost else "",
         f"**May then:** {', '.join(may)}" if may else "",
         f"**May no longer:** {', '.join(may_not)}" if may_not else "",
-        f"**Sign-in:** {ends(found.held)} The password stays.",
+        f"**Sign-in:** {ends(found.held)}{' The password stays.' if person.has_password else ''}",
         "**Pay:** does not change; it follows plan, team and quota, not the role.",
     ]
     st.info("\n".join(f"- {line}" for line in lines if line), icon=":material/visibility:")
