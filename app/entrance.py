@@ -144,7 +144,7 @@ def _first_admin(db: Database) -> None:
         first, second = st.columns(2)
         password = first.text_input("Password", type="password", help="At least 10 characters.")
         again = second.text_input("Password again", type="password")
-        sent = st.form_submit_button("Create the first admin", type="primary", width="stretch")
+        sent = st.form_submit_button("Create the company", type="primary", width="stretch")
     if sent:
         try:
             _let_in(

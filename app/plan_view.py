@@ -74,7 +74,14 @@ def new_plan() -> None:
     actor = auth.require("plans.edit")
     templates = {template.name: template for template in plans.templates()}
     title = st.text_input("Name", placeholder="Account executives 2027", max_chars=200)
-    start = st.date_input("In force from", _next_month(), format="YYYY-MM-DD")
+    # A company's first plan is mostly the one of this year's deals.
+    first = not plans.list_plans(state.database(), actor, state.today())
+    start = st.date_input(
+        "In force from",
+        state.today().replace(month=1, day=1) if first else _next_month(),
+        format="YYYY-MM-DD",
+        help="Deals closed from this day on are calculated by it.",
+    )
     chosen = st.radio(
         "Begin with",
         list(templates),
@@ -107,7 +114,7 @@ def plan_page(actor: Actor, detail: PlanDetail) -> None:
         if detail.draft is not None and may_edit:
             _edit_draft(actor, detail)
         elif detail.versions:
-            _read_rules(detail)
+            _read_rules(detail, may_edit=may_edit)
         else:
             widgets.empty("Not published yet", "An admin is still writing this plan.", icon=":material/edit_note:")
     with on_it:
@@ -125,11 +132,16 @@ def _in_force(versions: tuple[Version, ...], on: date) -> Version:
     return next((version for version in reversed(versions) if version.effective_from <= on), versions[0])
 
 
-def _read_rules(detail: PlanDetail) -> None:
+def _read_rules(detail: PlanDetail, *, may_edit: bool) -> None:
     version = _in_force(detail.versions, state.today())
     later = [each.effective_from for each in detail.versions if each.effective_from > version.effective_from]
     until = f" until {later[0] - timedelta(days=1)}" if later else ""
     st.caption(f"The version in force from {version.effective_from}{until}.")
+    if may_edit and not detail.assigned:
+        st.warning(
+            "Nobody is on this plan, so it pays nobody. Put people on it in the tab People.",
+            icon=":material/group_off:",
+        )
     plan = parse_plan(version.document, detail.name)
     plan_words.show_plan(plan)
     plan_tools_view.curves(plan, "version")
@@ -308,11 +320,16 @@ def assign_form(detail: PlanDetail) -> None:
     actor = auth.require("plans.edit")
     db, today = state.database(), state.today()
     listed = {person.user_id: person for person in people.list_people(db, actor, today) if person.is_active}
-    teams = {team.team_id: team for team in people.list_team_rows(db, actor, today)}
+    teams = {team.team_id: team for team in people.list_team_rows(db, actor, today) if team.is_open(today)}
     whom = st.segmented_control("Whom", ["People", "A team"], default="People", required=True)
     first, last = st.columns(2)
+    begins = detail.versions[0].effective_from
+    # The first people are mostly on the plan from its beginning, later ones from this month.
     start = first.date_input(
-        "First day", max(detail.versions[0].effective_from, today.replace(day=1)), format="YYYY-MM-DD"
+        "First day",
+        max(begins, today.replace(day=1)) if detail.assigned else begins,
+        format="YYYY-MM-DD",
+        help="Deals that they closed before that day earn nothing on this plan.",
     )
     last_day = last.date_input("Last day", None, format="YYYY-MM-DD", help="Empty: without an end.")
     members: list[int] = []
@@ -325,6 +342,12 @@ def assign_form(detail: PlanDetail) -> None:
         leader = teams[team].manager_id
         left_out = f", without {teams[team].manager}, who leads it" if leader in members else ""
         st.caption(widgets.plain(f"In {teams[team].name} on {start}: {people_count(len(members))}{left_out}."))
+        since = set(people.team_members(db, actor, team, today)) - {*members, leader}
+        if late := sorted(listed[user_id].name for user_id in since if user_id in listed):
+            st.caption(
+                f"Joined after that: {widgets.plain(', '.join(late))}. Assign them from their own first day, so that "
+                "quotas of a part period are right."
+            )
         members = [user_id for user_id in members if user_id != leader]
     chosen = st.multiselect(
         "Who will be on the plan",

@@ -233,8 +233,9 @@ def edit_grid(actor: Actor, fresh: QuotaGrid) -> None:
         downloads(actor, fresh)
     without = " The one for every component counts then." if grid.scope.component else ""
     st.caption(
-        f"All amounts in {grid.currency}. Clear a field for no quota.{without} Copied cells may be pasted right into "
-        "the grid where they are written as 1,234.50; the tool Paste reads any form."
+        f"All amounts in {grid.currency}. Clear a field for no quota of their own: the plan's default counts then, "
+        f"if it has one.{without} Copied cells may be pasted right into the grid where they "
+        "are written as 1,234.50; the tool Paste reads any form."
     )
 
     def save() -> None:

@@ -76,17 +76,21 @@ def _row(each: Stale) -> dict[str, object]:
 
 def several(period: Period, periods: pd.DataFrame) -> None:
     """Choose several periods of the chosen one's kind and year, such as all months, and calculate them at once."""
+    calculated = set(periods.loc[periods["run_id"].notna(), "period"])
     closed = set(periods.loc[periods["status"] != "open", "period"])
     first = period_of("year", period.start)
-    names, each = [], period_of(period.kind, first.start)
+    names, missing, each = [], [], period_of(period.kind, first.start)
     while each.start < first.end:
         if each.name not in closed and each.start <= state.today().toordinal():
             names.append(each.name)
+            if each.name not in calculated and each.end <= state.today().toordinal():
+                missing.append(each.name)
         each = each.next()
     with st.popover("Several periods", icon=":material/date_range:"):
         chosen = st.multiselect(
             "Open periods to calculate",
             names,
+            missing,  # what has ended and was never calculated
             format_func=lambda name: widgets.period_title(parse_period(name)),
             key=f"run_several_{first.name}",
             placeholder="Choose one or more",

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from app import auth, navigation, state, widgets
+from app.people_rows import people_count
 from app.widgets import Column
 from engine.errors import QuotaPathError
 from engine.periods import Period
@@ -127,3 +128,26 @@ def people_columns(people: pd.DataFrame) -> dict[str, Column]:
         for name, column in columns.items()
         if name in always or (name in people and not (same and name == "paid") and people[name].fillna(0).ne(0).any())
     }
+
+
+_NAMED = 5  # of those without a plan; more are counted
+
+
+def without_plan(found: pd.DataFrame) -> None:
+    """Who won deals and is on no plan for them: nothing is silent that pays nothing.  Draws nothing without any."""
+    if found.empty:
+        return
+    sums = found.groupby("currency")["amount"].sum()
+    worth = " and ".join(widgets.money(int(cents), str(currency)) for currency, cents in sums.items())
+    by_name = found.groupby("name")["deals"].sum()
+    named = ", ".join(f"{name} ({count:,})" for name, count in by_name.head(_NAMED).items())
+    more = f" and {people_count(len(by_name) - _NAMED)} more" if len(by_name) > _NAMED else ""
+    count = int(found["deals"].sum())
+    st.warning(
+        widgets.plain(
+            f"{count:,} won deal{'' if count == 1 else 's'} worth {worth} pay{'s' if count == 1 else ''} the owner "
+            f"nothing, who was on no plan on the close date: {named}{more}."
+        ),
+        icon=":material/person_alert:",
+    )
+    navigation.link("plans", "Put them on a plan")

@@ -5,6 +5,7 @@ import streamlit as st
 from app import auth, state, widgets
 from app.actions import show_done
 from app.adjustment_view import adjustments_table
+from app.batch_approval_view import several
 from app.payment_view import payments, reversals
 from app.payout_view import actions, steps, totals, view, waiting
 from app.review_view import changes, overpaid, review
@@ -26,6 +27,7 @@ status = "open" if found.empty else found["status"].iloc[0]
 people = payouts.period_people(db, actor, period.name, state.today())
 before = approvals.standing(db, actor, period.name, state.pool())
 
+several(actor, periods)
 if not found.empty:
     steps(found.iloc[0])
     totals(people, status)

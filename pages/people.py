@@ -21,12 +21,15 @@ if may_edit:
             team_view.new_team(teams, listed)
         if st.button("Import people", icon=":material/playlist_add:"):
             people_import_view.import_people()
+        waiting = people_view.may_be_invited(listed)
+        if waiting and st.button(f"Invite · {len(waiting):,}", icon=":material/mail:"):
+            people_view.invite_people(waiting)
         if st.button("Add a person", icon=":material/person_add:", type="primary"):
             people_view.add_person()
 
 everyone, in_teams = st.tabs([":material/person: People", ":material/groups: Teams"], key="people_tab")
 with everyone:
-    people_view.people_list(listed)
+    people_view.people_list(actor, listed)
 with in_teams:
     if teams:
         team_view.team_list(actor, teams, listed)

@@ -6,7 +6,7 @@ from app import auth, navigation, state, widgets
 from app.actions import show_done
 from app.preview_view import choose_and_look
 from app.recalculation_view import clean_up, out_of_date, several
-from app.run_view import differing, empty, people_columns, progress, total
+from app.run_view import differing, empty, people_columns, progress, total, without_plan
 from app.widgets import money_column, text_column
 from engine.services import access, freshness, payouts, runs
 
@@ -42,6 +42,7 @@ if not verdict.fresh:
 if may_start and status == "open":
     choose_and_look(actor, period, calculated)
 
+without_plan(runs.deals_without_plan(db, actor, period.name))
 if people.empty:
     empty(title, may_start)
 else:

@@ -1,5 +1,6 @@
 """Frames of what was earned, for screens and files: periods, people and the lines of one person.  Money in cents."""
 
+from datetime import date
 from typing import Any
 
 import pandas as pd
@@ -290,3 +291,24 @@ def reversals(conn: sa.Connection, period: str) -> pd.DataFrame:
     """The payments of a period that were taken back, the newest first: code, name, amount (Int64 cents), currency,
     reason, created_by, created_at."""
     return _frame(conn, _REVERSALS, period=period)
+
+
+# Won deals of a period whose owner was on no plan on the close date, and of which nobody else has a share.
+_WITHOUT_PLAN = sa.text("""
+    SELECT u.id AS user_id, u.name, d.currency, count(*) AS deals, CAST(sum(d.amount) AS bigint) AS amount
+      FROM deals d JOIN pipeline_stages s ON s.id = d.stage_id JOIN users u ON u.id = d.owner_id
+     WHERE s.outcome = 'won' AND d.close_date >= CAST(:start AS date) AND d.close_date < CAST(:end AS date)
+       AND d.cancelled_on IS NULL
+       AND NOT EXISTS (SELECT FROM plan_assignments a WHERE a.user_id = d.owner_id AND a.start_date <= d.close_date
+                          AND (a.end_date IS NULL OR a.end_date > d.close_date))
+       AND NOT EXISTS (SELECT FROM deal_credits c WHERE c.deal_id = d.id AND c.user_id <> d.owner_id)
+     GROUP BY u.id, u.name, d.currency ORDER BY u.name, d.currency
+""")
+
+
+def without_plan(conn: sa.Connection, start: date, end: date) -> pd.DataFrame:
+    """Won deals closed in ``[start, end)`` that earn their owner nothing for want of a plan: a row a person, currency.
+
+    Columns: user_id, name, currency, deals (int64), amount (Int64 cents).
+    """
+    return _frame(conn, _WITHOUT_PLAN, start=str(start), end=str(end))

@@ -1,8 +1,8 @@
 """People and the dated team tree, as the database knows them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 
 import sqlalchemy as sa
 
@@ -97,7 +97,10 @@ def with_those_below(conn: sa.Connection, user_ids: frozenset[int]) -> frozenset
 
 @dataclass(frozen=True)
 class Person:
-    """A user in a list; team, manager and plan as of a day.  `leads` are the names of the teams led then."""
+    """A user in a list; team, manager and plan as of a day.  `leads` are the names of the teams led then.
+
+    `link_until`: when the link to choose a password, made and not used yet, ends or has ended.
+    """
 
     user_id: int
     code: str
@@ -113,6 +116,7 @@ class Person:
     leads: str | None
     plan_id: int | None
     plan: str | None
+    link_until: datetime | None
     manager_id: int | None = None
     manager: str | None = None
 
@@ -124,8 +128,9 @@ _LISTING = sa.text("""
            t.id, t.name,
            (SELECT string_agg(l.name, ', ' ORDER BY l.name) FROM team_structure s JOIN teams l ON l.id = s.team_id
              WHERE s.manager_id = u.id AND s.start_date <= :day AND (s.end_date IS NULL OR s.end_date > :day)),
-           p.id, p.title
+           p.id, p.title, k.expires_at
       FROM users u
+      LEFT JOIN sign_in_links k ON k.user_id = u.id
       LEFT JOIN team_members m ON m.user_id = u.id
            AND m.start_date <= :day AND (m.end_date IS NULL OR m.end_date > :day)
       LEFT JOIN teams t ON t.id = m.team_id
@@ -207,6 +212,92 @@ def lock_active_admins(conn: sa.Connection) -> frozenset[int]:
     """The admins who may sign in; none of them changes elsewhere until this transaction ends."""
     query = sa.text(f"SELECT id FROM users WHERE role = 'admin' AND {_ACTIVE} ORDER BY id FOR UPDATE")  # noqa: S608
     return frozenset(conn.scalars(query))
+
+
+def admins_with_password(conn: sa.Connection) -> frozenset[int]:
+    """The admins who may sign in and have a password."""
+    query = f"SELECT id FROM users WHERE role = 'admin' AND {_ACTIVE} AND password_hash IS NOT NULL"  # noqa: S608
+    return frozenset(conn.scalars(sa.text(query)))
+
+
+def with_password(conn: sa.Connection, user_ids: Collection[int]) -> frozenset[int]:
+    """Those of the users who have a password."""
+    query = sa.text("SELECT id FROM users WHERE id = ANY(:users) AND password_hash IS NOT NULL")
+    return frozenset(conn.scalars(query, {"users": list(user_ids)}))
+
+
+def staying(conn: sa.Connection, user_ids: Collection[int]) -> frozenset[int]:
+    """Those of the users who have no day of leaving."""
+    query = sa.text("SELECT id FROM users WHERE id = ANY(:users) AND is_active AND left_on IS NULL")
+    return frozenset(conn.scalars(query, {"users": list(user_ids)}))
+
+
+# Which manager sees whom on a day: everyone in the teams led and in all those below, and who leads these.
+_SIGHT = sa.text("""
+    WITH RECURSIVE force AS (
+        SELECT team_id, parent_id, manager_id FROM team_structure
+         WHERE start_date <= :day AND (end_date IS NULL OR end_date > :day)
+    ),
+    led(manager_id, team_id) AS (
+        SELECT s.manager_id, s.team_id FROM force s JOIN users u ON u.id = s.manager_id
+         WHERE u.role = 'manager' AND u.is_active AND (u.left_on IS NULL OR u.left_on > :day)
+        UNION
+        SELECT led.manager_id, s.team_id FROM force s JOIN led ON s.parent_id = led.team_id
+    ),
+    seen(manager_id, user_id) AS (
+        SELECT l.manager_id, m.user_id FROM led l JOIN team_members m USING (team_id)
+         WHERE m.start_date <= :day AND (m.end_date IS NULL OR m.end_date > :day)
+        UNION
+        SELECT l.manager_id, s.manager_id FROM led l JOIN force s USING (team_id) WHERE s.manager_id IS NOT NULL
+    )
+    SELECT manager_id, user_id FROM seen WHERE user_id <> manager_id
+""")
+
+
+def sight(conn: sa.Connection, day: date) -> frozenset[tuple[int, int]]:
+    """(manager, user) of everyone whom someone with the role manager sees on a day, as `people_below` finds them."""
+    return frozenset((row.manager_id, row.user_id) for row in conn.execute(_SIGHT, {"day": day}))
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a person has open: sessions, API tokens, open deals as (currency, deals, cents), money due by currency."""
+
+    sessions: int
+    tokens: int
+    open_deals: tuple[tuple[str, int, int], ...]
+    due: Mapping[str, int]
+
+
+def held(conn: sa.Connection, user_id: int) -> Held:
+    """What a person would lose or leave behind."""
+    values = {"user": user_id}
+    sessions = conn.scalar(
+        sa.text("SELECT count(*) FROM user_sessions WHERE user_id = :user AND ended_at IS NULL AND expires_at > now()"),
+        values,
+    )
+    tokens = conn.scalar(
+        sa.text("SELECT count(*) FROM api_tokens WHERE user_id = :user AND revoked_at IS NULL AND expires_at > now()"),
+        values,
+    )
+    open_deals = conn.execute(
+        sa.text("""
+            SELECT d.currency, count(*), CAST(sum(d.amount) AS bigint) FROM deals d
+              JOIN pipeline_stages s ON s.id = d.stage_id
+             WHERE d.owner_id = :user AND s.outcome = 'open' GROUP BY d.currency ORDER BY d.currency
+        """),
+        values,
+    )
+    due = conn.execute(
+        sa.text("SELECT currency, CAST(sum(amount) AS bigint) FROM ledger WHERE user_id = :user GROUP BY currency"),
+        values,
+    )
+    return Held(
+        sessions or 0,
+        tokens or 0,
+        tuple((row[0], row[1], row[2]) for row in open_deals),
+        {row[0]: row[1] for row in due if row[1]},
+    )
 
 
 @dataclass(frozen=True)

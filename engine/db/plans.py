@@ -202,10 +202,12 @@ def assignment(conn: sa.Connection, assignment_id: int) -> Assigned | None:
 
 
 def assign(conn: sa.Connection, plan_id: int, user_id: int, start: date, end: date | None, prorate: str) -> int:
-    """Put a person on a plan in ``[start, end)`` and return the assignment's id."""
+    """Put a person on a plan in ``[start, end)``, at most until the day of leaving; returns the assignment's id."""
     query = """
         INSERT INTO plan_assignments (user_id, plan_id, start_date, end_date, prorate)
-        VALUES (:user, :plan, :start, :end, :prorate) RETURNING id
+        VALUES (:user, :plan, :start,
+                least(CAST(:end AS date), (SELECT left_on FROM users WHERE id = :user AND left_on > :start)), :prorate)
+        RETURNING id
     """
     values = {"user": user_id, "plan": plan_id, "start": start, "end": end, "prorate": prorate}
     return int(conn.execute(sa.text(query), values).scalar_one())
@@ -220,6 +222,15 @@ def set_end(conn: sa.Connection, assignment_id: int, end: date | None) -> None:
 def unassign(conn: sa.Connection, assignment_id: int) -> None:
     """Remove an assignment as if it had never been."""
     conn.execute(sa.text("DELETE FROM plan_assignments WHERE id = :id"), {"id": assignment_id})
+
+
+def come_back(conn: sa.Connection, user_id: int, day: date) -> None:
+    """Undo `leave` of that day: the plan that ended then goes on; what was planned for later is gone."""
+    query = """
+        UPDATE plan_assignments SET end_date = NULL WHERE user_id = :user AND end_date = :day
+           AND NOT EXISTS (SELECT FROM plan_assignments l WHERE l.user_id = :user AND l.start_date >= :day)
+    """
+    conn.execute(sa.text(query), {"user": user_id, "day": day})
 
 
 def leave(conn: sa.Connection, user_id: int, day: date) -> None:

@@ -51,3 +51,20 @@ def add_admin(conn: sa.Connection, code: str, name: str, email: str, password_ha
         {"code": code, "name": name, "email": email, "hash": password_hash},
     ).scalar_one()
     return user_id
+
+
+# The steps of a new company, in order, each with whether it is taken.
+_BEGUN = sa.text("""
+    SELECT (SELECT count(*) > 1 FROM users) AS people,
+           EXISTS (SELECT FROM deals) AS deals,
+           EXISTS (SELECT FROM plan_versions WHERE status = 'published') AS plan,
+           EXISTS (SELECT FROM plan_assignments) AS assign,
+           EXISTS (SELECT FROM quotas) AS quotas,
+           EXISTS (SELECT FROM pay_periods WHERE run_id IS NOT NULL) AS run,
+           EXISTS (SELECT FROM payouts) AS approve
+""")
+
+
+def begun(conn: sa.Connection) -> dict[str, bool]:
+    """people, deals, plan, assign, quotas, run, approve: whether there is any of it."""
+    return {name: bool(done) for name, done in conn.execute(_BEGUN).mappings().one().items()}

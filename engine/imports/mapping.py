@@ -116,7 +116,7 @@ _SPELLINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] 
             "Deal Amount", "amount_in_home_currency", "Amount in company currency", "Deal-Betrag", "Valor",
             "Cantidad",
         ),
-        ("Value", "Deal Value", "Total", "Total Price", "Revenue", "Price", "Net Amount", "Umsatz"),
+        ("Value", "Deal Value", "Contract Value", "Total", "Total Price", "Revenue", "Price", "Net Amount", "Umsatz"),
     ),
     "currency": (
         (
@@ -136,7 +136,10 @@ _SPELLINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] 
             "closedate", "Deal Close Date", "Abschlussdatum", "Schlussdatum", "Date de fermeture",
             "Fecha de cierre del negocio",
         ),
-        ("Closing Date", "Deal Date", "Order Date", "Invoice Date", "Won Date", "Date"),
+        (
+            "Closing Date", "Closed", "Closed On", "Won On", "Deal Date", "Order Date", "Invoice Date", "Won Date",
+            "Date",
+        ),
     ),
     "created_date": (
         (

@@ -1,4 +1,4 @@
-"""Circles in a dated tree: a team that is part of itself, a person who manages themselves, on any day to come."""
+"""What no dated tree may have: a circle of teams or of managers, on any day to come; people in a closed team."""
 
 from collections.abc import Iterable
 from datetime import date
@@ -12,7 +12,16 @@ Span = tuple[int, int, date, date | None]
 
 
 def refuse_circles(conn: sa.Connection) -> None:
-    """Raises ProblemsError when, on some day, a team is above itself or a person manages themselves."""
+    """Raises ProblemsError when, on some day, a team is above itself or a person manages themselves.
+
+    And when somebody would be in a team that is closed by then, or a team part of one.
+    """
+    closed = [
+        Problem(what, f"would be in {team}, which is closed from {day}.", "Choose another team, or open it again.")
+        for team, day, what in structure.in_closed(conn)
+    ]
+    if closed:
+        raise ProblemsError(closed)
     for kind, names, spans in (
         ("teams", structure.lock(conn), structure.parents(conn)),
         ("managers", people.names(conn), people.manager_spans(conn)),

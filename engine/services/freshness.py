@@ -119,6 +119,29 @@ def is_outdated(conn: sa.Connection, period: str, examined: Verdict | None = Non
     return not now.fresh
 
 
+def holds(conn: sa.Connection, pool: Pool, period: str) -> int | None:
+    """The ledger's last entry when the run that a period shows would come out the same after it; None when not.
+
+    A run made before another period was approved is as good as a new one when every person's digest says so.
+    """
+    wanted = parse_period(period)
+    found = pay.pay_period(conn, wanted.name)
+    if found is None or found.run_id is None or found.status != "open":
+        return None
+    run, last = pay.run(conn, found.run_id), pay.last_entry(conn, wanted.kind)
+    if run.ledger_seen == last:
+        return last
+    kept = runs.digests(conn, run.id)
+    loaded = inputs.load(conn, wanted)
+    result = pool.calculate(loaded.book)
+    if result.problems or (run.lines and not kept):
+        return None
+    now = {
+        part.user_id: part.digest for part in Outcome(wanted, loaded, result, run_outcome.before(conn, wanted)).parts()
+    }
+    return last if run_outcome.same(kept, now) else None
+
+
 class _Loaded:
     """The inputs of several periods, read once and when they are asked for."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import TypeVar
 
 import pandas as pd
 import sqlalchemy as sa
@@ -35,6 +36,7 @@ class Impact:
         return self.changes[self.changes["status"].isin(("locked", "approved", "paid"))]
 
 
+_T = TypeVar("_T")
 _CHANGED_MEANWHILE = "40001"  # of Postgres: serialization_failure
 _COLUMNS = ("user_id", "person", "period", "status", "before", "after", "difference", "currency")
 
@@ -55,21 +57,32 @@ def impact(
 def trial(db: Database, pool: Pool, today: date, change: Callable[[sa.Connection], object]) -> Impact:
     """What everyone would earn after `change`, which is made in a transaction that is rolled back.
 
-    The periods are those of `impact`.  What `change` raises is passed on; QuotaPathError when somebody else changed
-    the same rows meanwhile.
+    The periods are those of `impact`.  Raises as `rehearsed` does.
     """
-    with db.trial() as conn:  # over before the long calculation
-        until = _until(conn, today)
-        loaded = inputs.load(conn, until)
+
+    def look(conn: sa.Connection) -> tuple[Inputs, dict[str, str]]:
+        return inputs.load(conn, _until(conn, today)), pay.statuses(conn)
+
+    (loaded, status), (changed, _) = rehearsed(db, change, look)
+    return _compared(pool, loaded, changed, status)
+
+
+def rehearsed(
+    db: Database, change: Callable[[sa.Connection], object], look: Callable[[sa.Connection], _T]
+) -> tuple[_T, _T]:
+    """What `look` finds before and after `change`, which is made in a transaction that is rolled back.
+
+    What `change` raises is passed on; QuotaPathError when somebody else changed the same rows meanwhile.
+    """
+    with db.trial() as conn:  # over before any long calculation
+        before = look(conn)
         try:
             change(conn)
         except sa.exc.OperationalError as error:
             if getattr(error.orig, "pgcode", None) != _CHANGED_MEANWHILE:
                 raise
             raise QuotaPathError("Somebody changed the same meanwhile. Look at it again and calculate anew.") from error
-        changed = inputs.load(conn, until)
-        status = pay.statuses(conn)
-    return _compared(pool, loaded, changed, status)
+        return before, look(conn)
 
 
 def _until(conn: sa.Connection, today: date) -> Period:

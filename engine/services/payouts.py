@@ -67,12 +67,12 @@ def lock_amounts(
     """
     require(actor, "payouts.approve")
     name = parse_period(period).name
-    examined = freshness.examine(db, pool, name) if pool is not None else None  # may take long: before the locks
+    examined, held = _examined(db, actor, pool, name)  # may take long: before the locks
     with db.write(actor) as conn:
         found = _to_approve(conn, actor, name, seen)
         if found.status != "open":
             return
-        _post(conn, actor, found, examined)
+        _post(conn, actor, found, examined, held)
         pay.set_status(conn, name, "locked")
         day = _day(conn, found.period, on)
         payables_kept.keep(conn, name, day, payables.held_back(conn, day))
@@ -100,13 +100,13 @@ def approve_period(
     """
     require(actor, "payouts.approve")
     name = parse_period(period).name
-    examined = freshness.examine(db, pool, name) if pool is not None else None  # may take long: before the locks
+    examined, held = _examined(db, actor, pool, name)  # may take long: before the locks
     with db.write(actor) as conn:
         found = _to_approve(conn, actor, name, seen)
         if (kept := payout_rows.payout(conn, name)) is not None:
             return kept
         if found.status == "open":
-            _post(conn, actor, found, examined)
+            _post(conn, actor, found, examined, held)
         pay.set_status(conn, name, "approved")
         payout_id = payout_rows.add_payout(conn, name, user_of(actor))
         day = _day(conn, found.period, on)
@@ -134,18 +134,36 @@ def _to_approve(conn: sa.Connection, actor: Actor, name: str, seen: str | None) 
     return found
 
 
-def _post(conn: sa.Connection, actor: Actor, found: pay.PayPeriod, examined: freshness.Verdict | None = None) -> None:
-    """Post what an open period's run and its adjustments come to; raises QuotaPathError when the run is out of date."""
+def _examined(db: Database, actor: Actor, pool: Pool | None, name: str) -> tuple[freshness.Verdict | None, int | None]:
+    """What a pool finds of the run that a period shows: the verdict on it, and `freshness.holds`."""
+    if pool is None:
+        return None, None
+    with db.read(actor) as conn:
+        held = freshness.holds(conn, pool, name)
+    return freshness.examine(db, pool, name), held
+
+
+def _post(
+    conn: sa.Connection,
+    actor: Actor,
+    found: pay.PayPeriod,
+    examined: freshness.Verdict | None = None,
+    held: int | None = None,
+) -> None:
+    """Post what an open period's run and its adjustments come to; raises QuotaPathError when the run is out of date.
+
+    `held` is the ledger's entry after which the run was found to come out the same.
+    """
     name, run = found.period.name, pay.run(conn, given(found.run_id))
-    if run.ledger_seen != pay.last_entry(conn, found.period.kind):
-        raise QuotaPathError(
-            f"Another period was approved after {name} was calculated ({run.created_at:%d %b %Y %H:%M} UTC), so "
-            f"its adjustments may be out of date. Run {name} again, then approve it."
-        )
     if freshness.is_outdated(conn, name, examined):
         raise QuotaPathError(
             f"Deals, people, plans, quotas or rates have changed since {name} was calculated "
             f"({run.created_at:%d %b %Y %H:%M} UTC), so nothing was approved. Run {name} again, then approve it."
+        )
+    if pay.last_entry(conn, found.period.kind) not in (run.ledger_seen, held):
+        raise QuotaPathError(
+            f"Another period was approved after {name} was calculated ({run.created_at:%d %b %Y %H:%M} UTC), so "
+            f"its adjustments may be out of date. Run {name} again, then approve it."
         )
     actor_id = user_of(actor)
     detail = {

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -18,10 +18,9 @@ from engine.imports.people import PersonRow
 from engine.services import access, sign_in
 from engine.services.access import Actor
 from engine.services.circles import refuse_circles
-from engine.services.impact import Impact, trial
+from engine.services.leaving import come_back, last_admin, leave_problems, locked_person, take_leave
 from engine.services.naming import slug
 from engine.services.person_checks import one_line, person_problems
-from engine.workers.pool import Pool
 
 __all__ = ["PersonRow"]
 
@@ -151,6 +150,7 @@ def add_people(db: Database, actor: Actor, rows: Sequence[PersonRow]) -> list[in
             if row.team and row.hired_on is not None:
                 structure.set_team(conn, user_id, teams[row.team.casefold()], row.hired_on)
             added.append(user_id)
+        refuse_circles(conn)
         _record(conn, actor, f"{len(rows)} people", did="added", people=[row.name for row in rows], teams_made=made)
     return added
 
@@ -171,20 +171,33 @@ def propose_person(text: str, domain: str) -> PersonRow:
 
 
 def edit_person(
-    db: Database, actor: Actor, user_id: int, name: str, email: str, role: str, hired_on: date | None
+    db: Database,
+    actor: Actor,
+    user_id: int,
+    name: str,
+    email: str,
+    role: str,
+    hired_on: date | None,
+    seen: Person | None = None,
 ) -> None:
-    """Change name, e-mail, role or hire date; another role ends the person's sessions.
+    """Change name, e-mail, role or hire date; another role ends the person's sessions and API tokens.
 
-    Raises ProblemsError, also when the last active admin would get another role.
+    `seen` is the person as the editor saw them: when somebody else has changed that since, nothing is saved.
+    Raises ProblemsError, also when the last admin would get another role.
     """
     access.require(actor, "people.edit")
     name, email = one_line(name), email.strip()
     with db.write(actor) as conn:
-        admins = people.lock_active_admins(conn)
-        person = _person(conn, user_id)
+        people.lock_active_admins(conn)
+        person = locked_person(conn, user_id)
+        if seen is not None:
+            _refuse_changed(
+                (("Name", seen.name, person.name), ("E-mail", seen.email, person.email),
+                 ("Role", seen.role, person.role), ("Hired", seen.hired_on, person.hired_on)),
+            )  # fmt: skip
         problems = [*person_problems(name, email, role), *_email_taken(conn, email, but=user_id)]
         if role != "admin":
-            problems += _last_admin(admins, person)
+            problems += last_admin(conn, actor, person)
         if hired_on is not None and person.left_on is not None and hired_on >= person.left_on:
             problems.append(
                 Problem("hired on", f"{hired_on} is not before the day of leaving.", "Reactivate the person first.")
@@ -212,7 +225,12 @@ def reset_password(db: Database, actor: Actor, user_id: int) -> str:
     if user_id == actor.user_id:
         raise QuotaPathError("That is you: change your password in the menu under your name.")
     with db.write(actor) as conn:
-        person = _person(conn, user_id)
+        people.lock_active_admins(conn)
+        person = locked_person(conn, user_id)
+        if people.admins_with_password(conn) == {user_id}:  # two admins who do this to each other at once
+            raise QuotaPathError(
+                f"{person.name} is the only admin who has a password by now; without it nobody could manage people."
+            )
         people.set_password(conn, user_id, None)
         sign_in.end_sessions(conn, user_id, "new password")
         link = sign_in.give_link(conn, user_id)
@@ -230,16 +248,7 @@ def deactivate_person(
     """
     access.require(actor, "people.edit")
     with db.write(actor) as conn:
-        structure.lock(conn)
-        admins = people.lock_active_admins(conn)
-        person = _person(conn, user_id)
-        problems = _last_admin(admins, person)
-        if person.hired_on is not None and left_on <= person.hired_on:
-            problems.append(
-                Problem("left on", f"{left_on} is not after the hire date, {person.hired_on}.", "Choose a later day.")
-            )
-        if problems:
-            raise ProblemsError(problems)
+        person = leave_problems(conn, actor, user_id, left_on)
         take_leave(conn, user_id, left_on, signs_in_until_then)
         if not signs_in_until_then:
             sign_in.end_sessions(conn, user_id, "deactivated")
@@ -249,28 +258,18 @@ def deactivate_person(
         )  # fmt: skip
 
 
-def take_leave(conn: sa.Connection, user_id: int, left_on: date, signs_in_until_then: bool) -> None:
-    """Let team, leadership and plan end on a day, in the caller's transaction; nothing is checked."""
-    people.set_active(conn, user_id, signs_in_until_then, left_on)
-    structure.leave(conn, user_id, left_on)
-    structure.vacate(conn, user_id, left_on)
-    plans.leave(conn, user_id, left_on)
+def reactivate_person(db: Database, actor: Actor, user_id: int, as_before: bool = False) -> None:
+    """The person may sign in again, and does not leave.
 
-
-def reactivate_person(db: Database, actor: Actor, user_id: int) -> None:
-    """The person may sign in again; team and plan are given anew."""
+    With `as_before` it is as if they had never left: the team, the plan and the lead of teams that ended on that day go
+    on without a gap, where nothing has taken their place.  Else all of that is given anew.
+    """
     access.require(actor, "people.edit")
     with db.write(actor) as conn:
-        person = _person(conn, user_id)
-        people.set_active(conn, user_id, True, None)
-        _record(conn, actor, f"person {person.code}", did="reactivated")
-
-
-def _person(conn: sa.Connection, user_id: int) -> Locked:
-    found = people.lock(conn, [user_id])
-    if not found:
-        raise QuotaPathError("There is no such person. Reload the page and choose one from the list.")
-    return found[0]
+        structure.lock(conn)
+        person = locked_person(conn, user_id)
+        come_back(conn, person, as_before)
+        _record(conn, actor, f"person {person.code}", did="reactivated", as_before=as_before)
 
 
 def new_user(
@@ -324,14 +323,19 @@ def _email_taken(conn: sa.Connection, email: str, but: int | None = None) -> lis
     return [Problem("e-mail", f"{email} belongs to {found[1]}.", "Each person signs in with an address of their own.")]
 
 
-def _last_admin(admins: frozenset[int], person: Locked) -> list[Problem]:
-    if admins != {person.user_id}:
-        return []
-    return [
+def _refuse_changed(fields: Iterable[tuple[str, object, object]]) -> None:
+    """Raise when what an editor saw is not what there is."""
+    changed = [
         Problem(
-            person.name, "is the only active admin; nobody could manage people then.", "Make someone else admin first."
+            field,
+            f"was changed by somebody else, from {before or 'nothing'} to {now or 'nothing'}; nothing is saved.",
+            "Open it again, and then change it.",
         )
+        for field, before, now in fields
+        if before != now
     ]
+    if changed:
+        raise ProblemsError(changed)
 
 
 # --- teams -----------------------------------------------------------------------------------------
@@ -345,11 +349,10 @@ def create_team(
     name = _team_name(name)
     with db.write(actor) as conn:
         structure.lock(conn)
-        _require_active(conn, manager_id)
         team_id = structure.add(conn, name)
         if team_id is None:
             raise _name_taken(name)
-        structure.set_structure(conn, team_id, parent_id, manager_id, start)
+        _lead(conn, team_id, parent_id, manager_id, start)
         refuse_circles(conn)
         _record(conn, actor, f"team {name}", did="created", parent=parent_id, manager=manager_id, start=start)
     return team_id
@@ -364,11 +367,13 @@ def change_team(
     manager_id: int | None,
     start: date,
     replace_later: bool = False,
+    seen: Sequence[TeamState] | None = None,
 ) -> None:
     """Rename a team (at once), and say what it is part of and who leads it from `start` until its next change.
 
-    With `replace_later` the changes after `start` are taken back, so that it holds for good.  Raises ProblemsError
-    when a team would be part of itself or a person would manage themselves, at any time.
+    With `replace_later` the changes after `start` are taken back, so that it holds for good.  `seen` is the team's
+    history as the editor saw it.  Raises ProblemsError when a team would be part of itself or a person would manage
+    themselves, at any time, and when somebody else has changed the team since.
     """
     access.require(actor, "people.edit")
     name = _team_name(name)
@@ -376,37 +381,18 @@ def change_team(
         known = structure.lock(conn)
         if team_id not in known:
             raise QuotaPathError("There is no such team. Reload the page and choose one from the list.")
+        if seen is not None and list(seen) != structure.history(conn, team_id):
+            raise _changed_meanwhile(known[team_id])
         if not structure.rename(conn, team_id, name):
             raise _name_taken(name)
-        _change_team(conn, team_id, name, parent_id, manager_id, start, replace_later)
+        change_of_team(conn, team_id, name, parent_id, manager_id, start, replace_later)
         _record(
             conn, actor, f"team {name}", did="changed", name=[known[team_id], name], parent=parent_id,
             manager=manager_id, start=start, replaced_later=replace_later,
         )  # fmt: skip
 
 
-def team_impact(
-    db: Database,
-    pool: Pool,
-    actor: Actor,
-    team: TeamRow,
-    parent_id: int | None,
-    manager_id: int | None,
-    start: date,
-    replace_later: bool,
-    today: date,
-) -> Impact:
-    """Whose earnings `change_team` would change; nothing is kept.  Raises ProblemsError as that does."""
-    access.require(actor, "people.edit")
-    return trial(
-        db,
-        pool,
-        today,
-        lambda conn: _change_team(conn, team.team_id, team.name, parent_id, manager_id, start, replace_later),
-    )
-
-
-def _change_team(
+def change_of_team(
     conn: sa.Connection,
     team_id: int,
     name: str,
@@ -415,60 +401,66 @@ def _change_team(
     start: date,
     replace_later: bool,
 ) -> None:
+    """What a team is part of and who leads it from a day on, in the caller's transaction.  Raises ProblemsError."""
     structure.lock(conn)
-    _require_active(conn, manager_id)
     if parent_id == team_id:
         raise ProblemsError([Problem("part of", f"{name} cannot be part of itself.", "Choose another team.")])
     if replace_later:
         structure.forget_structure_after(conn, team_id, start)
     now = next(team for team in structure.listing(conn, start) if team.team_id == team_id)
     if now.since is None or (now.parent_id, now.manager_id) != (parent_id, manager_id):
-        structure.set_structure(conn, team_id, parent_id, manager_id, start)
+        _lead(conn, team_id, parent_id, manager_id, start)
     refuse_circles(conn)
 
 
+def _lead(conn: sa.Connection, team_id: int, parent_id: int | None, manager_id: int | None, start: date) -> None:
+    """What a team is part of and who leads it from a day on; somebody who leaves leads it until then."""
+    leaves = None if manager_id is None else _manager(conn, manager_id, start).left_on
+    structure.set_structure(conn, team_id, parent_id, manager_id, start)
+    if manager_id is not None and leaves is not None:
+        structure.vacate(conn, manager_id, leaves)
+
+
 def move_person(
-    db: Database, actor: Actor, user_id: int, team_id: int | None, start: date, replace_later: bool = False
-) -> None:
-    """From `start` the person is in that team (None: in no team); the membership before ends there.
-
-    A later membership stays, unless `replace_later` takes it back.  Raises ProblemsError for a day before the hire
-    date, and when somebody would manage themselves.
-    """
-    access.require(actor, "people.edit")
-    with db.write(actor) as conn:
-        names = structure.lock(conn)
-        if _move(conn, user_id, team_id, start, replace_later):
-            team = None if team_id is None else names[team_id]
-            code = _person(conn, user_id).code
-            _record(conn, actor, f"person {code}", did="moved", team=team, start=start, replaced_later=replace_later)
-
-
-def move_impact(
     db: Database,
-    pool: Pool,
     actor: Actor,
     user_id: int,
     team_id: int | None,
     start: date,
-    replace_later: bool,
-    today: date,
-) -> Impact:
-    """Whose earnings `move_person` would change; nothing is kept.  Raises ProblemsError as that does."""
+    replace_later: bool = False,
+    seen: Sequence[Membership] | None = None,
+) -> None:
+    """From `start` the person is in that team (None: in no team); the membership before ends there.
+
+    A later membership stays, unless `replace_later` takes it back.  `seen` are the memberships as the editor saw them.
+    Raises ProblemsError for a day before the hire date or after the last one, and when somebody would manage
+    themselves; QuotaPathError when somebody else has moved the person since.
+    """
     access.require(actor, "people.edit")
-    return trial(db, pool, today, lambda conn: _move(conn, user_id, team_id, start, replace_later))
+    with db.write(actor) as conn:
+        names = structure.lock(conn)
+        if seen is not None and list(seen) != structure.memberships(conn, user_id):
+            raise _changed_meanwhile(f"the team of {locked_person(conn, user_id).name}")
+        if move(conn, user_id, team_id, start, replace_later):
+            team = None if team_id is None else names[team_id]
+            code = locked_person(conn, user_id).code
+            _record(conn, actor, f"person {code}", did="moved", team=team, start=start, replaced_later=replace_later)
 
 
-def _move(conn: sa.Connection, user_id: int, team_id: int | None, start: date, replace_later: bool) -> bool:
+def move(conn: sa.Connection, user_id: int, team_id: int | None, start: date, replace_later: bool) -> bool:
     """Move in the caller's transaction; whether that changed anything."""
     if team_id is not None and team_id not in structure.lock(conn):
         raise QuotaPathError("There is no such team. Reload the page and choose one from the list.")
-    person = _person(conn, user_id)
+    person = locked_person(conn, user_id)
     if not person.is_active:
         raise ProblemsError([Problem(person.name, "is deactivated.", "Reactivate the person first.")])
     if person.hired_on is not None and start < person.hired_on:
         raise ProblemsError(
             [Problem("from", f"{start} is before {person.name} was hired, {person.hired_on}.", "Choose a later day.")]
+        )
+    if person.left_on is not None and start >= person.left_on:
+        raise ProblemsError(
+            [Problem("from", f"{person.name} leaves before {person.left_on}.", "Choose a day before it.")]
         )
     if replace_later:
         structure.forget_teams_after(conn, user_id, start)
@@ -491,9 +483,22 @@ def _name_taken(name: str) -> ProblemsError:
     return ProblemsError([Problem("name", f'There is a team called "{name}" already.', "Choose another name.")])
 
 
-def _require_active(conn: sa.Connection, user_id: int | None) -> None:
-    if user_id is not None and not _person(conn, user_id).is_active:
+def _manager(conn: sa.Connection, user_id: int, start: date) -> Locked:
+    """Who is to lead a team from a day on.  Raises ProblemsError when they are gone by then."""
+    person = locked_person(conn, user_id)
+    if not person.is_active:
         raise ProblemsError([Problem("manager", "The person is deactivated.", "Choose someone who is active.")])
+    if person.left_on is not None and person.left_on <= start:
+        raise ProblemsError(
+            [Problem("manager", f"{person.name} leaves before {person.left_on}.", "Choose someone who stays.")]
+        )
+    return person
+
+
+def _changed_meanwhile(what: str) -> QuotaPathError:
+    return QuotaPathError(
+        f"Somebody else changed {what} after you opened it, so nothing is saved. Open it again, and then change it."
+    )
 
 
 def _record(conn: sa.Connection, actor: Actor, obj: str, **detail: object) -> None:

@@ -21,7 +21,8 @@ from engine.services import access, sign_in
 from engine.services.access import Actor
 from engine.services.circles import refuse_circles
 from engine.services.impact import Impact, trial
-from engine.services.people import new_user, take_leave
+from engine.services.leaving import take_leave
+from engine.services.people import new_user
 from engine.services.person_checks import person_problems
 from engine.workers.pool import Pool
 
@@ -94,8 +95,11 @@ def import_people(
             raise ProblemsError(problem for entry in refused for problem in _placed(entry))
         count = plan.apply(conn, today)
         refuse_circles(conn)
-        if admins and not people.lock_active_admins(conn):
-            raise ProblemsError([Problem("role", "Nobody would be an active admin any more.", "Keep one.")])
+        stay = people.staying(conn, people.lock_active_admins(conn))
+        if admins and not stay & (people.admins_with_password(conn) | {actor.user_id}):
+            raise ProblemsError(
+                [Problem("role", "Nobody would be an active admin any more who stays and has a password.", "Keep one.")]
+            )
         if count:
             audit.record(
                 conn, actor.user_id, "people.edit", f"import of {count} people",
@@ -320,6 +324,10 @@ class _Plan:
                 "team", f"{known.name} has left, and was in {now.team if now else 'no team'}.", "Leave it empty."
             )
             return
+        closed = self.teams[folded].closed_on if folded in self.teams else None
+        if closed is not None:
+            step.refuse("team", f"{self.team_names[folded]} is closed from {closed}.", "Name another team.")
+            return
         later = [row for row in self.member.get(known.user_id, ()) if row.start > on] if known else []
         if later:
             step.refuse(
@@ -468,13 +476,19 @@ class _Plan:
             structure.set_structure(conn, teams[name.casefold()], None, boss, start)
         for folded, (boss, start) in leaders.items():
             structure.set_structure(conn, teams[folded], self.teams[folded].parent_id, boss, start)
+        joined: list[tuple[int, int, date]] = []
         for step in steps:
             user_id = ids[step.row.email.lower()]
-            if step.team:
+            if step.team and step.known is None:
+                joined.append((user_id, teams[step.team.casefold()], given(step.team_from)))
+            elif step.team:
                 structure.set_team(conn, user_id, teams[step.team.casefold()], given(step.team_from))
             if step.plan_id is not None and step.plan_from is not None:
                 plans.leave(conn, user_id, step.plan_from)
                 plans.assign(conn, step.plan_id, user_id, step.plan_from, None, "days")
+        structure.add_members(conn, joined)
+        for step in steps:
+            user_id = ids[step.row.email.lower()]
             if step.left_on is not None:
                 take_leave(conn, user_id, step.left_on, signs_in_until_then=step.left_on > today)
                 if step.left_on <= today:

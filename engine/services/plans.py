@@ -386,6 +386,11 @@ def assign_plan(
             for person in wanted
             if not person.is_active
         ]
+        problems += [
+            Problem(person.name, f"leaves before {person.left_on}.", "Choose a day before it.")
+            for person in wanted
+            if person.is_active and person.left_on is not None and person.left_on <= start
+        ]
         for row in plans.assigned_to_people(conn, [person.user_id for person in wanted]):
             overlaps = (end is None or row.start < end) and (row.end is None or row.end > start)
             if not overlaps:

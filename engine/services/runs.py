@@ -3,12 +3,14 @@
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any
 
+import pandas as pd
 import sqlalchemy as sa
 
 from engine import __version__
-from engine.analytics import inputs
+from engine.analytics import earnings, inputs
 from engine.analytics.inputs import Inputs
 from engine.calc.result import Result
 from engine.db import audit, jobs, pay
@@ -227,6 +229,17 @@ def last_run_period(db: Database, actor: Actor) -> str | None:
     require(actor, "earnings.view")
     with db.read(actor) as conn:
         return pay.last_run_period(conn)
+
+
+def deals_without_plan(db: Database, actor: Actor, period: str) -> pd.DataFrame:
+    """Won deals of a period that pay their owner nothing for want of a plan, as `earnings.without_plan`.
+
+    Needs "runs.view".
+    """
+    require(actor, "runs.view")
+    wanted = parse_period(period)
+    with db.read(actor) as conn:
+        return earnings.without_plan(conn, wanted.first_day, date.fromordinal(wanted.end))
 
 
 def run_job_of(db: Database, actor: Actor, period: str) -> Job | None:

@@ -1,5 +1,6 @@
 """The teams that a person may look at, and the hierarchy as it was on a day."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -36,18 +37,20 @@ class Node:
     plan: str = ""
 
 
-def hierarchy(db: Database, actor: Actor, on: date, today: date) -> list[Node]:
+def hierarchy(db: Database, actor: Actor, on: date, today: date, listed: Sequence[Person] | None = None) -> list[Node]:
     """The teams in force on a day, each followed by its people within reach and the teams below it.
 
     The reach is that of `today`: who led a team once does not look at its people now.  Those who are in no team,
-    and lead none, stand at the end.
+    and lead none, stand at the end.  `listed` are the people within reach on that day, where they were read already.
     """
     with db.read(actor) as conn:
-        listed = people.listing(conn, on, access.visible_people(conn, actor, "people.view", today))
+        within = access.visible_people(conn, actor, "people.view", today)
+        listed = people.listing(conn, on, within) if listed is None else listed
         teams = [team for team in structure.listing(conn, on) if team.since is not None]
+    there = {team.team_id for team in teams}
     below: dict[int | None, list[TeamRow]] = {}
-    for team in teams:
-        below.setdefault(team.parent_id, []).append(team)
+    for team in teams:  # a team that begins before the one above it stands at the top until then
+        below.setdefault(team.parent_id if team.parent_id in there else None, []).append(team)
     found: list[Node] = []
 
     def walk(team: TeamRow, depth: int) -> None:

@@ -59,7 +59,7 @@ def test_first_start_creates_the_admin_and_lets_in(
     page.goto(f"{server.url}/plans")
     settle(page)
     shot(page, "first-start")
-    page.get_by_role("button", name="Create the first admin").click()
+    page.get_by_role("button", name="Create the company").click()
     settle(page)
     expect(page.get_by_text("Use at least 10.")).to_be_visible()
     for label, value in (
@@ -70,7 +70,7 @@ def test_first_start_creates_the_admin_and_lets_in(
         ("Password again", PASSWORD),
     ):
         page.get_by_label(label, exact=True).fill(value)
-    page.get_by_role("button", name="Create the first admin").click()
+    page.get_by_role("button", name="Create the company").click()
     expect(page.get_by_role("heading", name="Plans", exact=True)).to_be_visible()
     assert page.url.split("?")[0] == f"{server.url}/plans"
     cookie = cookie_of(page)

@@ -1,14 +1,16 @@
 """People and teams on a real database."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
 import sqlalchemy as sa
 
+from engine.db import people as people_rows
 from engine.db.database import Database
 from engine.errors import ProblemsError, QuotaPathError
-from engine.services import circles, people, sign_in
+from engine.services import access, circles, impact, invitations, people, people_effect, sign_in, team_closing
 from engine.services.access import Actor, Forbidden
 from engine.services.people import PersonRow
 
@@ -195,9 +197,205 @@ def test_the_last_active_admin_stays(db, admin):
     with pytest.raises(ProblemsError, match="only active admin"):
         people.edit_person(db, admin, admin.user_id, "Root", "root@acme.test", "finance", None)
     second = add(db, admin, "Second", "admin")
+    with pytest.raises(ProblemsError, match="no password yet: Second"):  # whose link may never be used
+        people.deactivate_person(db, admin, admin.user_id, TODAY)
+    link = people.reset_password(db, admin, second)
+    sign_in.choose_password(db, link, "herring umbrella", "herring umbrella")
     people.deactivate_person(db, admin, admin.user_id, TODAY)
     with pytest.raises(ProblemsError, match="only active admin"):
         people.deactivate_person(db, admin, second, TODAY)
+
+
+def test_two_admins_who_leave_one_after_the_other_leave_somebody(db, admin):
+    second = add(db, admin, "Second", "admin")
+    sign_in.choose_password(db, people.reset_password(db, admin, second), "herring umbrella", "herring umbrella")
+    far = date(2199, 1, 1)
+    people.deactivate_person(db, admin, second, far, signs_in_until_then=True)
+    for leave in (
+        lambda: people.deactivate_person(db, admin, admin.user_id, far, signs_in_until_then=True),
+        lambda: people.edit_person(db, admin, admin.user_id, "Root", "root@acme.test", "rep", None),
+    ):
+        with pytest.raises(ProblemsError, match="last admin who stays"):
+            leave()
+    people.reactivate_person(db, admin, second)
+    people.deactivate_person(db, admin, admin.user_id, far, signs_in_until_then=True)
+
+
+def test_two_admins_who_demote_each_other_at_once_leave_one(db, admin):
+    other = add(db, admin, "Second", "admin")
+    second = Actor(other, "admin", "Second")
+    sign_in.choose_password(db, people.reset_password(db, admin, other), "herring umbrella", "herring umbrella")
+    at_once = threading.Barrier(2)
+
+    def demote(actor, user_id, name):
+        at_once.wait()
+        people.edit_person(db, actor, user_id, name, f"{name.lower()}@acme.test", "rep", None)
+
+    with ThreadPoolExecutor() as threads:
+        each_other = ((admin, other, "Second"), (second, admin.user_id, "Root"))
+        tried = [threads.submit(demote, *one) for one in each_other]
+    assert sorted(each.exception() is None for each in tried) == [False, True]
+    assert sum(person.role == "admin" for person in listed(db, admin).values()) == 1
+
+
+def test_what_somebody_else_changed_is_not_overwritten(db, admin):
+    west = people.create_team(db, admin, "West", None, None, NEW_YEAR)
+    ana = add(db, admin, "Ana", team_id=west)
+    seen, teams_seen = listed(db, admin)["Ana"], people.person_history(db, admin, ana, TODAY).teams
+    team_seen = people.team_history(db, admin, west)
+    people.edit_person(db, admin, ana, "Ana", "ana@acme.test", "manager", NEW_YEAR)
+    people.move_person(db, admin, ana, None, TODAY)
+    people.change_team(db, admin, west, "West", None, ana, TODAY)
+    for act in (
+        lambda: people.edit_person(db, admin, ana, "Ann", "ana@acme.test", "rep", NEW_YEAR, seen),
+        lambda: people.move_person(db, admin, ana, west, TODAY, seen=teams_seen),
+        lambda: people.change_team(db, admin, west, "West", None, None, TODAY, seen=team_seen),
+        lambda: team_closing.close_team(db, admin, west, TODAY, None, team_seen),
+    ):
+        with pytest.raises(QuotaPathError, match=r"[Ss]omebody else"):
+            act()
+    now = listed(db, admin)["Ana"]
+    assert (now.name, now.role, now.team, now.leads) == ("Ana", "manager", None, "West")
+
+
+def test_coming_back_as_before_leaves_no_gap(db, admin):
+    mia = add(db, admin, "Mia", "manager")
+    top = people.create_team(db, admin, "Top", None, None, NEW_YEAR)
+    west = people.create_team(db, admin, "West", top, mia, NEW_YEAR)
+    ana = add(db, admin, "Ana", team_id=west)
+    people.move_person(db, admin, mia, top, NEW_YEAR)
+    before = people.team_history(db, admin, west), people.person_history(db, admin, mia, TODAY)
+    people.deactivate_person(db, admin, mia, date(2026, 11, 1))
+    assert people_effect.return_effect(db, admin, mia) == people_effect.Return("Top", ("West",), None)
+    people.reactivate_person(db, admin, mia, as_before=True)
+    assert listed(db, admin)["Ana"].manager == "Mia"
+    assert people.person_history(db, admin, mia, TODAY) == before[1]
+    assert {row.manager for row in people.team_history(db, admin, west)} == {"Mia"}
+    people.deactivate_person(db, admin, ana, date(2026, 11, 1))
+    people.reactivate_person(db, admin, ana)
+    assert listed(db, admin)["Ana"].team is None
+
+
+def test_whoever_leaves_is_in_no_team_after_it_whatever_is_planned(db, admin):
+    mia = add(db, admin, "Mia", "manager")
+    west = people.create_team(db, admin, "West", None, None, NEW_YEAR)
+    east = people.create_team(db, admin, "East", None, mia, NEW_YEAR)
+    ana = add(db, admin, "Ana", team_id=west)
+    away = date(2198, 1, 1)
+    for user_id in (ana, mia):
+        people.deactivate_person(db, admin, user_id, away, signs_in_until_then=True)
+    people.move_person(db, admin, ana, east, TODAY)
+    assert people.person_history(db, admin, ana, TODAY).teams[-1].end == away
+    people.change_team(db, admin, west, "West", None, mia, TODAY)
+    assert [(row.manager, row.start) for row in people.team_history(db, admin, west)][1:] == [
+        ("Mia", TODAY),
+        (None, away),
+    ]
+    for act in (
+        lambda: people.move_person(db, admin, ana, west, away),
+        lambda: people.change_team(db, admin, east, "East", None, mia, away),
+    ):
+        with pytest.raises(ProblemsError, match="leaves before"):
+            act()
+
+
+def test_a_closed_team_gives_its_people_and_teams_on(db, admin):
+    mia = add(db, admin, "Mia", "manager")
+    top = people.create_team(db, admin, "Top", None, None, NEW_YEAR)
+    west = people.create_team(db, admin, "West", top, mia, NEW_YEAR)
+    east = people.create_team(db, admin, "East", top, None, NEW_YEAR)
+    below = people.create_team(db, admin, "Below", west, None, NEW_YEAR)
+    ana, bo = add(db, admin, "Ana", team_id=west), add(db, admin, "Bo", team_id=west)
+    people.move_person(db, admin, bo, None, date(2026, 12, 24))
+    assert people_effect.sight(db, admin, people_effect.closing(west, TODAY, east), TODAY) == [
+        people_effect.Sight("Mia", (), ("Ana", "Bo"))
+    ]
+    assert not team_closing.close_team(db, admin, west, TODAY, east)
+    spans = {
+        name: [(row.team, row.start, row.end) for row in people.person_history(db, admin, user_id, TODAY).teams]
+        for name, user_id in (("Ana", ana), ("Bo", bo))
+    }
+    assert spans == {
+        "Ana": [("West", NEW_YEAR, TODAY), ("East", TODAY, None)],
+        "Bo": [("West", NEW_YEAR, TODAY), ("East", TODAY, date(2026, 12, 24))],
+    }
+    now = {team.name: (team.parent, team.since, team.closed_on) for team in people.list_team_rows(db, admin, TODAY)}
+    assert now["West"] == (None, None, TODAY)
+    assert now["Below"] == ("Top", TODAY, None)
+    for act in (  # nobody goes back into it, before it is opened again
+        lambda: people.move_person(db, admin, ana, west, TODAY),
+        lambda: people.change_team(db, admin, below, "Below", west, None, TODAY),
+        lambda: team_closing.close_team(db, admin, east, TODAY, west),
+        lambda: people.add_people(db, admin, [PersonRow("Cy", "cy@acme.test", "rep", "West", TODAY)]),
+    ):
+        with pytest.raises(ProblemsError, match="closed from"):
+            act()
+    people.change_team(db, admin, west, "West", top, mia, TODAY)
+    people.move_person(db, admin, ana, west, TODAY)
+    # Back on the same day: as if nothing had been.
+    assert [(row.team, row.start, row.end) for row in people.person_history(db, admin, ana, TODAY).teams] == [
+        ("West", NEW_YEAR, None)
+    ]
+    slip = people.create_team(db, admin, "Slip", None, None, TODAY)
+    assert team_closing.close_team(db, admin, slip, TODAY, None)  # was never anything: forgotten
+    assert "Slip" not in {team.name for team in people.list_team_rows(db, admin, TODAY)}
+
+
+def test_who_sees_whom_is_what_the_reach_finds(db, admin):
+    names = ("Mia", "Max", "Moe")
+    mia, max_, moe = (add(db, admin, name, "manager") for name in names)
+    top = people.create_team(db, admin, "Top", None, mia, NEW_YEAR)
+    west = people.create_team(db, admin, "West", top, max_, NEW_YEAR)
+    east = people.create_team(db, admin, "East", top, moe, NEW_YEAR)
+    ana = add(db, admin, "Ana", team_id=west)
+    for change in (
+        people_effect.moving(ana, east, TODAY, False),
+        people_effect.moving(ana, None, TODAY, False),
+        people_effect.changing_team(west, "West", None, max_, TODAY, False),
+        people_effect.changing_team(west, "West", east, None, TODAY, False),
+        people_effect.leaving(admin, moe, TODAY),
+    ):
+        found = {one.manager: (set(one.gains), set(one.loses)) for one in people_effect.sight(db, admin, change, TODAY)}
+
+        def seen(conn):
+            called = dict(conn.execute(sa.text("SELECT id, name FROM users")).all())
+            active = set(conn.scalars(sa.text("SELECT id FROM users WHERE left_on IS NULL")))
+            return {
+                name: {called[each] for each in people_rows.people_below(conn, user_id, TODAY)}
+                if user_id in active
+                else set()
+                for name, user_id in zip(names, (mia, max_, moe), strict=True)
+            }
+
+        before, after = impact.rehearsed(db, change, seen)
+        expected = {name: (after[name] - before[name], before[name] - after[name]) for name in names}
+        assert found == {name: pair for name, pair in expected.items() if pair != (set(), set())}
+    assert listed(db, admin)["Ana"].team == "West"  # nothing is kept
+
+
+def test_what_a_role_brings_and_takes(db, admin):
+    mia = add(db, admin, "Mia", "manager")
+    west = people.create_team(db, admin, "West", None, mia, NEW_YEAR)
+    add(db, admin, "Ana", team_id=west)
+    sign_in.open_session(db, mia)
+    found = people_effect.role_effect(db, admin, mia, "rep", TODAY)
+    assert (found.sees, found.leads, found.held.sessions) == ((1, 0), ("West",), 1)
+    assert found.reach["people.view"] == (access.Reach.TEAM, access.Reach.NONE)
+    assert people_effect.role_effect(db, admin, mia, "finance", TODAY).sees == (1, None)
+
+
+def test_many_are_invited_at_once(db, admin):
+    ana, bo = add(db, admin, "Ana"), add(db, admin, "Bo")
+    made = invitations.invite_people(db, admin, [bo, ana])
+    assert [one.name for one in made] == ["Ana", "Bo"]
+    assert sign_in.choose_password(db, made[0].secret, "herring umbrella", "herring umbrella") == ana
+    with pytest.raises(sign_in.SignInRefused):  # once
+        sign_in.choose_password(db, made[0].secret, "herring umbrella", "herring umbrella")
+    with pytest.raises(ProblemsError, match="Ana: has a password already"):
+        invitations.invite_people(db, admin, [ana, bo])
+    assert sign_in.link_person(db, made[1].secret) is not None  # and Bo's link still works
+    with db.read() as conn:
+        assert made[1].secret not in str(conn.execute(sa.text("SELECT detail FROM audit")).all())
 
 
 def test_a_new_password_ends_the_sessions_and_works(db, admin):

@@ -364,3 +364,22 @@ def test_a_customers_payment_is_recorded_in_the_deal(calculated: Any, open_body:
     screen.button(key=send).click().run()
     found = payables.customer_payments(calculated.db, calculated.actor("ada"), deal)
     assert found["amount"].tolist() == [100_000]
+
+
+def test_several_periods_are_approved_in_one_step(
+    calculated: Any, open_page: Callable[..., AppTest], open_body: Callable[..., AppTest]
+) -> None:
+    assert button(open_page("payouts", period="2026-10"), "Approve several") is None  # there is but one
+    for period in ("2026-09", "2026-11"):
+        runs.run_period(calculated.db, state.pool(), calculated.actor("ada"), period)
+    assert button(open_page("payouts", period="2026-10"), "Approve several") is not None
+    assert button(open_page("payouts", "finn", period="2026-10"), "Approve several") is None
+    form = open_body("app.batch_approval_view.approve_form", "ada", "__import__('app.auth').auth.current()")
+    assert form.dataframe[0].value["period"].tolist() == ["September 2026", "October 2026", "November 2026"]
+    assert form.multiselect[0].value == ["2026-09", "2026-10"]  # November has not ended
+    pressed = button(form, "Approve 2 periods")
+    assert pressed is not None
+    pressed.click().run()
+    assert not form.exception
+    status = payouts.list_periods(calculated.db, calculated.actor("ada")).set_index("period")["status"]
+    assert status.to_dict() == {"2026-09": "approved", "2026-10": "approved", "2026-11": "open"}

@@ -37,7 +37,7 @@ def panel(company, name, actor="ada"):
     """The drawer's body of one person, as an app of its own."""
 
     def body(actor, person):
-        from app.people_view import person_panel
+        from app.person_view import person_panel
 
         person_panel(actor, person)
 
@@ -106,7 +106,7 @@ def test_the_drawer_moves_a_person(open_page, company):
     open_page("people")
     screen = panel(company, "Rob Rep")
     field(screen, "Move to").set_value(company.teams["West"])
-    field(screen, "From").set_value(date(2026, 11, 1))
+    field(screen, "From").set_value(date(2026, 11, 1)).run()
     field(screen, "Move").click().run()
     assert not screen.exception
     assert listed(company)["Rob Rep"].team == "West"
@@ -133,8 +133,10 @@ def test_the_drawer_deactivates_and_reactivates(open_page, company):
     assert listed(company)["Rob Rep"].manager is None
     screen = panel(company, "Mia Manager")
     assert "Deactivate" not in labels(screen)
+    assert "The lead of East goes on without a gap" in words(screen)
     field(screen, "Reactivate").click().run()
     assert listed(company)["Mia Manager"].is_active
+    assert listed(company)["Rob Rep"].manager == "Mia Manager"
 
 
 def test_the_only_admin_stays(open_page, company):
@@ -297,7 +299,7 @@ def test_the_drawer_puts_on_a_plan_and_ends_it(open_page, company):
     assert listed(company)["Rob Rep"].plan == "AE"
     screen = panel(company, "Rob Rep")
     field(screen, "Put on").set_value(2)
-    field(screen, "from").set_value(date(2026, 11, 20)).run()
+    field(screen, "First day").set_value(date(2026, 11, 20)).run()
     field(screen, "Assign").click().run()
     assert listed(company)["Rob Rep"].plan == "AM"
     assert listed(company, date(2026, 11, 19))["Rob Rep"].plan == "AE"
@@ -397,3 +399,85 @@ def test_a_change_before_a_later_one_says_how_long_it_holds(open_page, company):
         ("Mia Manager", date(2026, 1, 1), None)
     ]
     assert "manager: Mia Manager, from 2026-01-01" in screen.session_state["action_done"]
+
+
+def test_the_drawer_says_what_a_role_does_before_it_is_saved(open_page, company):
+    open_page("people")
+    screen = panel(company, "Mia Manager")
+    field(screen, "Role").set_value("rep").run()
+    said = words(screen)
+    assert "deals and pay of themselves and 2 others until now, of themselves alone then" in said
+    assert "Pages lost: People" in said.replace("*", "")
+    assert "goes on leading East" in said
+    assert listed(company)["Mia Manager"].role == "manager"
+    field(screen, "Role").set_value("admin").run()
+    said = words(screen).replace("*", "")
+    assert "of everyone then" in said
+    assert "May then: change deals, upload deals" in said
+    field(screen, "Save").click().run()
+    assert listed(company)["Mia Manager"].role == "admin"
+
+
+def test_every_deed_has_words():
+    from app.navigation import CATALOG
+    from app.people_effect_view import DOES
+    from engine.services.access import PERMISSIONS
+
+    assert set(PERMISSIONS) - {entry.action for entry in CATALOG} == set(DOES) - {entry.action for entry in CATALOG}
+
+
+def test_the_drawer_says_who_sees_whom_before_a_move(open_page, company):
+    open_page("people")
+    screen = panel(company, "Rob Rep")
+    assert field(screen, "Move").disabled
+    field(screen, "Move to").set_value(company.teams["West"]).run()
+    said = words(screen).replace("*", "")
+    assert "Max Manager sees then: Rob Rep" in said
+    assert "Mia Manager no longer sees: Rob Rep" in said
+    assert not field(screen, "Move").disabled
+
+
+def test_a_password_is_not_taken_away_by_one_press(open_page, company):
+    with company.db.write() as conn:
+        conn.exec_driver_sql("UPDATE users SET password_hash = 'x' WHERE code = 'rob'")
+    open_page("people", "rob")  # a session is open
+    open_page("people")
+    screen = panel(company, "Rob Rep")
+    assert "1 open session ends at once" in words(screen)
+    field(screen, "Take the password away").click().run()
+    assert "/?welcome=" in screen.code[0].value
+    assert listed(company)["Rob Rep"].link_until is not None
+
+
+def test_everyone_without_a_password_is_invited(open_page, company):
+    def body(actor, waiting):
+        from app.people_view import invite_form
+
+        invite_form(actor, waiting)
+
+    screen = open_page("people")
+    assert "Invite · 7" in labels(screen)
+    waiting = [person for person in listed(company).values() if person.role == "rep"]
+    form = AppTest.from_function(body, args=(company.actor("ada"), waiting), default_timeout=20).run()
+    field(form, "Make 3 links").click().run()
+    form.run()  # as the dialog does
+    assert "3 links are made" in words(form)
+    screen = open_page("people")
+    assert [status.startswith("Invited until") for status in screen.dataframe[0].value["status"]].count(True) == 3
+
+
+def test_a_team_is_closed_from_its_drawer(open_page, company):
+    def body(actor, team, found, people):
+        from app.team_view import team_form
+
+        team_form(actor, team, found, people)
+
+    open_page("people")
+    teams = people.list_team_rows(company.db, company.actor("ada"), TODAY)
+    west = next(team for team in teams if team.name == "West")
+    args = (company.actor("ada"), west, teams, list(listed(company).values()))
+    screen = AppTest.from_function(body, args=args, default_timeout=20).run()
+    field(screen, "Its people go to").set_value(company.teams["East"]).run()
+    assert "Mia Manager sees then: Oda Other" in words(screen).replace("*", "")
+    screen.button(key="close_team").click().run()
+    assert listed(company, date(2026, 11, 23))["Oda Other"].team == "East"
