@@ -14,9 +14,10 @@ from engine.calc.model import MICRO, Component, Plan
 from engine.errors import Problem, QuotaPathError
 from engine.money import currency_digits
 from engine.plans.curve import curve, walk
-from engine.services import whatif
+from engine.services import whatif, whatif_reading
 from engine.services.access import Actor
-from engine.services.whatif import Base, Outlook, Price, Reading, Span
+from engine.services.whatif import Base, Outlook, Price, Span
+from engine.services.whatif_reading import Reading
 
 _TOLD = 3  # problems that are told at once: they stand above everything else
 _NOW = "As it is"
@@ -77,6 +78,12 @@ def cards(found: Price, outlook: Outlook, base: Base, span: Span) -> None:
         _people_card(found, currency),
         _quarter_card(outlook, currency),
     )
+
+
+def remarks(said: Sequence[str]) -> None:
+    """What explains figures that are not what one expects."""
+    if said:
+        st.info("\n\n".join(widgets.plain(each) for each in said), icon=":material/info:")
 
 
 def notes(found: Price, outlook: Outlook, base: Base) -> None:
@@ -340,7 +347,7 @@ def compare(actor: Actor, base: Base, space: Workspace, span: Span, coming: Quar
     now: Price | None = None
     for name, sheet in zip(names, space.sheets, strict=True):
         found = whatif.price(db, pool, actor, base, sheet.variant, span)
-        reading = whatif.read(db, actor, base, sheet.variant)
+        reading = whatif_reading.read(db, actor, base, sheet.variant)
         if found.problems:
             st.warning(widgets.plain(f"{name} cannot be priced: {found.problems[0]}"), icon=":material/warning:")
             continue

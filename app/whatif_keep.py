@@ -12,7 +12,7 @@ from app.widgets import text_column
 from engine.db.scenarios import Scenario
 from engine.errors import QuotaPathError
 from engine.periods import period_of
-from engine.services import access, whatif, whatif_scenarios
+from engine.services import access, whatif_reading, whatif_scenarios
 from engine.services.access import Actor
 from engine.services.whatif import Base, Span
 
@@ -149,7 +149,7 @@ def draft_form(base: Base, space: Workspace) -> None:
     """What the draft would change, from when; what the dialog shows."""
     actor = auth.require("plans.edit")
     variant = space.sheet.variant
-    reading = whatif.read(state.database(), actor, base, variant)
+    reading = whatif_reading.read(state.database(), actor, base, variant)
     try:
         text = base.text(variant.version_id)
     except QuotaPathError as error:

@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 from app import auth, state
 from engine.db import migrate, server
 from engine.db.database import Database
-from engine.services import sign_in, whatif, whatif_search
+from engine.services import sign_in, whatif, whatif_reading, whatif_search
 from engine.services.access import Actor
 from engine.services.runs import run_period
 from engine.services.whatif import Variant
@@ -154,7 +154,7 @@ def moved_slider(sizes: Sizes, pools: dict[str, Pool]) -> Iterator[Row]:
                   {**outlook, "run": best["run"]}, best["run"] / outlook["outlook"], "not asked", True)  # fmt: skip
 
         desk = Desk(db, pool, ada, base, span)
-        reading = whatif.read(db, ada, base, start)
+        reading = whatif_reading.read(db, ada, base, start)
         lever = next(number for number in reading.numbers if number.path == RATE)
         goal = desk.figure(start, "cost") * 102 // 100
         seek = race_unlike(

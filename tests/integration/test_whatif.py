@@ -18,7 +18,7 @@ from engine.periods import parse_period
 from engine.plans.document import parse_plan
 from engine.plans.numbers import PlanNumber
 from engine.plans.reader import load_toml
-from engine.services import plans, runs, whatif, whatif_scenarios, whatif_search
+from engine.services import plans, runs, whatif, whatif_reading, whatif_scenarios, whatif_search
 from engine.services.access import Forbidden
 from engine.services.whatif import Base, Price
 from engine.services.whatif_search import QUOTAS, Desk
@@ -176,7 +176,7 @@ def test_the_next_quarter_under_both_plans(selling: Company, pool: Pool, base: B
 
 def lever(company: Company, base: Base, path: str) -> tuple[Variant, PlanNumber]:
     variant = begun(base)
-    reading = whatif.read(company.db, company.actors["ada"], base, variant)
+    reading = whatif_reading.read(company.db, company.actors["ada"], base, variant)
     return variant, next(each for each in whatif_search.levers(reading.numbers, variant) if each.path == path)
 
 
@@ -237,7 +237,7 @@ def test_sensitivity_turns_each_number(selling: Company, pool: Pool, base: Base)
     ada = selling.actors["ada"]
     desk = Desk(selling.db, pool, ada, base, span())
     variant = begun(base)
-    reading = whatif.read(selling.db, ada, base, variant)
+    reading = whatif_reading.read(selling.db, ada, base, variant)
     found = whatif_search.sensitivity(desk, variant, reading.numbers, "step", "cost", lambda _done, _total: None)
     rows = {row.path: (row.amount, row.down, row.up) for row in found.itertuples()}
     # A tenth of a percent of 30,000 above quota, and of the 140,001 below it.
@@ -349,7 +349,7 @@ def test_a_draft_of_a_variant_says_what_changes_and_goes_the_usual_way(
     variant = begun(
         base, changes={RATE: "14%", "component[new-business].cap": {"amount": "12000.50"}}, people={"bo": ""}
     )
-    reading = whatif.read(db, ada, base, variant)
+    reading = whatif_reading.read(db, ada, base, variant)
     assert [str(change) for change in reading.changes] == [
         "new-business: cap: none -> 12,000.50 a quarter",
         "new-business: accelerator above 100% of quota: 12% -> 14%",
