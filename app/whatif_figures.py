@@ -82,8 +82,8 @@ def cards(found: Price, outlook: Outlook, base: Base, span: Span) -> None:
 
 def remarks(said: Sequence[str]) -> None:
     """What explains figures that are not what one expects."""
-    if said:
-        st.info("\n\n".join(widgets.plain(each) for each in said), icon=":material/info:")
+    for each in said:
+        st.caption(f":material/info: {widgets.plain(each)}")
 
 
 def notes(found: Price, outlook: Outlook, base: Base) -> None:

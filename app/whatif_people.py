@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from app import widgets
+from app.whatif_numbers import spoken
 from app.whatif_state import Workspace, put
 from engine.analytics.scenario_books import Quarter
 from engine.calc.model import PPM, Plan
@@ -127,11 +128,11 @@ def _one(space: Workspace, quota: QuotaNow, currency: str) -> None:
         was = f" :orange[was {widgets.plain(before)}]"
     title = " · ".join(filter(None, (widgets.period_title(quota.period), quota.component)))
     st.number_input(
-        f"{widgets.plain(title)} ({currency}){was}",
+        f"{spoken(title)} ({currency}){was}",
         0.0,
         None,
         box.start / parts if box.start else None,
-        step=max(1.0, round((quota.now or 0) / parts / 100)),
+        step=max(1.0, float((quota.now or 0) // parts // 100)),
         format="%.10g",
         placeholder="none",
         key=box.key,

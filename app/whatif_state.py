@@ -72,7 +72,7 @@ class Workspace:
         return found
 
     def reported(self, name: str, key: str, value: int) -> bool:
-        """Take in what a field says its value is; False for no news: a field that is gone says once more what it was."""
+        """Take in what a field says its value is; False for no news: one that is gone says once more what it was."""
         found = self.fields[name]
         if found.key != key or found.value == value:
             return False
