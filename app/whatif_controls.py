@@ -118,15 +118,15 @@ def _changes(base: Base, space: Workspace) -> None:
     title = "1 change" if len(found) == 1 else f"{len(found)} changes"
     with st.expander(title, icon=":material/edit_note:", key=f"wi_{space.token}_changes"):
         for place, part in enumerate(found):
-            with st.container(horizontal=True, vertical_alignment="center", key=f"whatif_change_{place}"):
-                st.markdown(widgets.plain(part.words), width="stretch")
-                st.button(
-                    "Take back",
-                    type="tertiary",
-                    on_click=space.change,
-                    args=(part.without,),
-                    key=f"whatif_back_{place}",
-                )
+            said, back = st.columns([4, 1.3], vertical_alignment="center")
+            said.caption(widgets.plain(part.words))
+            back.button(
+                "Take back",
+                type="tertiary",
+                on_click=space.change,
+                args=(part.without,),
+                key=f"whatif_back_{place}",
+            )
 
 
 # --- which text, and when it holds ----------------------------------------------------------------------

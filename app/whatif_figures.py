@@ -72,12 +72,17 @@ def cards(found: Price, outlook: Outlook, base: Base, span: Span) -> None:
         Card(
             "Effective rate",
             "–" if then is None else f"{then:.2%}",
-            f"{(then - now) * 100:+.2f} pts" if then is not None and now is not None and then != now else None,
+            _points(then - now) if then is not None and now is not None and then != now else None,
             help=f"Cost by won revenue, {widgets.money(found.revenue, currency)}.",
         ),
         _people_card(found, currency),
         _quarter_card(outlook, currency),
     )
+
+
+def _points(moved: float) -> str:
+    """A change of a rate: ``+0.25 pts``; one too small for that is still none of 0."""
+    return f"{moved * 100:+.2f} pts" if abs(moved) >= 0.00005 else f"{moved * 100:+.1g} pts"
 
 
 def remarks(said: Sequence[str]) -> None:
@@ -86,8 +91,8 @@ def remarks(said: Sequence[str]) -> None:
         st.caption(f":material/info: {widgets.plain(each)}")
 
 
-def notes(found: Price, outlook: Outlook, base: Base) -> None:
-    """Under the cards: how far the next quarter may be from its middle, and what is left out."""
+def notes(found: Price, outlook: Outlook, base: Base, reading: Reading) -> None:
+    """Under the cards: how far the next quarter may be from its middle, what is left out, and what to look at."""
     currency, title = base.currency, widgets.period_title(outlook.period)
     if outlook.problems:
         st.caption("The next quarter cannot be simulated: " + widgets.plain(str(outlook.problems[0])))
@@ -109,6 +114,10 @@ def notes(found: Price, outlook: Outlook, base: Base) -> None:
     if left_out:
         st.caption(f"Left out: {left_out} people who are paid in a currency without an exchange rate to {currency}.")
 
+    if reading.fresh:
+        things = "One thing" if reading.fresh == 1 else f"{reading.fresh} things"
+        st.caption(f':material/warning: {things} to look at in the changed plan: see "In words".')
+
 
 def _people_card(found: Price, currency: str) -> Card:
     """How many get more and less, and by how much at most."""
@@ -118,6 +127,7 @@ def _people_card(found: Price, currency: str) -> Card:
         "Get more / get less",
         f"{found.winners:,} / {found.losers:,}",
         f"up to {signed(largest, currency)}" if largest else None,
+        arrow=False,
         help=f"Of {len(found.people):,} people who are paid for these deals.",
     )
 

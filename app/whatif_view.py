@@ -20,7 +20,7 @@ _VIEWS = {
     "compare": "Compare",
     "goal": "Goal seek",
     "sensitivity": "Sensitivity",
-    "words": "Words",
+    "words": "In words",
 }
 
 
@@ -81,7 +81,7 @@ def board(base: Base, space: Workspace, span: Span) -> None:
         whatif_figures.cards(found, outlook, base, span)
     with right:
         whatif_figures.remarks(whatif_reading.remarks(base, space.sheet.variant, span, found))
-        whatif_figures.notes(found, outlook, base)
+        whatif_figures.notes(found, outlook, base, reading)
         _detail(Shown(actor, base, space, span, found, reading, coming, outlook))
 
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
+import sqlalchemy as sa
+
 from engine.analytics.field_values import field_values
 from engine.analytics.scenario_books import Quarter
 from engine.analytics.scenarios import quota_key, quota_scaled
@@ -25,13 +27,17 @@ from engine.services.whatif import Base, PlanText, Price, Span, Variant
 
 @dataclass(frozen=True)
 class Reading:
-    """A variant's plan in words: its numbers, what changes, what to look at, and what the text cannot say."""
+    """A variant's plan in words: its numbers, what changes, what to look at, and what the text cannot say.
+
+    ``fresh`` counts the warnings that the text does not have without the changes.
+    """
 
     numbers: tuple[PlanNumber, ...]
     before: Plan | None
     after: Plan | None
     changes: tuple[Change, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    fresh: int = 0
     steps: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = field(default=())
 
@@ -39,6 +45,11 @@ class Reading:
 def read(db: Database, actor: Actor, found: Base, variant: Variant) -> Reading:
     """What the variant says.  Needs "whatif.use"."""
     require(actor, "whatif.use")
+    with db.read(actor) as conn:
+        return whatif.kept(conn, found, ("reading", variant.to_json()), lambda: _read(conn, found, variant))
+
+
+def _read(conn: sa.Connection, found: Base, variant: Variant) -> Reading:
     try:
         document = change(load_toml(found.text(variant.version_id).document), variant.changes)
     except QuotaPathError as error:
@@ -46,15 +57,18 @@ def read(db: Database, actor: Actor, found: Base, variant: Variant) -> Reading:
     then = whatif.applied(found, found.past, variant)
     if then.after is None or then.before is None or then.problems:
         return Reading(numbers(document), then.before, None, problems=then.problems)
-    fields = sorted({condition.field for component in then.after.components for condition in component.when})
-    with db.read(actor) as conn:
-        known = whatif.kept(conn, found, ("fields", *fields), lambda: field_values(conn, fields))
+    before, fields = then.before, sorted({each.field for part in then.after.components for each in part.when})
+    known = whatif.kept(conn, found, ("fields", *fields), lambda: field_values(conn, fields))
+    warnings = tuple(lint(then.after, known))
+    old = whatif.kept(conn, found, ("warnings", variant.version_id), lambda: tuple(lint(before, known)))
+    already = {(each.path, each.remedy) for each in old}
     return Reading(
         numbers(document),
-        then.before,
+        before,
         then.after,
-        diff(then.before, then.after),
-        tuple(lint(then.after, known)),
+        diff(before, then.after),
+        warnings,
+        sum((each.path, each.remedy) not in already for each in warnings),
         steps(found, variant),
     )
 
@@ -86,10 +100,21 @@ def _by(ppm: int) -> str:
 
 
 def _whose(found: Base, key: str) -> str:
-    """``Ana Torres's quota for 2026-Q1``."""
+    """``Ana Torres's quota for Q1 2026``."""
     person, component, period = quota_key(key)
     of = f" ({component})" if component else ""
-    return f"{found.names.get(person, person)}'s quota for {period}{of}"
+    return f"{found.names.get(person, person)}'s quota for {_titled(period)}{of}"
+
+
+def _titled(name: str) -> str:
+    """``Q1 2026`` and ``October 2026``; other periods go by their names."""
+    try:
+        period = parse_period(name)
+    except QuotaPathError:
+        return name
+    if period.kind == "month":
+        return f"{period.first_day:%B %Y}"
+    return f"{name[5:]} {name[:4]}" if period.kind == "quarter" else name
 
 
 def _currency(found: Base, variant: Variant) -> str:
@@ -187,7 +212,11 @@ def rebased(found: Base, variant: Variant, version_id: int) -> tuple[Variant, tu
     lost = []
     for path, value in sorted(variant.changes.items()):
         try:
-            change(document, {**kept, path: value})
+            there = change(document, kept)
+            change(there, {path: value})
+            inside = path.rpartition(".")[0]
+            if inside and change(there, {inside: None}) == there:  # an amount without its draw means nothing
+                raise NoSuchPlace(path)
         except NoSuchPlace:
             lost.append(told[path].words if path in told else path)
             continue
