@@ -111,6 +111,7 @@ class Workspace:
     def choose(self, place: int) -> None:
         """Change another variant from now on; the page's address is that of the one on it."""
         self.active = place
+        self.fields.clear()
         address(self.sheet)
 
     def remove(self) -> None:
@@ -135,6 +136,12 @@ def _turned(was: Variant, now: Variant) -> frozenset[str]:
 
 def workspace(actor: Actor, base: Base) -> Workspace:
     """The session's workspace: of the kept variant in the address, of the plan in the address, else as it was."""
+    space = _workspace(actor, base)
+    space.fields.clear()  # a field that was not on the page meanwhile has forgotten what it was turned to
+    return space
+
+
+def _workspace(actor: Actor, base: Base) -> Workspace:
     space: Workspace | None = st.session_state.get(_KEY)
     wanted = st.query_params.get("scenario", "")
     if wanted and (space is None or wanted not in {str(sheet.scenario_id) for sheet in space.sheets}):
