@@ -16,7 +16,7 @@ from engine.money import currency_digits
 from engine.plans.curve import curve, walk
 from engine.services import whatif, whatif_reading
 from engine.services.access import Actor
-from engine.services.whatif import Base, Outlook, Price, Span
+from engine.services.whatif import Base, Outlook, Price, Span, Variant
 from engine.services.whatif_reading import Reading
 
 _TOLD = 3  # problems that are told at once: they stand above everything else
@@ -368,10 +368,10 @@ def compare(actor: Actor, base: Base, space: Workspace, span: Span, coming: Quar
         if reading.after is not None:
             plans[name] = reading.after
         median = view.at(50) if not view.problems and coming.open_deals else None
-        said = [str(each) for each in reading.changes] + list(reading.steps)
+        said = _said(base, sheet.variant)
         rows.append(
             (name, found.after.total, found.difference, found.rate(found.after), found.winners, found.losers, median,
-             "; ".join(said[:4]) + (f"; and {len(said) - 4} more" if len(said) > 4 else "") or "nothing changed")
+             "; ".join(said[:4]) + (f"; and {len(said) - 4} more" if len(said) > 4 else ""))
         )  # fmt: skip
         by_person[name] = found.people.set_index("person")["after"]
     if now is None:
@@ -411,6 +411,16 @@ def compare(actor: Actor, base: Base, space: Workspace, span: Span, coming: Quar
         key="whatif_compare_people",
         export=widgets.stem("what-if-people", space.plan, span.key),
     )
+
+
+def _said(base: Base, variant: Variant) -> list[str]:
+    """What a variant is, in words."""
+    said = [part.words for part in whatif_reading.parts(base, variant)]
+    if any(text.version_id == variant.version_id and text.is_draft for text in base.texts):
+        said.insert(0, "The draft")
+    elif variant.throughout:
+        said.insert(0, "The version in force all the time")
+    return said or ["Nothing changed"]
 
 
 def _median(actor: Actor, base: Base, space: Workspace, coming: Quarter) -> int | None:

@@ -323,6 +323,8 @@ def test_variants_side_by_side(open_page: Open, selling: Any) -> None:
     assert table["name"].tolist() == ["As it is", "Variant A", "Variant B", "Variant C", "Variant D"]
     assert table["difference"].tolist() == [0.0, 0.0, 20.0, 40.0, 60.0]
     assert list(screen.dataframe[-1].value.columns) == ["name", "before", "v0", "v1", "v2", "v3"]
+    assert "Variant A: Nothing changed" in words(screen)
+    assert "Variant D: New business: Tier 2: rate from 100%: 12% → 15%" in words(screen)
     next(button for button in screen.button if button.label == "Remove").click().run()
     assert len(screen.dataframe[0].value) == 4
 
