@@ -48,8 +48,8 @@ def draw(space: Workspace, number: PlanNumber, original: PlanNumber | None) -> N
     whole = number.unit == "whole"
 
     def moved(name: str, key: str) -> None:
-        value = round(st.session_state[key] * parts)
-        if not space.reported(name, key, value):
+        value = space.reported(name, key, parts)
+        if value is None:
             return
         was = original.written(original.value) if original else None
         space.change(with_change(space.sheet.variant, number.path, number.written(value), was))

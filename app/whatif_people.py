@@ -17,6 +17,7 @@ from engine.services import whatif_reading
 from engine.services.whatif import Base, Span
 from engine.services.whatif_reading import QuotaNow
 
+_PERCENT = PPM // 100
 _SLOWEST, _STEEPEST = -50, 100  # percent, of the slider of everyone's quotas
 
 
@@ -33,22 +34,21 @@ def draw(base: Base, space: Workspace, span: Span, coming: Quarter, document: Ma
 
 def _everyones(space: Workspace) -> None:
     """The factor of all quotas, from a slider or to the hundredth of a percent."""
-    percent = (space.sheet.variant.quota_ppm - PPM) * 100  # in ppm of the quotas
+    more = space.sheet.variant.quota_ppm - PPM
     names = [f"{space.active}_quota_{kind}" for kind in "se"]
-    slider, exact = (space.field(name, percent, _STEEPEST * PPM) for name in names)
+    slider, exact = (space.field(name, more, _STEEPEST * _PERCENT) for name in names)
 
     def moved(name: str, key: str) -> None:
-        value = round(st.session_state[key] * 10_000) * 100
-        if not space.reported(name, key, value):
-            return
-        space.change(replace(space.sheet.variant, quota_ppm=PPM + value // 100))
+        value = space.reported(name, key, _PERCENT)
+        if value is not None:
+            space.change(replace(space.sheet.variant, quota_ppm=PPM + value))
 
     with st.container(horizontal=True, vertical_alignment="bottom", key=f"wi_row_{space.token}_quota"):
         st.slider(
             "Quotas of everyone on the plan (%)",
-            float(min(_SLOWEST, slider.start / PPM)),
-            slider.top / PPM,
-            slider.start / PPM,
+            float(min(_SLOWEST, slider.start // _PERCENT)),
+            slider.top / _PERCENT,
+            slider.start / _PERCENT,
             step=1.0,
             format="%+.4g%%",
             key=slider.key,
@@ -59,7 +59,7 @@ def _everyones(space: Workspace) -> None:
             "Quotas of everyone on the plan (%), exact",
             -90.0,
             900.0,
-            exact.start / PPM,
+            exact.start / _PERCENT,
             step=1.0,
             format="%.10g",
             key=exact.key,
@@ -113,9 +113,8 @@ def _one(space: Workspace, quota: QuotaNow, currency: str) -> None:
     box = space.field(name, quota.now or 0)
 
     def written() -> None:
-        value = st.session_state[box.key]
-        amount = 0 if value is None else round(value * parts)
-        if not space.reported(name, box.key, amount):
+        amount = space.reported(name, box.key, parts)
+        if amount is None:
             return
         quotas = {key: each for key, each in space.sheet.variant.quotas.items() if key != quota.key}
         if amount and amount != quota.before:

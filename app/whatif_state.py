@@ -71,13 +71,20 @@ class Workspace:
             self.fields[name] = found
         return found
 
-    def reported(self, name: str, key: str, value: int) -> bool:
-        """Take in what a field says its value is; False for no news: one that is gone says once more what it was."""
+    def reported(self, name: str, key: str, parts: int) -> int | None:
+        """What a field says its value is now, in whole units, `parts` of which make one on the screen (empty: 0).
+
+        None for no news: a field that is gone says once more what it was.
+        """
         found = self.fields[name]
-        if found.key != key or found.value == value:
-            return False
+        if found.key != key or key not in st.session_state:
+            return None
+        shown = st.session_state[key]
+        value = 0 if shown is None else round(shown * parts)
+        if value == found.value:
+            return None
         self.fields[name] = replace(found, value=value)
-        return True
+        return value
 
     @property
     def sheet(self) -> Sheet:
@@ -137,7 +144,8 @@ def _turned(was: Variant, now: Variant) -> frozenset[str]:
 def workspace(actor: Actor, base: Base) -> Workspace:
     """The session's workspace: of the kept variant in the address, of the plan in the address, else as it was."""
     space = _workspace(actor, base)
-    space.fields.clear()  # a field that was not on the page meanwhile has forgotten what it was turned to
+    # A field that was not on the page meanwhile has forgotten what it was turned to.
+    space.fields = {name: each for name, each in space.fields.items() if each.key in st.session_state}
     return space
 
 

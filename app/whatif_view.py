@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app import auth, state, whatif_controls, whatif_figures, whatif_search_view, whatif_state, widgets
+from app import auth, state, whatif_compare, whatif_controls, whatif_figures, whatif_search_view, whatif_state, widgets
 from app.navigation import ROOT
 from app.whatif_state import Workspace
 from engine.analytics.scenario_books import Quarter
@@ -117,7 +117,7 @@ def _detail(it: Shown) -> None:
         elif view == "quarter":
             whatif_figures.next_quarter(it.outlook, it.base)
         elif view == "compare":
-            whatif_figures.compare(it.actor, it.base, it.space, it.span, it.coming)
+            whatif_compare.compare(it.actor, it.base, it.space, it.span, it.coming)
         elif view == "goal":
             whatif_search_view.goal_seek(it.actor, it.base, it.space, it.span, it.coming, it.reading)
         elif view == "sensitivity":

@@ -209,22 +209,26 @@ def test_undo_goes_back_change_by_change(open_page: Open, selling: Any) -> None:
     assert figures(screen)["Cost"][1] == ""
 
 
-def test_a_field_that_is_gone_changes_nothing(selling: Any) -> None:
+def test_a_field_that_is_gone_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The browser says once more what an exact field was, while the slider beside it is already further."""
-    from app.whatif_state import Sheet, Workspace
+    from app import whatif_state
     from engine.services.whatif import Variant
 
-    space = Workspace("ae", [Sheet("A", Variant("ae", 1))], token=1)
-    exact = space.field("rate", 12)
-    slider = space.field("rate_s", 12, 24)
-    assert space.reported("rate_s", slider.key, 13)
-    assert space.field("rate_s", 13, 24).key == slider.key, "who turns it is not told what they turned it to"
-    again = space.field("rate", 13)
+    said: dict[str, float] = {}
+    monkeypatch.setattr("app.whatif_state.st.session_state", said)
+    space = whatif_state.Workspace("ae", [whatif_state.Sheet("A", Variant("ae", 1))], token=1)
+    exact, slider = space.field("exact", 120), space.field("slider", 120, 240)
+    said |= {slider.key: 13.0, exact.key: 12.0}
+    assert space.reported("slider", slider.key, 10) == 130
+    assert space.field("slider", 130, 240).key == slider.key, "who turns it is not told what they turned it to"
+    again = space.field("exact", 130)
     assert again.key != exact.key
-    assert not space.reported("rate", exact.key, 12)
-    assert not space.reported("rate", again.key, 13)
-    assert space.reported("rate", again.key, 15)
-    assert space.field("rate_s", 15, 24).key != slider.key
+    assert space.reported("exact", exact.key, 10) is None
+    assert space.reported("exact", again.key, 10) is None, "nothing was heard of it yet"
+    said[again.key] = 15.0
+    assert space.reported("exact", again.key, 10) == 150
+    assert space.reported("exact", again.key, 10) is None
+    assert space.field("slider", 150, 240).key != slider.key
 
 
 def test_a_newer_version_takes_the_changes(open_page: Open, selling: Any) -> None:
