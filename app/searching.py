@@ -71,7 +71,10 @@ def found(name: str, about: object, text: str) -> Any:
     `text` has places for how many are done and how many there are.
     """
     search: Search | None = st.session_state.get(name)
-    if search is None or search.about != about:
+    if search is None:
+        return None
+    if search.about != about:
+        search.cancel.set()  # nobody waits for it any more
         return None
     if not search.is_over:
         _watch(search, name, text)

@@ -6,20 +6,19 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from app import charts, plan_tools_view, plan_words, state, widgets
+from app import charts, plan_tools_view, plan_words, widgets
 from app.whatif_state import Workspace
 from app.widgets import Card, money_column, percent_column, text_column
-from engine.analytics.scenario_books import Quarter
 from engine.calc.model import MICRO, Component, Plan
 from engine.errors import Problem, QuotaPathError
 from engine.money import currency_digits
 from engine.plans.curve import curve, walk
 from engine.services import whatif
-from engine.services.access import Actor
-from engine.services.whatif import Base, Outlook, Price, Reading, Span
+from engine.services.whatif import Base, Outlook, Price, Span
+from engine.services.whatif_reading import Reading
 
 _TOLD = 3  # problems that are told at once: they stand above everything else
-_NOW = "As it is"
+NOW = "As it is"
 _THEN = "With the changes"
 
 
@@ -71,7 +70,7 @@ def cards(found: Price, outlook: Outlook, base: Base, span: Span) -> None:
         Card(
             "Effective rate",
             "–" if then is None else f"{then:.2%}",
-            f"{(then - now) * 100:+.2f} pts" if then is not None and now is not None and then != now else None,
+            _points(then - now) if then is not None and now is not None and then != now else None,
             help=f"Cost by won revenue, {widgets.money(found.revenue, currency)}.",
         ),
         _people_card(found, currency),
@@ -79,8 +78,19 @@ def cards(found: Price, outlook: Outlook, base: Base, span: Span) -> None:
     )
 
 
-def notes(found: Price, outlook: Outlook, base: Base) -> None:
-    """Under the cards: how far the next quarter may be from its middle, and what is left out."""
+def _points(moved: float) -> str:
+    """A change of a rate: ``+0.25 pts``; one too small for that is still none of 0."""
+    return f"{moved * 100:+.2f} pts" if abs(moved) >= 0.00005 else f"{moved * 100:+.1g} pts"
+
+
+def remarks(said: Sequence[str]) -> None:
+    """What explains figures that are not what one expects."""
+    for each in said:
+        st.caption(f":material/info: {widgets.plain(each)}")
+
+
+def notes(found: Price, outlook: Outlook, base: Base, reading: Reading) -> None:
+    """Under the cards: how far the next quarter may be from its middle, what is left out, and what to look at."""
     currency, title = base.currency, widgets.period_title(outlook.period)
     if outlook.problems:
         st.caption("The next quarter cannot be simulated: " + widgets.plain(str(outlook.problems[0])))
@@ -102,6 +112,10 @@ def notes(found: Price, outlook: Outlook, base: Base) -> None:
     if left_out:
         st.caption(f"Left out: {left_out} people who are paid in a currency without an exchange rate to {currency}.")
 
+    if reading.fresh:
+        things = "One thing" if reading.fresh == 1 else f"{reading.fresh} things"
+        st.caption(f':material/warning: {things} to look at in the changed plan: see "In words".')
+
 
 def _people_card(found: Price, currency: str) -> Card:
     """How many get more and less, and by how much at most."""
@@ -111,6 +125,7 @@ def _people_card(found: Price, currency: str) -> Card:
         "Get more / get less",
         f"{found.winners:,} / {found.losers:,}",
         f"up to {signed(largest, currency)}" if largest else None,
+        arrow=False,
         help=f"Of {len(found.people):,} people who are paid for these deals.",
     )
 
@@ -160,7 +175,7 @@ def people(found: Price, base: Base, space: Workspace, span: Span) -> None:
         frame,
         {
             "name": text_column("Person"),
-            "before": money_column(_NOW, base.currency),
+            "before": money_column(NOW, base.currency),
             "after": money_column(_THEN, base.currency),
             "difference": money_column("Difference", base.currency),
             "ratio": percent_column("Change"),
@@ -178,10 +193,11 @@ def curves(reading: Reading, space: Workspace) -> None:
     """What a component pays for how much, before and after."""
     if reading.before is None or reading.after is None:
         return
-    _curves({_NOW: reading.before, _THEN: reading.after}, space)
+    overlaid({NOW: reading.before, _THEN: reading.after}, space)
 
 
-def _curves(plans: Mapping[str, Plan], space: Workspace) -> None:
+def overlaid(plans: Mapping[str, Plan], space: Workspace) -> None:
+    """The curves of several plans, of a component that is chosen where there are several."""
     labels = {component.id: component.label for plan in plans.values() for component in plan.components}
     chosen = next(iter(labels))
     if len(labels) > 1:
@@ -268,7 +284,7 @@ def next_quarter(outlook: Outlook, base: Base) -> None:
         st.caption("There is nothing to simulate.")
         return
     frame = whatif.chart_of(outlook)
-    names = {"now": _NOW, "then": _THEN}
+    names = {"now": NOW, "then": _THEN}
     same = outlook.before == outlook.after
     if same:
         frame = frame[frame["when"] == "now"]
@@ -283,7 +299,7 @@ def next_quarter(outlook: Outlook, base: Base) -> None:
                 "money:Q", title=f"Cost of {title} ({base.currency})", axis=alt.Axis(format=f"{sign}~s", tickCount=6)
             ),
             alt.Y("share:Q", title="Part of the outcomes", stack=None, axis=alt.Axis(format=".0%", tickCount=5)),
-            color=alt.Color("which:N", title=None, sort=[_NOW, _THEN], legend=alt.Legend(orient="top")),
+            color=alt.Color("which:N", title=None, sort=[NOW, _THEN], legend=alt.Legend(orient="top")),
             tooltip=[
                 alt.Tooltip("which:N", title="Plan"),
                 alt.Tooltip("money:Q", title="About", format=f"{sign},.0f"),
@@ -311,7 +327,7 @@ def next_quarter(outlook: Outlook, base: Base) -> None:
         pd.DataFrame(rows, columns=["part", "now", "then", "rate"]),
         {
             "part": text_column("Percentile"),
-            "now": money_column(_NOW, base.currency),
+            "now": money_column(NOW, base.currency),
             "then": money_column(_THEN, base.currency),
             "rate": percent_column("Effective rate", help="With the changes, of the same outcomes.", digits=2),
         },
@@ -323,91 +339,6 @@ def next_quarter(outlook: Outlook, base: Base) -> None:
         f"{title}, each won as often as its stage says. An estimate, before draws; what is not in the pipeline yet is "
         "not in it."
     )
-
-
-# --- variants side by side ------------------------------------------------------------------------------
-
-
-def compare(actor: Actor, base: Base, space: Workspace, span: Span, coming: Quarter) -> None:
-    """Up to four variants, each in a column."""
-    db, pool = state.database(), state.pool()
-    if len(space.sheets) == 1:
-        st.caption("One variant so far. Add another on the left: it begins as a copy, and is compared here.")
-    names = _unlike([sheet.name for sheet in space.sheets])
-    rows = []
-    by_person: dict[str, pd.Series] = {}
-    plans: dict[str, Plan] = {}
-    now: Price | None = None
-    for name, sheet in zip(names, space.sheets, strict=True):
-        found = whatif.price(db, pool, actor, base, sheet.variant, span)
-        reading = whatif.read(db, actor, base, sheet.variant)
-        if found.problems:
-            st.warning(widgets.plain(f"{name} cannot be priced: {found.problems[0]}"), icon=":material/warning:")
-            continue
-        view = whatif.outlook(db, pool, actor, base, coming, sheet.variant)
-        now = found
-        if reading.before is not None:
-            plans.setdefault(_NOW, reading.before)
-        if reading.after is not None:
-            plans[name] = reading.after
-        median = view.at(50) if not view.problems and coming.open_deals else None
-        said = [str(each) for each in reading.changes] + list(reading.steps)
-        rows.append(
-            (name, found.after.total, found.difference, found.rate(found.after), found.winners, found.losers, median,
-             "; ".join(said[:4]) + (f"; and {len(said) - 4} more" if len(said) > 4 else "") or "nothing changed")
-        )  # fmt: skip
-        by_person[name] = found.people.set_index("person")["after"]
-    if now is None:
-        return
-    rows.insert(0, (_NOW, now.before.total, 0, now.rate(now.before), 0, 0, _median(actor, base, space, coming), ""))
-    columns = ["name", "cost", "difference", "rate", "more", "less", "median", "changes"]
-    title = widgets.period_title(coming.period)
-    widgets.table(
-        pd.DataFrame(rows, columns=columns).astype({"median": "Int64"}),
-        {
-            "name": text_column("Variant"),
-            "cost": money_column("Cost", base.currency),
-            "difference": money_column("Difference", base.currency),
-            "rate": percent_column("Effective rate", digits=2),
-            "more": widgets.number_column("Get more"),
-            "less": widgets.number_column("Get less"),
-            "median": money_column(f"{title}, P50", base.currency),
-        },
-        key="whatif_compare",
-        export=widgets.stem("what-if-compare", space.plan, span.key),
-    )
-    for row in rows[1:]:
-        st.caption(widgets.plain(f"{row[0]}: {row[-1]}"))
-    st.markdown("**Payout curves**")
-    _curves(plans, space)
-    st.markdown("**Each person**")
-    frame = now.people[["person", "name", "before"]].copy()
-    for place, column in enumerate(by_person.values()):
-        frame[f"v{place}"] = frame["person"].map(column).fillna(0).astype("int64")
-    widgets.table(
-        frame,
-        {
-            "name": text_column("Person"),
-            "before": money_column(_NOW, base.currency),
-            **{f"v{place}": money_column(name, base.currency) for place, name in enumerate(by_person)},
-        },
-        key="whatif_compare_people",
-        export=widgets.stem("what-if-people", space.plan, span.key),
-    )
-
-
-def _median(actor: Actor, base: Base, space: Workspace, coming: Quarter) -> int | None:
-    view = whatif.outlook(state.database(), state.pool(), actor, base, coming, space.sheet.variant)
-    return view.at(50, after=False) if not view.problems and coming.open_deals else None
-
-
-def _unlike(names: Sequence[str]) -> list[str]:
-    """Names that differ: two variants may have been given the same one."""
-    found: list[str] = []
-    for name in names:
-        again = sum(each == name or each.startswith(f"{name} (") for each in found)
-        found.append(f"{name} ({again + 1})" if again else name)
-    return found
 
 
 # --- in words -------------------------------------------------------------------------------------------

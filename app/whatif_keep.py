@@ -12,7 +12,7 @@ from app.widgets import text_column
 from engine.db.scenarios import Scenario
 from engine.errors import QuotaPathError
 from engine.periods import period_of
-from engine.services import access, whatif, whatif_scenarios
+from engine.services import access, whatif_reading, whatif_scenarios
 from engine.services.access import Actor
 from engine.services.whatif import Base, Span
 
@@ -25,10 +25,19 @@ def tools(actor: Actor, base: Base, space: Workspace, span: Span) -> None:
             _list_dialog()
         if may_save and st.button("Save", icon=":material/save:", type="primary", key="whatif_save"):
             _save_dialog(space, span)
+        if space.sheet.scenario_id is not None:
+            with st.popover("Link", icon=":material/link:", help="To share the saved variant", key="whatif_link"):
+                st.caption("Opens the variant as it was saved, for everyone who may use this page.")
+                st.code(_link(space.sheet.scenario_id), language=None, wrap_lines=True)
         if access.may(actor, "plans.edit") and st.button(
             "Make a draft", icon=":material/edit_note:", key="whatif_draft"
         ):
             _draft_dialog(base, space)
+
+
+def _link(scenario_id: int) -> str:
+    """The address of a kept variant."""
+    return f"{(st.context.url or '').partition('?')[0]}?scenario={scenario_id}"
 
 
 # --- saving ---------------------------------------------------------------------------------------------
@@ -149,7 +158,7 @@ def draft_form(base: Base, space: Workspace) -> None:
     """What the draft would change, from when; what the dialog shows."""
     actor = auth.require("plans.edit")
     variant = space.sheet.variant
-    reading = whatif.read(state.database(), actor, base, variant)
+    reading = whatif_reading.read(state.database(), actor, base, variant)
     try:
         text = base.text(variant.version_id)
     except QuotaPathError as error:

@@ -17,7 +17,8 @@ from engine.money import currency_digits, format_rate, parse_money, parse_rate
 from engine.plans.numbers import PlanNumber
 from engine.services import whatif_search
 from engine.services.access import Actor
-from engine.services.whatif import Base, Reading, Span
+from engine.services.whatif import Base, Span
+from engine.services.whatif_reading import Reading
 from engine.services.whatif_search import QUOTAS, Change, Desk, Metric
 
 _FOUND, _ASKED = "whatif_goal", "whatif_goal_asked"

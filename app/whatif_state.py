@@ -1,6 +1,7 @@
 """What a session has on the what-if page: the plan, up to four variants of it, and which one is being changed."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import streamlit as st
 
@@ -12,6 +13,7 @@ from engine.services.whatif import Base, Variant
 
 MOST = 4
 LETTERS = "ABCD"
+_MOST_UNDONE = 50
 _KEY, _OTHERS = "whatif_space", "whatif_spaces"  # the one on the page, and the last one of each plan
 
 
@@ -25,11 +27,23 @@ class Sheet:
     saved: Variant | None = None
     notes: str = ""
     may_change: bool = False
+    before: list[Variant] = field(default_factory=list)  # what "Undo" goes back to, the last one last
+    turned: frozenset[str] = frozenset()  # what the last change was of
 
     @property
     def is_changed(self) -> bool:
         """Whether it differs from what is kept."""
         return self.variant != self.saved
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field on the page: its key, the value it began with, the one it reported last, and where its slider ends."""
+
+    key: str
+    start: int
+    value: int
+    top: int
 
 
 @dataclass
@@ -40,6 +54,37 @@ class Workspace:
     sheets: list[Sheet]
     active: int = 0
     token: int = 0
+    fields: dict[str, Field] = field(default_factory=dict)
+    born: int = 0  # how many fields there were
+    lost: tuple[str, ...] = ()  # changes that another version had no place for, to be told
+
+    def field(self, name: str, value: int, top: int = 0) -> Field:
+        """The field that shows `value`: the one there is when it says so itself, else a new one.
+
+        A field is never told what it shows.  While someone presses an arrow quickly, the browser's next report has
+        the value from before it was told, and looks like a change back: steps would be lost.
+        """
+        found = self.fields.get(name)
+        if found is None or found.value != value:
+            self.born += 1
+            found = Field(f"wi_{self.token}_{self.born}_{name}", value, value, max(top, value))
+            self.fields[name] = found
+        return found
+
+    def reported(self, name: str, key: str, parts: int) -> int | None:
+        """What a field says its value is now, in whole units, `parts` of which make one on the screen (empty: 0).
+
+        None for no news: a field that is gone says once more what it was.
+        """
+        found = self.fields[name]
+        if found.key != key or key not in st.session_state:
+            return None
+        shown = st.session_state[key]
+        value = 0 if shown is None else round(shown * parts)
+        if value == found.value:
+            return None
+        self.fields[name] = replace(found, value=value)
+        return value
 
     @property
     def sheet(self) -> Sheet:
@@ -47,8 +92,20 @@ class Workspace:
         return self.sheets[min(self.active, len(self.sheets) - 1)]
 
     def change(self, variant: Variant) -> None:
-        """Put another variant in place of the one that is being changed."""
-        self.sheet.variant = variant
+        """Put another variant in place of the one that is being changed; several turns of one thing are one change."""
+        sheet = self.sheet
+        if variant == sheet.variant:
+            return
+        turned = _turned(sheet.variant, variant)
+        if turned != sheet.turned or not sheet.before:
+            sheet.before = [*sheet.before[-_MOST_UNDONE:], sheet.variant]
+        sheet.variant, sheet.turned = variant, turned
+
+    def undo(self) -> None:
+        """Take the last change back."""
+        sheet = self.sheet
+        if sheet.before:
+            sheet.variant, sheet.turned = sheet.before.pop(), frozenset()
 
     def add(self) -> None:
         """A copy of the variant that is being changed, to change further."""
@@ -56,17 +113,43 @@ class Workspace:
             taken = {sheet.name for sheet in self.sheets}
             name = next(f"Variant {letter}" for letter in LETTERS if f"Variant {letter}" not in taken)
             self.sheets.append(Sheet(name, self.sheet.variant))
-            self.active = len(self.sheets) - 1
+            self.choose(len(self.sheets) - 1)
+
+    def choose(self, place: int) -> None:
+        """Change another variant from now on; the page's address is that of the one on it."""
+        self.active = place
+        self.fields.clear()
+        address(self.sheet)
 
     def remove(self) -> None:
         """Drop the variant that is being changed; one is always left."""
         if len(self.sheets) > 1:
             del self.sheets[self.active]
-            self.active = max(0, self.active - 1)
+            self.choose(max(0, self.active - 1))
+
+
+def _turned(was: Variant, now: Variant) -> frozenset[str]:
+    """What of a variant another one has otherwise."""
+    found = set()
+    for part in fields(Variant):
+        old: Any = getattr(was, part.name)
+        new: Any = getattr(now, part.name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found |= {f"{part.name} {key}" for key in old.keys() | new.keys() if old.get(key, ...) != new.get(key, ...)}
+        elif old != new:
+            found.add(part.name)
+    return frozenset(found)
 
 
 def workspace(actor: Actor, base: Base) -> Workspace:
     """The session's workspace: of the kept variant in the address, of the plan in the address, else as it was."""
+    space = _workspace(actor, base)
+    # A field that was not on the page meanwhile has forgotten what it was turned to.
+    space.fields = {name: each for name, each in space.fields.items() if each.key in st.session_state}
+    return space
+
+
+def _workspace(actor: Actor, base: Base) -> Workspace:
     space: Workspace | None = st.session_state.get(_KEY)
     wanted = st.query_params.get("scenario", "")
     if wanted and (space is None or wanted not in {str(sheet.scenario_id) for sheet in space.sheets}):
@@ -125,11 +208,22 @@ def _enter(space: Workspace) -> Workspace:
     st.session_state[_KEY] = space
     st.session_state[_OTHERS] = {**st.session_state.get(_OTHERS, {}), space.plan: space}
     st.query_params["plan"] = space.plan
-    if space.sheet.scenario_id is None:
-        st.query_params.pop("scenario", None)
-    else:
-        st.query_params["scenario"] = str(space.sheet.scenario_id)
+    address(space.sheet)
     return space
+
+
+def address(sheet: Sheet) -> None:
+    """Write into the page's address which kept variant is on it, if one is."""
+    if sheet.scenario_id is None:
+        st.query_params.pop("scenario", None)
+    elif st.query_params.get("scenario") != str(sheet.scenario_id):
+        st.query_params["scenario"] = str(sheet.scenario_id)
+
+
+def put(key: str, value: object) -> None:
+    """What a field of choices shows.  A value that it has already is not sent: it may have been moved on meanwhile."""
+    if key not in st.session_state or st.session_state[key] != value:
+        st.session_state[key] = value
 
 
 def forget() -> None:

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app import auth, state, whatif_controls, whatif_figures, whatif_search_view, whatif_state, widgets
+from app import auth, state, whatif_compare, whatif_controls, whatif_figures, whatif_search_view, whatif_state, widgets
 from app.navigation import ROOT
 from app.whatif_state import Workspace
 from engine.analytics.scenario_books import Quarter
-from engine.services import whatif
+from engine.services import whatif, whatif_reading
 from engine.services.access import Actor
-from engine.services.whatif import Base, Outlook, Price, Reading, Span
+from engine.services.whatif import Base, Outlook, Price, Span
+from engine.services.whatif_reading import Reading
 
 _VIEWS = {
     "people": "People",
@@ -19,7 +20,7 @@ _VIEWS = {
     "compare": "Compare",
     "goal": "Goal seek",
     "sensitivity": "Sensitivity",
-    "words": "Words",
+    "words": "In words",
 }
 
 
@@ -66,20 +67,21 @@ def board(base: Base, space: Workspace, span: Span) -> None:
     st.html(ROOT / "app" / "static" / "whatif.css")
     above = st.container(key="whatif_cards")
     left, right = st.columns([5, 7], gap="medium")
+    coming = whatif.quarter(state.database(), actor, base, state.today())
     with left:
-        whatif_controls.draw(base, space)
+        whatif_controls.draw(base, space, span, coming)
     found = whatif.price(state.database(), state.pool(), actor, base, space.sheet.variant, span)
-    reading = whatif.read(state.database(), actor, base, space.sheet.variant)
+    reading = whatif_reading.read(state.database(), actor, base, space.sheet.variant)
     if found.problems:
         with above:
             whatif_figures.problems(found.problems, reading, base)
         return
-    coming = whatif.quarter(state.database(), actor, base, state.today())
     outlook = whatif.outlook(state.database(), state.pool(), actor, base, coming, space.sheet.variant)
     with above:
         whatif_figures.cards(found, outlook, base, span)
     with right:
-        whatif_figures.notes(found, outlook, base)
+        whatif_figures.remarks(whatif_reading.remarks(base, space.sheet.variant, span, found))
+        whatif_figures.notes(found, outlook, base, reading)
         _detail(Shown(actor, base, space, span, found, reading, coming, outlook))
 
 
@@ -115,7 +117,7 @@ def _detail(it: Shown) -> None:
         elif view == "quarter":
             whatif_figures.next_quarter(it.outlook, it.base)
         elif view == "compare":
-            whatif_figures.compare(it.actor, it.base, it.space, it.span, it.coming)
+            whatif_compare.compare(it.actor, it.base, it.space, it.span, it.coming)
         elif view == "goal":
             whatif_search_view.goal_seek(it.actor, it.base, it.space, it.span, it.coming, it.reading)
         elif view == "sensitivity":

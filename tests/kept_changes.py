@@ -25,6 +25,7 @@ UNTOLD = {
     "import_pieces": "a file in hand",
     "import_file_refusals": "a file in hand",
     "import_mappings": "what was answered for a file in hand; an import that changes no deal keeps it too",
+    "scenarios": "a plan on trial, kept: no figure but its own depends on it",
     "statements": "what a closed period comes to, written down; it can be worked out again",
     "statement_files": "a statement as PDF",
 }

@@ -43,8 +43,9 @@ class Variant:
     ``changes`` are new values by their path in the text of ``version_id`` (a version of ``plan``, or its draft); None
     takes away what stands there.  ``throughout`` asks what would have been had that text always been in force;
     otherwise it is so only on the days on which the version is.  ``quota_ppm`` scales the quotas of everyone on the
-    plan, ``quotas`` replaces single ones (``"ana.torres/2026-Q1"``: minor units of the company's currency), ``people``
-    puts persons, by code, on a plan ("": on none).
+    plan, ``quotas`` replaces single ones (``"ana.torres/2026-Q1"``, or of one component
+    ``"ana.torres/new-business/2026-Q1"``: minor units of the plan's currency), ``people`` puts persons, by code, on a
+    plan ("": on none).
     """
 
     plan: str
@@ -92,12 +93,24 @@ def _faults(table: Mapping[str, Any]) -> Iterable[Problem]:
             yield Problem(key, f"{value!r} is not {meaning}.", "Write it so, or leave it out.")
         elif isinstance(value, dict) and len(value) > _MOST_CHANGES:
             yield Problem(key, f"There are {len(value):,} of them.", f"A variant keeps at most {_MOST_CHANGES}.")
+    yield from _faults_inside(table)
     for key in ("plan", "version_id"):
         if key not in table:
             yield Problem(key, "It is missing.", "Name the plan and the version that is changed.")
     factor = table.get("quota_ppm", PPM)
     if isinstance(factor, int) and not LEAST_QUOTA <= factor <= MOST_QUOTA:
         yield Problem("quota_ppm", f"{factor} is not within a tenth and ten times the quotas.", "Write 100000 or more.")
+
+
+def _faults_inside(table: Mapping[str, Any]) -> Iterable[Problem]:
+    """Faults of the single quotas and of who is on which plan."""
+    quotas, people = table.get("quotas"), table.get("people")
+    for key, amount in quotas.items() if isinstance(quotas, dict) else ():
+        if not isinstance(amount, int) or isinstance(amount, bool) or amount < 1:
+            yield Problem("quotas", f"{amount!r} is no quota ({key}).", "Write whole minor units, 1 or more.")
+    for person, plan in people.items() if isinstance(people, dict) else ():
+        if not isinstance(plan, str):
+            yield Problem("people", f"{plan!r} is no plan ({person}).", 'Write its name, or "" for none.')
 
 
 # --- what the plan says then --------------------------------------------------------------------------
@@ -182,7 +195,7 @@ def changed(book: Book, texts: Sequence[PlanText], variant: Variant, currency: s
         assignments = _moved(assignments, variant.people, starts)
     if variant.quota_ppm != PPM or variant.quotas:
         on_plan = {row.person for row in assignments if row.plan == variant.plan}
-        quotas = _requoted(quotas, variant, on_plan, currency)
+        quotas = _requoted(quotas, variant, on_plan, currency if before is None else before.currency)
     replaced = {variant.plan: versions} if versions else {}
     return Changed(
         replaced,
@@ -205,7 +218,7 @@ def _concerned(
         for part in plan.components
         if "commission" in (part.measure, part.pays_on)
     }
-    names = {*variant.people, *(key.partition("/")[0] for key in variant.quotas)}
+    names = {*variant.people, *(quota_key(key)[0] for key in variant.quotas)}
     names |= {row.person for row in (*book.assignments, *assignments) if row.plan in {variant.plan, *on_commission}}
     return tuple(code for code, person in enumerate(book.people) if person in names)
 
@@ -236,7 +249,7 @@ def _unknown(book: Book, variant: Variant) -> list[Problem]:
         if plan and plan not in book.plans and plan != variant.plan:
             problems.append(Problem("people", f"There is no published plan {plan!r}.", "Choose another one."))
     for key in variant.quotas:
-        person, _, period = key.partition("/")
+        person, _, period = quota_key(key)
         try:
             parse_period(period)
         except QuotaPathError as error:
@@ -271,6 +284,18 @@ def _moved(
     return tuple(found)
 
 
+def quota_key(key: str) -> tuple[str, str | None, str]:
+    """Person, component (None: every one) and period of a quota that a variant names."""
+    person, _, rest = key.partition("/")
+    component, _, period = rest.rpartition("/")
+    return person, component or None, period
+
+
+def quota_scaled(amount: int, ppm: int) -> int:
+    """A quota in whole minor units times a factor; never nothing."""
+    return max(1, round_ratio(amount * ppm, PPM))
+
+
 def _requoted(quotas: Sequence[QuotaRow], variant: Variant, on_plan: set[str], currency: str) -> tuple[QuotaRow, ...]:
     """The quotas of those on the plan scaled, to the cent, then those that the variant names."""
     cent = MICRO // 10 ** currency_digits(currency)
@@ -282,8 +307,8 @@ def _requoted(quotas: Sequence[QuotaRow], variant: Variant, on_plan: set[str], c
                     row, amount=max(cent, round_ratio(row.amount * variant.quota_ppm, PPM * cent) * cent)
                 )
     for name, amount in variant.quotas.items():
-        person, _, period = name.partition("/")
-        rows[person, None, period] = QuotaRow(person, None, period, amount * cent)
+        person, component, period = quota_key(name)
+        rows[person, component, period] = QuotaRow(person, component, period, amount * cent)
     return tuple(rows.values())
 
 

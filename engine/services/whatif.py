@@ -5,7 +5,7 @@ calculation processes, so that a changed number costs one calculation and no loa
 """
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from typing import TypeVar
@@ -15,24 +15,18 @@ import pandas as pd
 import sqlalchemy as sa
 
 from engine.analytics import dashboard, inputs, scenario_books
-from engine.analytics.field_values import field_values
 from engine.analytics.inputs import Inputs
 from engine.analytics.remembered import Remembered
 from engine.analytics.scenario_books import ROUNDS, SEED, Quarter
 from engine.analytics.scenarios import Changed, Cost, PlanText, Variant, changed, cost
 from engine.calc.book import fields_used
-from engine.calc.model import PPM, Plan
+from engine.calc.model import PPM
 from engine.calc.simulate import Days, spread
 from engine.db import audit, company, people, plans
 from engine.db.database import Database
 from engine.errors import Problem, QuotaPathError, given
-from engine.money import format_rate, round_ratio
+from engine.money import round_ratio
 from engine.periods import Period, period_of
-from engine.plans import words
-from engine.plans.diff import Change, diff
-from engine.plans.lint import lint
-from engine.plans.numbers import PlanNumber, change, numbers
-from engine.plans.reader import load_toml
 from engine.services.access import Actor, require
 from engine.workers.pool import Pool
 
@@ -198,24 +192,30 @@ def price(db: Database, pool: Pool, actor: Actor, found: Base, variant: Variant,
     require(actor, "whatif.use")
     with db.read(actor) as conn:
         scope = dashboard.Scope(None, None, found.currency)
-
-        def keep(key: Hashable, make: Callable[[], T]) -> T:
-            # Of a change meanwhile the base is told by its own version, not by the one that is now.
-            return _prices.get(conn, found.version, key, make, lambda _: 1)
-
-        sold = keep(
+        sold = kept(
+            conn,
+            found,
             ("revenue", span),
             lambda: int(dashboard.won_by_day(conn, scope, span.since, span.until)["amount"].sum()),
         )
-        now = keep(("cost", "", span), lambda: _official(pool, found, span))
+        now = kept(conn, found, ("cost", "", span), lambda: _official(pool, found, span))
         then = now
         if not isinstance(now, tuple) and not is_official(found, variant):
             official = now
-            then = keep(("cost", variant.to_json(), span), lambda: costed(pool, found, variant, span, official))
+            key = ("cost", variant.to_json(), span)
+            then = kept(conn, found, key, lambda: costed(pool, found, variant, span, official))
     if isinstance(now, tuple) or isinstance(then, tuple):
         problems = now if isinstance(now, tuple) else then if isinstance(then, tuple) else ()
         return Price(sold, Cost(), Cost(), _people(found, Cost(), Cost(), variant), problems)
     return Price(sold, now, then, _people(found, now, then, variant))
+
+
+def kept(conn: sa.Connection, found: Base, key: Hashable, make: Callable[[], T]) -> T:
+    """What was worked out for the base before, else what `make` gives.
+
+    Of a change meanwhile the base is told by its own version, not by the one that is now.
+    """
+    return _prices.get(conn, found.version, key, make, lambda _: 1)
 
 
 def is_official(found: Base, variant: Variant) -> bool:
@@ -330,8 +330,7 @@ def outlook(db: Database, pool: Pool, actor: Actor, found: Base, coming: Quarter
 
         def keep(which: Variant | None, people: tuple[int, ...]) -> _Rounds:
             key = ("outlook", "" if which is None else which.to_json(), people, coming.period)
-            make = lambda: simulated(pool, found, coming, which, people)  # noqa: E731
-            return _prices.get(conn, found.version, key, make, lambda _: 1)
+            return kept(conn, found, key, lambda: simulated(pool, found, coming, which, people))
 
         now, problems = keep(None, everyone)
         then = now
@@ -379,66 +378,3 @@ def chart_of(view: Outlook, bins: int = 24) -> pd.DataFrame:
             for place, count in enumerate(counts)
         ]
     return pd.DataFrame(rows, columns=["when", "cost", "share"])
-
-
-# --- beside the figures -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A variant's plan in words: its numbers, what changes, what to look at, and what the text cannot say."""
-
-    numbers: tuple[PlanNumber, ...]
-    before: Plan | None
-    after: Plan | None
-    changes: tuple[Change, ...] = ()
-    warnings: tuple[Problem, ...] = ()
-    steps: tuple[str, ...] = ()
-    problems: tuple[Problem, ...] = field(default=())
-
-
-def read(db: Database, actor: Actor, found: Base, variant: Variant) -> Reading:
-    """What the variant says.  Needs "whatif.use"."""
-    require(actor, "whatif.use")
-    try:
-        document = change(load_toml(found.text(variant.version_id).document), variant.changes)
-    except QuotaPathError as error:
-        return Reading((), None, None, problems=(Problem("", str(error)),))
-    then = applied(found, found.past, variant)
-    if then.after is None or then.before is None or then.problems:
-        return Reading(numbers(document), then.before, None, problems=then.problems)
-    fields = sorted({condition.field for component in then.after.components for condition in component.when})
-    with db.read(actor) as conn:
-        known = _prices.get(conn, found.version, ("fields", *fields), lambda: field_values(conn, fields), lambda _: 1)
-    return Reading(
-        numbers(document),
-        then.before,
-        then.after,
-        diff(then.before, then.after),
-        tuple(lint(then.after, known)),
-        steps(found, variant),
-    )
-
-
-def steps(found: Base, variant: Variant) -> tuple[str, ...]:
-    """What a variant changes that is no text of a plan: what to do by hand to have it so."""
-    title = found.titles.get(variant.plan, variant.plan)
-    said = []
-    if variant.quota_ppm != PPM:
-        change_by = variant.quota_ppm - PPM
-        said.append(
-            f"On the Quotas page, change the quotas of everyone on {title} by "
-            f"{'+' if change_by > 0 else ''}{format_rate(change_by)}."
-        )
-    for key, amount in sorted(variant.quotas.items()):
-        person, _, period = key.partition("/")
-        figure = words.money(amount, found.currency)
-        said.append(f"On the Quotas page, set {found.names.get(person, person)}'s quota for {period} to {figure}.")
-    for person, plan in sorted(variant.people.items()):
-        name = found.names.get(person, person)
-        said.append(
-            f"On the Plans page, put {name} on {found.titles.get(plan, plan)}."
-            if plan
-            else f"On the Plans page, take {name} off {found.titles.get(found.on_plan.get(person, ''), 'the plan')}."
-        )
-    return tuple(said)

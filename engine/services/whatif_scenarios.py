@@ -171,4 +171,5 @@ def _notes(notes: str) -> str:
 
 
 def _record(conn: sa.Connection, actor: Actor, scenario_id: int, **detail: object) -> None:
-    audit.record(conn, actor.user_id, "whatif.save", f"scenario {scenario_id}", detail)
+    # A note: what is kept is no data of the company, and nobody's figures (nor the loaded books) are stale by it.
+    audit.note(conn, actor.user_id, "whatif.save", f"scenario {scenario_id}", detail)

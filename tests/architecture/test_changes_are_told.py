@@ -22,6 +22,8 @@ SILENT = {
     "statements._kept", "statements.keep_period",
     # An export changes nothing; its entry raises no data version.
     "audit_log.record_export",
+    # A kept variant of a plan on trial is no data of the company; its entry raises no data version.
+    "whatif_scenarios.save_scenario", "whatif_scenarios.rename_scenario", "whatif_scenarios.delete_scenario",
     # What is done once tells itself; beside it stands only that it was done.
     "once.once",
     # Signing in and out.

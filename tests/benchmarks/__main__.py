@@ -331,8 +331,8 @@ def table(rows: list[Row], about: list[str]) -> str:
         verdict = "" if row.asked == "not asked" else "reached" if row.reached else "**not reached**"
         lines.append(f"| {row.work} | {seconds} | {row.figure} | {row.asked} | {verdict} |")
     for row in rows:
-        if row.note and not row.reached:
-            lines += ["", f"Not reached: {row.work}. {row.note}"]
+        if row.note:
+            lines += ["", f"{'' if row.reached else 'Not reached: '}{row.work}. {row.note}"]
     return "\n".join(lines) + "\n"
 
 
@@ -362,6 +362,8 @@ def main() -> int:
                 for row in section(sizes, pools):
                     rows.append(row)
                     print(f"{row.figure:>8}  {row.asked:<22} {row.work}", flush=True)
+                    if row.note:
+                        print(f"{'':>32} {row.note}", flush=True)
         text = table(rows, machine(pools["pypy"]))
     if not options.quick and options.only is None:
         TABLE.parent.mkdir(exist_ok=True)

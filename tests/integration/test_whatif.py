@@ -18,7 +18,7 @@ from engine.periods import parse_period
 from engine.plans.document import parse_plan
 from engine.plans.numbers import PlanNumber
 from engine.plans.reader import load_toml
-from engine.services import plans, runs, whatif, whatif_scenarios, whatif_search
+from engine.services import plans, runs, whatif, whatif_reading, whatif_scenarios, whatif_search
 from engine.services.access import Forbidden
 from engine.services.whatif import Base, Price
 from engine.services.whatif_search import QUOTAS, Desk
@@ -118,6 +118,66 @@ def test_a_changed_plan_costs_what_a_calculation_of_it_says(
     assert found.difference == found.after.total - found.before.total == int(found.people["difference"].sum())
 
 
+@pytest.mark.parametrize("component", ["", "new-business/"])
+def test_one_persons_quota_by_hand(selling: Company, pool: Pool, base: Base, component: str) -> None:
+    # Ana sold 130,000: with a quota of 90,000.01 another 9,999.99 are paid at 12% in place of 8%.
+    found = priced(selling, pool, base, begun(base, quotas={f"ana/{component}2026-Q1": 9_000_001}))
+    assert found.people[["person", "difference"]].to_numpy().tolist()[0] == ["ana", 40_000]
+    assert (found.winners, found.losers) == (1, 0)
+    # It stands as it is beside the factor of all, of which Bo is too far below his quota to feel anything.
+    both = priced(selling, pool, base, begun(base, quotas={f"ana/{component}2026-Q1": 9_000_001}, quota_ppm=2_000_000))
+    assert both.after == found.after
+
+
+def test_a_persons_quotas_are_those_that_the_rules_look_for(selling: Company, base: Base) -> None:
+    ada = selling.actors["ada"]
+    with selling.db.write() as conn:
+        conn.execute(
+            sa.text("""
+                INSERT INTO quotas (user_id, component, period, start_date, end_date, amount, currency)
+                SELECT id, 'new-business', '2026-Q2', '2026-04-01', '2026-07-01', 7000000, 'USD' FROM users
+                 WHERE code = 'ana'
+            """)
+        )
+        conn.execute(sa.text("UPDATE company SET data_version = data_version + 1"))
+    base = whatif.base(selling.db, ada, TODAY)
+    coming = whatif.quarter(selling.db, ada, base, TODAY)
+    variant = begun(base, quotas={"ana/2026-Q1": 1_234}, quota_ppm=1_100_000)
+    plan = whatif_reading.read(selling.db, ada, base, variant).after
+    assert plan is not None
+    found = whatif_reading.quotas_of(coming, plan, variant, "ana", span())
+    assert [(each.key, each.before, each.now) for each in found] == [
+        ("ana/2026-Q1", 11_000_000, 1_234),
+        ("ana/new-business/2026-Q2", 7_700_000, 7_700_000),
+    ]
+
+
+def test_each_change_in_words_and_without_it(base: Base) -> None:
+    tier = "component[new-business].tiers[2]"
+    variant = begun(
+        base,
+        changes={RATE: "14%", tier: {"from": "150%", "rate": "15%"}, f"{tier}.rate": "16%", "draw": {"amount": 5}},
+        quota_ppm=900_000,
+        quotas={"ana/2026-Q1": 5_000_050},
+        people={"bo": "", "fay": "ae"},
+    )
+    found = whatif_reading.parts(base, variant)
+    assert [each.words for each in found] == [
+        "new-business: Tier 2: rate from 100%: 12% → 14%",
+        "new-business: tier 3 added",
+        "new-business: Tier 3: rate from 150%: none → 16%",
+        "Draw added",
+        "Quotas of everyone on the plan: -10%",
+        "Ana's quota for Q1 2026: 50,000.50",
+        "Bo: off the plan",
+        "Fay: added to the plan",
+    ]
+    assert found[0].without == replace(variant, changes={k: v for k, v in variant.changes.items() if k != RATE})
+    assert found[1].without.changes == {RATE: "14%", "draw": {"amount": 5}}, "nothing of it is left"
+    assert found[5].without == replace(variant, quotas={})
+    assert whatif_reading.parts(base, begun(base)) == ()
+
+
 def test_the_accelerator_by_hand(selling: Company, pool: Pool, base: Base) -> None:
     found = priced(selling, pool, base, begun(base, changes={RATE: "14%"}))
     # Ana is 30,000 over her quota: 2% more of it.
@@ -176,7 +236,7 @@ def test_the_next_quarter_under_both_plans(selling: Company, pool: Pool, base: B
 
 def lever(company: Company, base: Base, path: str) -> tuple[Variant, PlanNumber]:
     variant = begun(base)
-    reading = whatif.read(company.db, company.actors["ada"], base, variant)
+    reading = whatif_reading.read(company.db, company.actors["ada"], base, variant)
     return variant, next(each for each in whatif_search.levers(reading.numbers, variant) if each.path == path)
 
 
@@ -237,7 +297,7 @@ def test_sensitivity_turns_each_number(selling: Company, pool: Pool, base: Base)
     ada = selling.actors["ada"]
     desk = Desk(selling.db, pool, ada, base, span())
     variant = begun(base)
-    reading = whatif.read(selling.db, ada, base, variant)
+    reading = whatif_reading.read(selling.db, ada, base, variant)
     found = whatif_search.sensitivity(desk, variant, reading.numbers, "step", "cost", lambda _done, _total: None)
     rows = {row.path: (row.amount, row.down, row.up) for row in found.itertuples()}
     # A tenth of a percent of 30,000 above quota, and of the 140,001 below it.
@@ -315,6 +375,14 @@ def test_a_variant_is_kept_found_renamed_and_deleted(selling: Company, base: Bas
     assert did == ["saved", "saved", "renamed", "saved", "deleted"]
 
 
+def test_keeping_a_variant_leaves_the_books_alone(selling: Company, base: Base) -> None:
+    ada, db = selling.actors["ada"], selling.db
+    number = whatif_scenarios.save_scenario(db, ada, "Steeper", "", begun(base), "12m")
+    whatif_scenarios.rename_scenario(db, ada, number, "Steepest", "")
+    whatif_scenarios.delete_scenario(db, ada, number)
+    assert whatif.base(db, ada, TODAY) is base
+
+
 def test_what_cannot_be_kept_is_told(selling: Company, base: Base) -> None:
     ada, db = selling.actors["ada"], selling.db
     for name, notes in ((" ", ""), ("x" * 201, ""), ("x", "n" * 4001)):
@@ -349,7 +417,7 @@ def test_a_draft_of_a_variant_says_what_changes_and_goes_the_usual_way(
     variant = begun(
         base, changes={RATE: "14%", "component[new-business].cap": {"amount": "12000.50"}}, people={"bo": ""}
     )
-    reading = whatif.read(db, ada, base, variant)
+    reading = whatif_reading.read(db, ada, base, variant)
     assert [str(change) for change in reading.changes] == [
         "new-business: cap: none -> 12,000.50 a quarter",
         "new-business: accelerator above 100% of quota: 12% -> 14%",

@@ -149,12 +149,139 @@ def test_money_quotas_and_people(open_page: Open, selling: Any) -> None:
     assert figures(screen)["Cost"][1] == "+$200.45"
     next(each for each in screen.slider if each.label.startswith("Quotas")).set_value(20.0).run()
     assert figures(screen)["Cost"][1] == "+$120.45"  # the whole year's 12,000 at 8%
-    next(each for each in screen.multiselect if each.label == "On this plan").set_value(["rea", "oda"]).run()
+    next(each for each in screen.multiselect if each.label == "Add to the plan").set_value(["oda"]).run()
+    next(each for each in screen.multiselect if each.label == "Take off the plan").set_value(["rob"]).run()
     assert figures(screen)["Get more / get less"][0] == "2 / 1"
     show(screen, "words")
     assert "take Rob Rep off AE" in words(screen)
     assert "put Oda Other on AE" in words(screen)
     assert "change the quotas of everyone on AE by +20%" in words(screen)
+    assert "2 people are on the plan" in words(screen)
+    next(each for each in screen.multiselect if each.label == "Take off the plan").set_value(["rea", "rob"]).run()
+    next(each for each in screen.multiselect if each.label == "Add to the plan").set_value([]).run()
+    assert "Nobody is on AE" in words(screen)
+
+
+def quota(screen: AppTest, label: str) -> Any:
+    return next(each for each in screen.number_input if each.label.startswith(label))
+
+
+def test_one_persons_quota(open_page: Open, selling: Any) -> None:
+    screen = open_page("whatif")
+    cost = figures(screen)["Cost"]
+    next(each for each in screen.selectbox if each.label == "One person's quotas").set_value("rob").run()
+    assert [each.label for each in screen.number_input if each.label.startswith("Q")][-5:] == [
+        "Q1 2026 (USD)", "Q2 2026 (USD)", "Q3 2026 (USD)", "Q4 2026 (USD)", "Q1 2027 (USD)",
+    ]  # fmt: skip
+    assert quota(screen, "Q4 2026").value == 10_000.0, "the plan's own quota, as he has none"
+    quota(screen, "Q4 2026").set_value(9_000.0).run()
+    assert figures(screen)["Cost"][1] == "+$40.00"  # 1,000 more above quota, at 12% for 8%
+    assert "Rob Rep's quota for Q4 2026: 9,000.00" in words(screen)
+    assert "was 10,000.00" in quota(screen, "Q4 2026").label.replace("\\", "")
+    # Everyone's quotas leave the one that is set as it is.
+    next(each for each in screen.slider if each.label.startswith("Quotas")).set_value(20.0).run()
+    assert quota(screen, "Q4 2026").value == 9_000.0
+    assert quota(screen, "Q1 2027").value == 12_000.0
+    assert figures(screen)["Cost"][1] == "+$40.00"
+    next(button for button in screen.button if button.label == "Undo").click().run()
+    next(button for button in screen.button if button.label == "Take back").click().run()
+    assert figures(screen)["Cost"] == cost
+    assert quota(screen, "Q4 2026").value == 10_000.0
+    quota(screen, "Q4 2026").set_value(None).run()
+    assert figures(screen)["Cost"] == cost, "an empty field is no change"
+
+
+def test_undo_goes_back_change_by_change(open_page: Open, selling: Any) -> None:
+    screen = open_page("whatif")
+
+    def undo() -> None:
+        next(button for button in screen.button if button.label == "Undo").click().run()
+
+    assert next(button for button in screen.button if button.label == "Undo").disabled
+    for rate in (12.5, 13.0, 14.0):  # turned three times, one change
+        control(screen, RATE, "s").set_value(rate).run()
+    control(screen, "draw.amount").set_value(20.0).run()
+    assert "2 changes" in [each.label for each in screen.expander]
+    undo()
+    assert (control(screen, RATE, "s").value, control(screen, "draw.amount").value) == (14.0, 10.0)
+    undo()
+    assert (control(screen, RATE, "s").value, control(screen, RATE).value) == (12.0, 12.0)
+    assert figures(screen)["Cost"][1] == ""
+
+
+def test_a_field_that_is_gone_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The browser says once more what an exact field was, while the slider beside it is already further."""
+    from app import whatif_state
+    from engine.services.whatif import Variant
+
+    said: dict[str, float] = {}
+    monkeypatch.setattr("app.whatif_state.st.session_state", said)
+    space = whatif_state.Workspace("ae", [whatif_state.Sheet("A", Variant("ae", 1))], token=1)
+    exact, slider = space.field("exact", 120), space.field("slider", 120, 240)
+    said |= {slider.key: 13.0, exact.key: 12.0}
+    assert space.reported("slider", slider.key, 10) == 130
+    assert space.field("slider", 130, 240).key == slider.key, "who turns it is not told what they turned it to"
+    again = space.field("exact", 130)
+    assert again.key != exact.key
+    assert space.reported("exact", exact.key, 10) is None
+    assert space.reported("exact", again.key, 10) is None, "nothing was heard of it yet"
+    said[again.key] = 15.0
+    assert space.reported("exact", again.key, 10) == 150
+    assert space.reported("exact", again.key, 10) is None
+    assert space.field("slider", 150, 240).key != slider.key
+
+
+def test_a_newer_version_takes_the_changes(open_page: Open, selling: Any) -> None:
+    ada = selling.actor("ada")
+    screen = open_page("whatif")
+    control(screen, RATE).set_value(14.0).run()
+    control(screen, "draw.amount").set_value(20.0).run()
+    from app import whatif_state
+
+    number = whatif_scenarios.save_scenario(
+        selling.db, ada, "Steeper", "", screen.session_state[whatif_state._KEY].sheet.variant, "12m"
+    )
+    text = PLAN.replace("2025-01-01", "2026-10-01").replace("[draw]", "").replace('kind = "non_recoverable"', "")
+    text = text.replace("amount = 10\n", "")
+    with selling.db.write() as conn:
+        conn.execute(
+            sa.text("""
+                INSERT INTO plan_versions (plan_id, effective_from, document, hash, status, published_at)
+                VALUES (1, '2026-10-01', :document, '', 'published', now())
+            """),
+            {"document": text},
+        )
+        conn.execute(sa.text("UPDATE company SET data_version = data_version + 1"))
+    again = open_page("whatif", scenario=str(number))
+    assert "The plan has a newer version, in force from 2026-10-01" in words(again)
+    assert "in force until 2026-09-30 only" in words(again)
+    next(button for button in again.button if button.label == "Take the changes there").click().run()
+    assert control(again, RATE).value == 14.0
+    assert figures(again)["Cost"][1] == "+$40.00"
+    assert "This version has no place for" in words(again)
+    assert "Draw: 10.00 → 20.00" in words(again)
+    assert "1 change" in [each.label for each in again.expander]
+
+
+def test_a_version_that_is_gone_offers_another(open_page: Open, selling: Any) -> None:
+    from engine.services.whatif import Variant
+
+    variant = Variant("ae", 77, {RATE: "14%"})
+    number = whatif_scenarios.save_scenario(selling.db, selling.actor("ada"), "Old draft", "", variant, "12m")
+    screen = open_page("whatif", scenario=str(number))
+    assert "is no longer there" in words(screen)
+    next(button for button in screen.button if button.label == "Take the changes there").click().run()
+    assert figures(screen)["Cost"][1] == "+$40.00"
+
+
+def test_without_deals_it_says_so(open_page: Open, selling: Any) -> None:
+    with selling.db.write() as conn:
+        conn.execute(sa.text("DELETE FROM deals"))
+        conn.execute(sa.text("UPDATE company SET data_version = data_version + 1"))
+    screen = open_page("whatif")
+    assert "No deal is won yet" in words(screen)
+    assert figures(screen)["Effective rate"] == ("–", "")
+    assert "there is nothing to simulate" in words(screen)
 
 
 def test_wrong_input_is_told_in_words(open_page: Open, selling: Any) -> None:
@@ -200,6 +327,8 @@ def test_variants_side_by_side(open_page: Open, selling: Any) -> None:
     assert table["name"].tolist() == ["As it is", "Variant A", "Variant B", "Variant C", "Variant D"]
     assert table["difference"].tolist() == [0.0, 0.0, 20.0, 40.0, 60.0]
     assert list(screen.dataframe[-1].value.columns) == ["name", "before", "v0", "v1", "v2", "v3"]
+    assert "Variant A: Nothing changed" in words(screen)
+    assert "Variant D: New business: Tier 2: rate from 100%: 12% → 15%" in words(screen)
     next(button for button in screen.button if button.label == "Remove").click().run()
     assert len(screen.dataframe[0].value) == 4
 
@@ -343,7 +472,13 @@ def as_ada(selling: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return selling
 
 
+def selling_version(company: Any) -> Any:
+    with company.db.read() as conn:
+        return conn.scalar(sa.text("SELECT data_version FROM company"))
+
+
 def test_saving_asks_for_a_name(as_ada: Any) -> None:
+    before = selling_version(as_ada)
     screen = dialog("save").run()
     screen.text_input[0].set_value("  ").run()
     screen.button[0].click().run()
@@ -355,6 +490,7 @@ def test_saving_asks_for_a_name(as_ada: Any) -> None:
     assert dict(kept.variant)["changes"] == {RATE: "14%"}
     labels = [button.label for button in screen.button]
     assert labels == ["Save", "Save as a new one"]
+    assert selling_version(as_ada) == before, "nothing is read anew for it"
 
 
 def test_the_list_renames_and_deletes(as_ada: Any) -> None:
