@@ -173,6 +173,16 @@ class Joined(Database):
             yield self._conn
 
     @contextmanager
+    def trial(self, viewer: Viewer | None = None) -> Iterator[sa.Connection]:
+        """The open transaction, from which what is changed here is taken back."""
+        with self._part(viewer):
+            before = self._conn.begin_nested()
+            try:
+                yield self._conn
+            finally:
+                before.rollback()
+
+    @contextmanager
     def _part(self, viewer: Viewer | None) -> Iterator[None]:
         """The open transaction for `viewer`, then again for whom it was."""
         outer = self._viewer

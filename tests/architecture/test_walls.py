@@ -21,10 +21,11 @@ OURS = {
     "jobs.resume", "import_files._check_job", "import_files._import_job", "tasks.serve",
     "tasks._machines", "tasks._look", "tasks._begin_anew", "health.readiness", "health.counts",
     # Calculating what somebody earns needs whatever the plan counts; what is shown of it was checked before.
-    "impact.trial", "freshness.examine", "recalculation._shown", "runs._named", "statements._provisional",
+    "impact.rehearsed", "freshness.examine", "recalculation._shown", "runs._named", "statements._provisional",
     "statements._kept",
     # Win rates are the whole company's, and so is what people are paid on.
-    "forecast.outlook", "forecast.backtest", "forecast_simulation.simulated", "forecast_deals.open_deals",
+    "forecast.outlook", "forecast_backtest.backtest", "forecast_backtest._job",
+    "forecast_simulation.simulated", "forecast_deals.open_deals",
     "forecast_deals.if_these_close",
     # What is kept of a statement is the same for everyone who may ask for it.
     "statements.statement_file",

@@ -256,7 +256,8 @@ def test_raw_sql_returns_what_the_viewer_may_see(walls: Database, number: int) -
 CLOSED = (
     "SELECT password_hash FROM users", "SELECT * FROM users", "SELECT * FROM audit", "SELECT * FROM user_sessions",
     "SELECT * FROM sign_in_links", "SELECT * FROM sign_in_tickets", "SELECT * FROM sign_in_failures",
-    "SELECT * FROM scenarios", "INSERT INTO jobs (kind, created_by) VALUES ('x', 7)", "SELECT * FROM import_pieces", "SELECT file_hash FROM imports",
+    "SELECT * FROM scenarios", "INSERT INTO jobs (kind, created_by) VALUES ('x', 7)",
+    "SELECT * FROM import_pieces", "SELECT file_hash FROM imports",
     "UPDATE company SET name = 'Mine'", "UPDATE users SET role = 'admin'", "DELETE FROM deals",
     "UPDATE deals SET owner_id = 6", "INSERT INTO deal_credits VALUES (50, 6, 1)", "UPDATE quotas SET amount = 1",
     "INSERT INTO ledger (user_id, period, kind, amount, currency) VALUES (6, '2026-05', 'drawn', 9, 'USD')",

@@ -5,6 +5,7 @@ import uuid
 from engine.services import (
     adjustments,
     approvals,
+    batch_approval,
     clean_ups,
     disputes,
     earnings,
@@ -87,6 +88,9 @@ ROWS: dict[str, Row] = {
     "approvals.overpaid":             Row("payouts.view",    "EENNNN", lambda f, who: approvals.overpaid(f.db, who)),
     "payouts.lock_amounts":           Row("payouts.approve", "YNNNNN", lambda f, who: (f.run(), payouts.lock_amounts(f.db, who, OPEN))),
     "payouts.approve_period":         Row("payouts.approve", "YNNNNN", lambda f, who: (f.run(), payouts.approve_period(f.db, who, OPEN))),
+    "batch_approval.approvable":       Row("payouts.approve",   "YNNNNN", lambda f, who: (f.run(), batch_approval.approvable(f.db, who, f.pool))),
+    "batch_approval.approve_periods":  Row("payouts.approve",   "YNNNNN", lambda f, who: (f.run(), batch_approval.approve_periods(f.db, f.pool, who, {OPEN: None}))),
+    "runs.deals_without_plan":         Row("runs.view",         "EENNNN", lambda f, who: runs.deals_without_plan(f.db, who, OPEN)),
     "payouts.payout_state":           Row("payouts.view",    "YYNNNN", lambda f, who: payouts.payout_state(f.db, who, APPROVED)),
     "payouts.payable_now":            Row("payouts.view",    "EENNNN", lambda f, who: payouts.payable_now(f.db, who, TODAY)),
     "payouts.mark_paid":              Row("payouts.pay",     "YNNNNN", lambda f, who: payouts.mark_paid(f.db, who, APPROVED)),

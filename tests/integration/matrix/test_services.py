@@ -35,13 +35,21 @@ DOORS = {
 }  # fmt: skip
 # The others are parts of services that have asked before; no page and no endpoint may call them.
 PARTS = {
-    "demo.load_records", "forecast_report.demo_backtest", "freshness.examine", "impact.trial", "runs.calculated",
+    "demo.load_records", "forecast_report.demo_backtest", "freshness.examine", "impact.rehearsed", "impact.trial",
+    "runs.calculated",
     # These take the caller's connection, and so its transaction.
     "access.visible_people", "access.require_person", "approvals.approval_blocked", "approvals.payment_blocked",
-    "forecast.scope_of", "quotas.read_grid",
+    "forecast.scope_of", "leaving.last_admin", "leaving.leave_problems", "quotas.read_grid",
 }  # fmt: skip
 # They decide who may, and read nothing.
-DECIDE = {"access.user_of", "access.reach", "access.may", "access.require", "activities.may_change"}
+DECIDE = {
+    "access.user_of",
+    "access.reach",
+    "access.may",
+    "access.require",
+    "activities.may_change",
+    "people_effect.leaving",
+}
 
 
 def services() -> set[str]:
