@@ -55,6 +55,7 @@ WITHIN_MAY = {
     "run_plan_versions": "SELECT",
     "run_sums": "SELECT",
     "runs": "SELECT",
+    "sign_in_links": "SELECT (user_id, expires_at)",
     "statement_files": "SELECT",
     "statements": "SELECT",
     "team_members": "SELECT",

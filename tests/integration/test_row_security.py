@@ -96,6 +96,7 @@ FILL = """
         SELECT id, 'x', sha256(convert_to(code, 'UTF8')), '{read}', 'infinity' FROM users;
     INSERT INTO api_requests (user_id, key, request_hash) SELECT id, 'k', '' FROM users;
     INSERT INTO deal_edits (kind, deals) VALUES ('bulk', 1);
+    INSERT INTO sign_in_links SELECT id, sha256(convert_to(code, 'UTF8')), now() FROM users;
     INSERT INTO jobs (kind, created_by) SELECT 'x', id FROM users;
     INSERT INTO exchange_rates VALUES ('EUR', 'USD', '2026-01-01', 1);
     INSERT INTO deal_fields (name, kind) VALUES ('Region', 'text');
@@ -108,7 +109,7 @@ ABOUT = {
     "activities": "user_id", "held_amounts": "user_id", "ledger": "user_id", "lines": "user_id",
     "manual_adjustments": "user_id", "payout_items": "user_id", "payout_release_items": "user_id",
     "plan_assignments": "user_id", "quotas": "user_id", "run_attainment": "user_id", "run_digests": "user_id",
-    "run_people": "user_id", "run_sums": "user_id", "statements": "user_id", "disputes": "user_id",
+    "run_people": "user_id", "run_sums": "user_id", "sign_in_links": "user_id", "statements": "user_id", "disputes": "user_id",
     "statement_files": "(SELECT user_id FROM statements s WHERE s.id = statement_id)", "dispute_messages": "user_id",
 }  # fmt: skip
 OWN = {"api_requests": "user_id", "api_tokens": "user_id", "jobs": "created_by"}

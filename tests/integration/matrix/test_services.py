@@ -100,11 +100,13 @@ def test_who_may_call_what_about_whom(
         found[name] = "".join(_letter(row, who, facts, twin) for who in WHO)
         leaks += [f"{name}: {who}" for who, letter in zip(WHO, found[name], strict=True) if _leaks(row, who, letter)]
     record_property("matrix", ("services", len({name.split()[0] for name in ROWS}), len(ROWS) * len(WHO), len(leaks)))
-    different = {
-        name: (letters, ROWS[name].letters) for name, letters in found.items() if letters != ROWS[name].letters
-    }
+    different = [
+        f"{name}: {letters}, the table says {ROWS[name].letters}"
+        for name, letters in found.items()
+        if letters != ROWS[name].letters
+    ]
     assert not leaks
-    assert not different, "found, and what the table says, for " + " ".join(WHO)
+    assert not different, f"found for {' '.join(WHO)}:\n" + "\n".join(different)
 
 
 # Services that say less with row-level security than without, and what.

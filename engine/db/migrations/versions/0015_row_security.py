@@ -71,7 +71,7 @@ BEGIN
     -- What is about one person.
     FOREACH name IN ARRAY ARRAY['held_amounts', 'ledger', 'lines', 'manual_adjustments', 'payout_items',
             'payout_release_items', 'plan_assignments', 'quotas', 'run_attainment', 'run_digests', 'run_people',
-            'run_sums', 'statements'] LOOP
+            'run_sums', 'sign_in_links', 'statements'] LOOP
         EXECUTE format('CREATE POLICY people ON %I FOR SELECT TO quotapath_within'
             ' USING (user_id = ANY (ARRAY(SELECT viewer_people())))', name);
     END LOOP;
