@@ -109,8 +109,9 @@ ABOUT = {
     "activities": "user_id", "held_amounts": "user_id", "ledger": "user_id", "lines": "user_id",
     "manual_adjustments": "user_id", "payout_items": "user_id", "payout_release_items": "user_id",
     "plan_assignments": "user_id", "quotas": "user_id", "run_attainment": "user_id", "run_digests": "user_id",
-    "run_people": "user_id", "run_sums": "user_id", "sign_in_links": "user_id", "statements": "user_id", "disputes": "user_id",
-    "statement_files": "(SELECT user_id FROM statements s WHERE s.id = statement_id)", "dispute_messages": "user_id",
+    "run_people": "user_id", "run_sums": "user_id", "sign_in_links": "user_id", "statements": "user_id",
+    "disputes": "user_id", "dispute_messages": "user_id",
+    "statement_files": "(SELECT user_id FROM statements s WHERE s.id = statement_id)",
 }  # fmt: skip
 OWN = {"api_requests": "user_id", "api_tokens": "user_id", "jobs": "created_by"}
 OF_DEALS = {"deals": "id", "deal_changes": "deal_id", "deal_payments": "deal_id", "deal_stage_entries": "deal_id"}
