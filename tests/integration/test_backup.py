@@ -109,7 +109,9 @@ def test_what_is_no_backup_is_refused_with_nothing_done(paid: Company, empty_ser
     with pytest.raises(QuotaPathError, match="cannot be written"):
         backup.backup(url_of(paid), tmp_path / "no" / "folder")
     with pytest.raises(QuotaPathError, match="pg_dump failed"):
-        backup.backup(url_of(paid).replace("test_", "gone_"), tmp_path / "gone")
+        backup.backup(
+            sa.make_url(url_of(paid)).set(database="gone").render_as_string(hide_password=False), tmp_path / "gone"
+        )
     assert not (tmp_path / "gone").exists()
     assert not (tmp_path / "gone.part").exists()
     assert (tmp_path / "whole").read_bytes() == whole

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from engine.db.database import Database
 from tests.databases import Databases
 from tests.integration.paying import Company
+from tests.owner import owner
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_nothing_of_a_test_is_left_for_the_next(own: Databases, left: str, is_ke
         before = look(url)
         company = Company(url)
         company.deal("one", "ana", "2026-01-05", 1000)
-        with company.db.write() as conn:
+        with owner(url) as conn:
             conn.execute(sa.text(left))
     with own.one() as again:
         after = look(again)
@@ -66,10 +67,8 @@ def test_connections_that_the_server_has_ended_are_not_used_again(database_url: 
     ended = sa.text("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE pid = ANY(:pids)")
     with db.read() as one, db.read() as two:
         pids = [conn.execute(sa.text("SELECT pg_backend_pid()")).scalar_one() for conn in (one, two)]
-    other = Database(database_url)
-    with other.read() as conn:
+    with owner(database_url) as conn:
         assert conn.execute(ended, {"pids": pids}).all() == [(True,), (True,)]
-    other.close()
     for _ in range(3):
         with db.read() as conn:
             assert conn.execute(sa.text("SELECT pg_backend_pid()")).scalar_one() not in pids

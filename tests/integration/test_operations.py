@@ -68,7 +68,7 @@ def test_not_ready_without_database_or_redis(database_url: str, redis_server: Re
     redis_server.start()
     assert all(check.is_ok for check in health.readiness(db, redis_server.url))
     db.close()
-    gone = Database(database_url.replace("test_", "gone_"))
+    gone = Database(sa.make_url(database_url).set(database="gone").render_as_string(hide_password=False))
     (check,) = health.readiness(gone, None)
     assert (check.name, check.is_ok) == ("database", False)
 

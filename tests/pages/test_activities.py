@@ -7,6 +7,7 @@ import sqlalchemy as sa
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from app import activity_view
 from engine.errors import QuotaPathError
 from engine.services import activities
 from engine.services.activities import ActivityFields, ActivityFilters, Page
@@ -212,6 +213,7 @@ def test_readers_get_no_form(open_page, many, reader):
 def test_the_tab_of_a_deal(open_page, many, deal, person, may_log, monkeypatch):
     open_page("activities", person)
     monkeypatch.setattr(st, "rerun", lambda **_: None)  # a fragment of its own exists in the dialog only
+    monkeypatch.setattr(activity_view, "now", lambda: NOW + timedelta(hours=1))  # whatever the clock says
 
     def body(actor, deal):
         from app.activity_view import deal_activities

@@ -41,7 +41,10 @@ def test_period_title(name: str, title: str) -> None:
 
 
 def test_plain_text_in_a_markdown_place() -> None:
-    assert widgets.plain("a_b **c** [d](e) $5 :material/x:") == (r"a\_b \*\*c\*\* \[d\]\(e\) \$5 \:material/x\:")
+    assert (
+        widgets.plain("a_b **c** [d](e) $5 :material/x:")
+        == "a\\_b \\*\\*c\\*\\* \\[d\\]\\(e\\) \\$5 \\:\u200bmaterial/x\\:"
+    )
 
 
 # ---------------------------------------------------------------- filters
