@@ -295,7 +295,7 @@ def test_what_is_kept(facts: Standing, name: str) -> None:
 AS_TEXT = {
     ("Text", "body"), ("Selectbox", "options"), ("MultiSelect", "options"), ("TextInput", "default"),
     ("TextInput", "placeholder"), ("TextInput", "value"), ("TextArea", "default"), ("TextArea", "value"),
-    ("Code", "code_text"), ("ArrowVegaLiteChart", "spec"), ("Arrow", "columns"), ("Arrow", "data"),
+    ("Code", "code_text"), ("VegaLiteChart", "spec"), ("Dataframe", "columns"), ("Dataframe", "data"),
     ("Selectbox", "raw_value"),
 }  # fmt: skip
 
