@@ -33,9 +33,10 @@ setup-dev:
 test: setup-dev lint types unit unit-pypy cases suite browser  ## run every check
 	@echo "All checks passed."
 
-lint:  ## style and likely bugs
+lint:  ## style, likely bugs, unsafe calls
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m ruff check
+	$(PYTHON) -m bandit --quiet -lll -r engine app pages
 
 types:  ## types
 	$(PYTHON) -m mypy

@@ -94,7 +94,7 @@ def _table(found: Sequence[Approvable], titles: Mapping[str, str]) -> None:
             "blocked": one.blocked or "Ready",
         }
         for one in found
-        for currency, cents in sorted(one.earned.items() or {"USD": 0}.items())
+        for currency, cents in sorted(one.earned.items())
     ]
     frame = pd.DataFrame(rows)
     columns = {

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from engine.analytics import earnings
-from engine.db import disputes, pay
+from engine.db import company, disputes, pay
 from engine.db.database import Database
 from engine.db.payouts import Payout
 from engine.errors import Problem, ProblemsError, QuotaPathError
@@ -52,7 +52,7 @@ def approvable(db: Database, actor: Actor, pool: Pool | None = None) -> list[App
                     rows["currency"], rows["earned"].fillna(0), rows["manual"].fillna(0), strict=True
                 )
                 if earned or manual
-            }
+            } or {company.currency(conn): 0}
             blocked = approvals.approval_blocked(conn, actor, name, int(rows["run_id"].iloc[0]))
             if name in stale:
                 blocked = stale[name].failed or "Something that decides pay has changed since it was calculated."
