@@ -3,7 +3,8 @@
 An embedded PostgreSQL with the demo company, and the real server, ``-m app.server``, one process or (PROCESSES=2) two
 as ``compose.yaml`` deploys them: sessions stay at one of them, API reads go to either, Redis is shared.  People walk
 the dashboard, deals, earnings and pipeline and read each page for 5 to 15 seconds; programs with tokens read at a
-fixed rate.  Ends with status 1 if anything went wrong, and writes what it measured into docs/operations.md.
+fixed rate.  Ends with status 1 if anything went wrong, and writes what it measured into docs/operations.md,
+one process and two each in their place.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from tests.redis_server import RedisServer
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "operations.md"
-BEGIN, END = "<!-- written by make load -->\n", "<!-- end -->"
+BEGIN, END = "<!-- written by make load PROCESSES={} -->\n", "<!-- end -->"
 TODAY = "2026-11-24"
 
 
@@ -63,9 +64,10 @@ def main() -> int:
         return 1
     if not args.dry:
         page = PAGE.read_text()
-        before, _, rest = page.partition(BEGIN)
+        begin = BEGIN.format(load.processes)
+        before, _, rest = page.partition(begin)
         _, _, after = rest.partition(END)
-        PAGE.write_text(f"{before}{BEGIN}" + "\n".join(lines) + f"\n{END}{after}")
+        PAGE.write_text(f"{before}{begin}" + "\n".join(lines) + f"\n{END}{after}")
     return 0
 
 

@@ -106,8 +106,8 @@ async def reads(
         due = begin + number / rate
         if (early := due - time.monotonic()) > 0:
             await asyncio.sleep(early)
-        kind, who = kinds[number % len(kinds)], callers[number // len(kinds) % len(callers)]
-        task = asyncio.create_task(read(servers[number % len(servers)], who, kind, due, found[kind]))
+        kind, who = kinds[number % len(kinds)], callers[number // (len(kinds) * len(servers)) % len(callers)]
+        task = asyncio.create_task(read(servers[number // len(kinds) % len(servers)], who, kind, due, found[kind]))
         waiting.add(task)
         task.add_done_callback(waiting.discard)
     if waiting:
