@@ -96,9 +96,6 @@ class Viewer(Protocol):
         """Whether everyone is within reach; for anybody else PostgreSQL leaves the rows of some people."""
 
 
-_SEEN_BY = sa.text("SELECT set_config('role', :role, true), set_config('quotapath.viewer', :viewer, true)")
-
-
 class Database:
     """An open database.  `read`, `write`, `trial` and `lasting` each give one connection.
 
@@ -204,8 +201,10 @@ class Joined(Database):
 def _seen_by(conn: sa.Connection, viewer: Viewer | None) -> None:
     """From here on the transaction is for `viewer`."""
     everyone = viewer is None or viewer.sees_everyone
-    name = "" if viewer is None or viewer.user_id is None else str(viewer.user_id)
-    conn.execute(_SEEN_BY, {"role": roles.ALL if everyone else roles.WITHIN, "viewer": name})
+    name = "" if viewer is None or viewer.user_id is None else str(int(viewer.user_id))
+    # In each transaction, so as short as can be: one message, no rows back.
+    role = roles.ALL if everyone else roles.WITHIN
+    conn.exec_driver_sql(f"SET LOCAL ROLE {role}; SET LOCAL quotapath.viewer = '{name}'")
     conn.info["wall"] = "" if everyone else name
 
 
