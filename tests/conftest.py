@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
-import psycopg2
 import pytest
 import sqlalchemy as sa
 
@@ -42,17 +41,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{'':12}{'there are':>12}{'tried':>12}{'leaks':>12}")
         for what, there, tried, leaks in found:
             terminalreporter.write_line(f"{what:12}{there:12,}{tried:12,}{leaks:12,}", red=leaks > 0)
-
-
-def execute(cluster_url: str, statement: str) -> None:
-    """Run a statement that no transaction may hold: making and dropping databases."""
-    url = sa.make_url(cluster_url)
-    connection = psycopg2.connect(host=url.query["host"], port=url.query["port"], user=url.username, dbname="postgres")
-    try:
-        connection.autocommit = True
-        connection.cursor().execute(statement)
-    finally:
-        connection.close()
 
 
 @pytest.fixture(scope="session")

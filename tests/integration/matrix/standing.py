@@ -48,7 +48,6 @@ from engine.services import company as company_settings
 from engine.services.access import Actor
 from engine.services.jobs import SentJobs
 from engine.workers.pool import Pool
-from tests.conftest import execute
 from tests.integration.paying import PLAN, Company, add_another_team
 from tests.owner import owner
 
@@ -317,14 +316,19 @@ def twins(cluster_url: str, pool: Pool) -> Iterator[tuple[Standing, Database]]:
     names = [f"twin_{uuid.uuid4().hex}" for _ in range(2)]
     urls = [template.set(database=name).render_as_string(hide_password=False) for name in names]
     rounds, sign_in.ROUNDS = sign_in.ROUNDS, 4
+
+    def on_server(statement: str) -> None:
+        with owner(template.set(database="postgres"), autocommit=True) as conn:
+            conn.execute(sa.text(statement))
+
     opened: list[Database] = []
     try:
-        execute(cluster_url, f"CREATE DATABASE {names[0]} TEMPLATE {template.database}")
+        on_server(f"CREATE DATABASE {names[0]} TEMPLATE {template.database}")
         company = Company(urls[0])
         opened.append(company.db)
         found = Standing(company, pool)
         company.db.close()  # so that it can be copied; it opens itself again
-        execute(cluster_url, f"CREATE DATABASE {names[1]} TEMPLATE {names[0]}")
+        on_server(f"CREATE DATABASE {names[1]} TEMPLATE {names[0]}")
         opened.append(Database(urls[1]))
         with owner(urls[1]) as conn:
             for statement in _TWIN.split(";\n"):
@@ -336,7 +340,7 @@ def twins(cluster_url: str, pool: Pool) -> Iterator[tuple[Standing, Database]]:
         for db in opened:
             db.close()
         for name in names:
-            execute(cluster_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            on_server(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 def flat(found: Any) -> str:
